@@ -1,0 +1,59 @@
+//! Errors for the `fz` crates: a stable 32-bit id, the operation, the values, and the cause.
+//!
+//! - [`ErrorId`] packs `module:8 | domain:8 | reason:16`, so that a log line, a metric or a
+//!   C caller can carry an error in one word.
+//! - [`Error`] is the envelope that every `fz` crate returns: which operation failed, on which
+//!   path, for which reason (a matchable enum of that crate), and the [`std::io::Error`] behind
+//!   it. It is one pointer wide and [`Clone`], because many tickets share one failure.
+//! - [`Kind`] is what a crate's own reason enum implements to travel in that envelope.
+//!
+//! ```
+//! use fz_error::{Error, ErrorId, Kind, Reason};
+//!
+//! #[derive(Clone, Debug, thiserror::Error)]
+//! #[non_exhaustive]
+//! enum CacheError {
+//!     #[error("page {page} is pinned {pins} times; unpin it before it is evicted")]
+//!     Pinned { page: u64, pins: u32 },
+//! }
+//!
+//! impl Kind for CacheError {
+//!     const DOMAIN: u8 = 0x40;
+//!     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+//!     fn reason(&self) -> u16 {
+//!         match self {
+//!             CacheError::Pinned { .. } => 1,
+//!         }
+//!     }
+//! }
+//!
+//! let error = Error::new(7, "evict", CacheError::Pinned { page: 12, pins: 2 });
+//! assert_eq!(error.id(), ErrorId::new(7, 0x40, 1));
+//! assert_eq!(error.id().to_string(), "0x0740_0001");
+//! assert!(matches!(error.kind(), CacheError::Pinned { page: 12, .. }));
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod id;
+mod kind;
+#[doc(hidden)]
+pub mod mutants;
+
+pub use error::{Error, Result};
+pub use id::{ErrorId, ParseErrorIdError};
+pub use kind::{Kind, Reason};
+
+/// The domains of the `fz` crates, one each; your own kinds may use `0x40..=0xFF`.
+pub mod domain {
+    /// `fz-file`.
+    pub const FILE: u8 = 0x01;
+    /// `fz-bufpool`.
+    pub const BUFPOOL: u8 = 0x02;
+    /// `fz-mpsc`.
+    pub const MPSC: u8 = 0x03;
+    /// `fz-wpipe`.
+    pub const WPIPE: u8 = 0x04;
+    /// `fz-sim`.
+    pub const SIM: u8 = 0x05;
+}
