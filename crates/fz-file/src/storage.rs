@@ -1,0 +1,173 @@
+//! The seam to the disk: one open file ([`Storage`]) and the directory tree it lives in
+//! ([`Volume`]).
+//!
+//! Every method is *one attempt of one system call*: it may be interrupted, may transfer fewer
+//! bytes than asked, and reports what the kernel said. What is made of that (resuming, giving up,
+//! latching a failed sync, the order of creation) is [`SlotFile`](crate::SlotFile)'s, above the
+//! seam, so that a simulated disk exercises the very code that runs in production.
+//!
+//! [`HostVolume`](crate::HostVolume) is the operating system; `fz-sim` has the simulated one. Implement the two traits
+//! to put slot files on anything else.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::path::Path;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads only.
+    Read,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+/// Which file a path or a descriptor means, whatever its name: two are equal if they are one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
+    /// The file system, `st_dev`.
+    pub device: u64,
+    /// The file in it, `st_ino`.
+    pub inode: u64,
+}
+
+/// One open file. Closed when dropped, which also gives its lock back.
+///
+/// All methods may block for the disk; all take `&self` and may run at the same time.
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Reads from byte `offset` into `buffers`, in order. Returns the bytes read, 0 at the end of
+    /// the file. As `preadv(2)`.
+    ///
+    /// # Errors
+    ///
+    /// The system call's, `EINTR` included.
+    fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Writes `buffers`, in order, from byte `offset`. Returns the bytes written, which may be
+    /// fewer than given, and end in the middle of a buffer. As `pwritev(2)`; never given more than
+    /// [`buffers_max`](Self::buffers_max) buffers.
+    ///
+    /// # Errors
+    ///
+    /// The system call's, `EINTR` included; then nothing of this call counts as written.
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+
+    /// The most buffers that one vectored call takes: `IOV_MAX`, 1024 on Linux.
+    fn buffers_max(&self) -> usize {
+        1024
+    }
+
+    /// Makes every byte written before this call durable, and the file's length. As
+    /// `fdatasync(2)`; `F_FULLFSYNC` on macOS.
+    ///
+    /// # Errors
+    ///
+    /// The system call's. After one, bytes written before may be lost although the kernel shows
+    /// them, and a later success says nothing about them.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// As [`sync_data`](Self::sync_data), and all of the file's metadata. As `fsync(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_data`](Self::sync_data).
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Writes the dirty pages of a byte range to the device. Gives *no* durability: the device's
+    /// cache and the metadata are not flushed. As `sync_file_range(2)`; a no-op where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The system call's; treat it as a failed sync.
+    fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
+
+    /// The file's length in bytes. As `fstat(2)`.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Cuts or extends the file; what is added reads as zeros. As `ftruncate(2)`.
+    ///
+    /// # Errors
+    ///
+    /// The system call's, `EINTR` included.
+    fn set_length(&self, bytes: u64) -> io::Result<()>;
+
+    /// Reserves blocks for a byte range without writing them; may extend the file. As
+    /// `fallocate(2)` with mode 0.
+    ///
+    /// # Errors
+    ///
+    /// The system call's: `ENOSPC`, `EDQUOT`, `EOPNOTSUPP`, `EINTR`.
+    fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()>;
+
+    /// Takes the exclusive lock ([`Access::ReadWrite`]) or a shared one ([`Access::Read`]) on the
+    /// file, held until this `Storage` is dropped. Does not wait. As `flock(2)`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if another open file, of this process or another, holds a
+    /// lock that conflicts; else the system call's.
+    fn try_lock(&self, access: Access) -> io::Result<()>;
+
+    /// Which file this is.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    fn identity(&self) -> io::Result<FileIdentity>;
+}
+
+/// A directory tree.
+///
+/// Paths are used as given; nothing here creates directories. All methods may block for the disk.
+pub trait Volume: fmt::Debug + Send + Sync {
+    /// Opens an existing regular file. As `open(2)` with `O_CLOEXEC`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::IsADirectory`] for a
+    /// directory with either access; else the system call's.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>>;
+
+    /// Creates an empty file that must not exist yet, for reading and writing. As `open(2)` with
+    /// `O_CREAT | O_EXCL | O_CLOEXEC`. The new entry is durable after
+    /// [`sync_directory`](Self::sync_directory).
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken; else the system call's.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>>;
+
+    /// Gives a file its final name in the same directory, atomically, unless the name is taken. As
+    /// `renameat2(2)` with `RENAME_NOREPLACE`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if `to` exists; else the system call's.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name. As `unlink(2)`.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Which file `path` means now.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if none; else the system call's.
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
+
+    /// Makes the entries of the directory `path` durable: what was created, renamed and removed in
+    /// it. As `fsync(2)` on the directory.
+    ///
+    /// # Errors
+    ///
+    /// The system call's; the entries' state on the disk is then unknown.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+}

@@ -1,0 +1,163 @@
+//! The pushers that wait for room, first come, first served.
+//!
+//! While anyone waits, `CONTENDED` in the claim word turns newcomers away, so that room belongs to
+//! the waiters. The consumer *grants* room to as many of the longest waiters as there is room for;
+//! a grant is one waiter's right to one claim. Invariant, under the lock: `granted <= room`.
+//! A waiter that gives up with a grant in hand passes it on.
+//!
+//! Lock order: this lock is a leaf. Under it nobody is woken, no waker is cloned or dropped, no
+//! value is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sequencer::{Claim, Sequencer};
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::wake::{Wake, Wakes};
+
+/// A waiter's place in the line.
+pub(crate) type WaiterId = u64;
+
+/// Where a waiter stands after one look.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// It is out of the line and has its position.
+    Claimed(Claim),
+    /// It stands in line and will be woken.
+    Waiting(WaiterId),
+    /// It is out of the line for good.
+    Closed,
+}
+
+#[derive(Default)]
+struct Line {
+    next_id: WaiterId,
+    waiting: BTreeMap<WaiterId, Wake>,
+    granted: BTreeSet<WaiterId>,
+}
+
+impl Line {
+    /// Grants room to the front of the line. `own` is the caller's own id, who needs no wake-up;
+    /// its `Wake` comes back in the second place, to be dropped outside the lock.
+    fn grant(&mut self, sequencer: &Sequencer, own: Option<WaiterId>) -> (Wakes, Option<Wake>) {
+        let mut wakes = Wakes::default();
+        let mut own_wake = None;
+        let room = sequencer.room();
+        while u64::try_from(self.granted.len()).is_ok_and(|granted| granted < room) {
+            let Some((id, wake)) = self.waiting.pop_first() else { break };
+            self.granted.insert(id);
+            if own == Some(id) {
+                own_wake = Some(wake);
+            } else {
+                wakes.push(wake);
+            }
+            if fz_error::mutants::active("wake_one_pusher_only") {
+                break;
+            }
+        }
+        (wakes, own_wake)
+    }
+
+    /// Opens the ring to newcomers again once the line is empty.
+    fn disperse(&self, sequencer: &Sequencer) {
+        if self.waiting.is_empty() && self.granted.is_empty() {
+            sequencer.uncontend();
+        }
+    }
+
+    /// Turns a grant of `id` into a claim, if it has one.
+    fn claim(&mut self, sequencer: &Sequencer, id: WaiterId) -> Step {
+        if !self.granted.remove(&id) {
+            return Step::Waiting(id);
+        }
+        let step = sequencer.claim_granted().map_or(Step::Closed, Step::Claimed);
+        self.disperse(sequencer);
+        step
+    }
+}
+
+pub(crate) struct Room(Mutex<Line>);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Line::default()))
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        lock(&self.0)
+    }
+
+    /// Joins the end of the line. The wake-ups are others'; make them after filling the claim.
+    pub(crate) fn enter(&self, sequencer: &Sequencer, wake: Wake) -> (Step, Wakes) {
+        let mut line = self.line();
+        if sequencer.is_closed() {
+            drop(line);
+            return (Step::Closed, Wakes::default());
+        }
+        let id = line.next_id;
+        line.next_id += 1;
+        line.waiting.insert(id, wake);
+        sequencer.contend();
+        let (wakes, own_wake) = line.grant(sequencer, Some(id));
+        let step = line.claim(sequencer, id);
+        drop(line);
+        drop(own_wake);
+        (step, wakes)
+    }
+
+    /// Looks again after a wake-up, which may have been for nothing. `wake` replaces the one given
+    /// before.
+    pub(crate) fn resume(&self, sequencer: &Sequencer, id: WaiterId, wake: Option<Wake>) -> Step {
+        let mut line = self.line();
+        let mut old = None;
+        let step = if let Some(place) = line.waiting.get_mut(&id) {
+            if sequencer.is_closed() {
+                old = line.waiting.remove(&id);
+                line.disperse(sequencer);
+                Step::Closed
+            } else {
+                old = wake.map(|wake| std::mem::replace(place, wake));
+                Step::Waiting(id)
+            }
+        } else if line.granted.contains(&id) {
+            line.claim(sequencer, id)
+        } else {
+            // `close` emptied the line.
+            Step::Closed
+        };
+        drop(line);
+        drop(old);
+        step
+    }
+
+    /// Leaves the line without a position. A grant in hand goes to the next in line.
+    pub(crate) fn leave(&self, sequencer: &Sequencer, id: WaiterId) -> Wakes {
+        let mut line = self.line();
+        let own = line.waiting.remove(&id);
+        let had_grant = line.granted.remove(&id);
+        let wakes = if had_grant { line.grant(sequencer, None).0 } else { Wakes::default() };
+        if own.is_some() || had_grant {
+            line.disperse(sequencer);
+        }
+        drop(line);
+        drop(own);
+        wakes
+    }
+
+    /// Gives new room to the line. For the consumer, after it has published its head.
+    pub(crate) fn grant(&self, sequencer: &Sequencer) -> Wakes {
+        self.line().grant(sequencer, None).0
+    }
+
+    /// Sends everybody home. After [`Sequencer::close`], which nobody enters past.
+    pub(crate) fn close(&self, sequencer: &Sequencer) -> Wakes {
+        let mut line = self.line();
+        let waiting = std::mem::take(&mut line.waiting);
+        line.disperse(sequencer);
+        drop(line);
+        let mut wakes = Wakes::default();
+        for wake in waiting.into_values() {
+            wakes.push(wake);
+        }
+        wakes
+    }
+}
