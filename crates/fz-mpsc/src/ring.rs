@@ -1,10 +1,23 @@
-//! The cells behind the sequencer: where a claimed position's value lies.
+//! The cells behind the gate: where a claimed position's value lies.
+//!
+//! The only module with `unsafe` in it. Its argument, which the blocks refer to by number:
+//!
+//! 1. *One claimant.* The claim word moves past a position once, and the [`Claim`] made then is
+//!    not `Clone`; [`Ring::fill`] takes it by value.
+//! 2. *One consumer.* [`Ring::new`] makes the one [`Outlet`], which is not `Clone` and needs
+//!    `&mut self` to take anything; no value is read elsewhere but in `Ring::drop`.
+//! 3. *Filled before taken.* The claimant stores the cell's sequence (Release) after the value;
+//!    the outlet loads it (Acquire) before it takes the value.
+//! 4. *Taken before refilled.* The outlet stores the head (Release) after the values below it are
+//!    moved out. A claim of `p` was made with a head above `p - capacity`, so above
+//!    `p - cells`, which was the cell's last position: a newcomer loaded that head (Acquire); a
+//!    waiter had it from whoever granted the room, by the lock of the line.
 
 use std::mem::MaybeUninit;
 
-use crate::Receipt;
-use crate::sequencer::{Claim, Sequencer};
-use crate::sync::{AtomicU64, Ordering, SPINS_MAX, UnsafeCell, spin_loop, yield_now};
+use crate::gate::Gate;
+use crate::sequencer::Claim;
+use crate::sync::{Arc, AtomicU64, Ordering, SPINS_MAX, UnsafeCell, spin_loop, yield_now};
 
 /// One place for a value.
 ///
@@ -17,8 +30,17 @@ struct Cell<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
+/// What a push that was accepted leaves to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receipt {
+    /// Where the value is in the total order.
+    pub(crate) position: u64,
+    /// The claim cleared `ASLEEP`: wake the consumer.
+    pub(crate) consumer_was_asleep: bool,
+}
+
 pub(crate) struct Ring<T> {
-    pub(crate) sequencer: Sequencer,
+    gate: Arc<Gate>,
     mask: u64,
     cells: Box<[Cell<T>]>,
     /// The second counter of the mutant `epoch_outside_queue_order`.
@@ -27,29 +49,37 @@ pub(crate) struct Ring<T> {
 }
 
 // SAFETY: a shared ring hands values from pushers to the consumer, so `T: Send` is needed and
-// enough: `&T` is never shared. Each cell is accessed by one thread at a time: by the pusher that
-// claimed its position until it stores `sequence`, then by the consumer until it stores the head.
+// enough: `&T` is never shared. By 1 to 4 each cell is accessed by one thread at a time.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
 impl<T> Ring<T> {
-    /// A ring for `capacity` values, or `None` if there is no memory for it. `capacity` is between
-    /// 1 and 2^31.
-    pub(crate) fn new(capacity: usize) -> Option<Self> {
-        let size = capacity.next_power_of_two();
+    /// A ring and its outlet, or `None` if there is no memory for it. The capacity of `gate` is
+    /// between 1 and 2^31.
+    pub(crate) fn new(gate: &Arc<Gate>) -> Option<(Arc<Self>, Outlet<T>)> {
+        let size = Self::cells_for(usize::try_from(gate.sequencer.capacity()).ok()?);
         let mut cells = Vec::new();
         cells.try_reserve_exact(size).ok()?;
-        cells.extend((0..size).map(|_| Cell {
-            sequence: AtomicU64::new(0),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-        }));
-        Some(Self {
-            sequencer: Sequencer::new(u64::try_from(capacity).ok()?),
+        cells.extend(
+            (0..size).map(|_| Cell { sequence: AtomicU64::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) }),
+        );
+        let ring = Arc::new(Self {
+            gate: Arc::clone(gate),
             mask: u64::try_from(size - 1).ok()?,
             cells: cells.into_boxed_slice(),
             #[cfg(fz_mutants)]
             early: AtomicU64::new(1),
-        })
+        });
+        let outlet = Outlet { ring: Arc::clone(&ring), next: 1 };
+        Some((ring, outlet))
     }
+
+    /// How many cells a ring of `capacity` has.
+    pub(crate) fn cells_for(capacity: usize) -> usize {
+        capacity.next_power_of_two()
+    }
+
+    /// The memory of one cell, in bytes.
+    pub(crate) const CELL_BYTES: usize = size_of::<Cell<T>>();
 
     #[inline]
     fn cell(&self, position: u64) -> &Cell<T> {
@@ -61,30 +91,28 @@ impl<T> Ring<T> {
     /// Writes the value of a claimed position and shows it to the consumer. Wait-free; cannot
     /// panic.
     #[inline]
+    #[expect(clippy::needless_pass_by_value, reason = "a claim is good for one fill")]
     pub(crate) fn fill(&self, claim: Claim, value: T) -> Receipt {
         let Claim { position, consumer_was_asleep } = claim;
         let cell = self.cell(position);
         cell.value.with_mut(|slot| {
-            // SAFETY: the cell is this thread's alone. (1) The claim word moved past `position`
-            // once, for this claim. (2) The cell's last position is `position - cells` or lower,
-            // hence below the head that the claim saw (capacity <= cells), and the Acquire of
-            // the head came after the consumer had read it. (3) The consumer does not touch it
-            // before the store below. `write` drops nothing: the old value was moved out.
+            // SAFETY: the cell is this thread's alone, by 1, 3 and 4. `write` drops nothing: the
+            // old value was moved out.
             unsafe { slot.write(MaybeUninit::new(value)) };
         });
         // Release: pairs with the Acquire in `is_filled`.
         cell.sequence.store(position, Ordering::Release);
         #[cfg(fz_mutants)]
         if fz_error::mutants::active("epoch_outside_queue_order") {
-            return Receipt::new(self.early.fetch_add(1, Ordering::Relaxed), consumer_was_asleep);
+            return Receipt { position: self.early.fetch_add(1, Ordering::Relaxed), consumer_was_asleep };
         }
-        Receipt::new(position, consumer_was_asleep)
+        Receipt { position, consumer_was_asleep }
     }
 
     /// Whether the value of `position` is there. Only the consumer asks, and only for positions
     /// that it has not taken.
     #[inline]
-    pub(crate) fn is_filled(&self, position: u64) -> bool {
+    fn is_filled(&self, position: u64) -> bool {
         // Acquire: pairs with the Release in `fill`: the value was written whole.
         self.cell(position).sequence.load(Ordering::Acquire) == position
     }
@@ -93,7 +121,8 @@ impl<T> Ring<T> {
     ///
     /// Never call it for a position that is not claimed. The limit of the wait is the claimant's:
     /// a claim is always followed by `fill`, with nothing between that blocks or panics.
-    pub(crate) fn wait_filled(&self, position: u64) {
+    #[inline]
+    fn wait_filled(&self, position: u64) {
         let mut spins = 0;
         while !self.is_filled(position) {
             if spins < SPINS_MAX {
@@ -112,10 +141,9 @@ impl<T> Ring<T> {
     /// `is_filled(position)` was true for this thread, the head is not past `position`, and no
     /// other `take` of `position` was or will be made.
     #[inline]
-    pub(crate) unsafe fn take(&self, position: u64) -> T {
+    unsafe fn take(&self, position: u64) -> T {
         let value = self.cell(position).value.with_mut(|slot| {
-            // SAFETY: the cell is the consumer's between the pusher's store of `sequence`, which
-            // the caller has acquired, and the consumer's store of the head, which is to come.
+            // SAFETY: the cell is the consumer's, by 2 and 3, until it stores the head, by 4.
             unsafe { slot.read() }
         });
         // SAFETY: `fill` wrote a value before `sequence` became `position`, and the caller takes
@@ -127,13 +155,87 @@ impl<T> Ring<T> {
 impl<T> Drop for Ring<T> {
     /// Drops what no receiver took: it was forgotten, or a value's own drop panicked in it.
     fn drop(&mut self) {
-        let last = self.sequencer.last_position();
-        let first = last + 1 - self.sequencer.len();
+        let last = self.gate.sequencer.last_position();
+        let first = last + 1 - self.gate.sequencer.len();
         for position in first..=last {
             if self.is_filled(position) {
                 // SAFETY: filled, not below the head, and with `&mut self` nobody else is left.
                 drop(unsafe { self.take(position) });
             }
         }
+    }
+}
+
+/// The consumer's end of a ring: the only place that values leave by.
+pub(crate) struct Outlet<T> {
+    ring: Arc<Ring<T>>,
+    /// The lowest position not taken yet. The head, but that the head is stored once a batch.
+    next: u64,
+}
+
+impl<T> Outlet<T> {
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether the next value is there, without a wait.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ring.is_filled(self.next)
+    }
+
+    /// Waits for the next value, which must be claimed; see [`Ring::wait_filled`].
+    pub(crate) fn wait_ready(&self) {
+        self.ring.wait_filled(self.next);
+    }
+
+    /// Moves values out in order: up to `last`, or up to the first that is not filled.
+    pub(crate) fn drain(&mut self, into: &mut Vec<T>, last: u64) -> usize {
+        self.take_while(into, last, Ring::is_filled)
+    }
+
+    /// Moves all values up to `last` out in order; all of them must be claimed.
+    pub(crate) fn drain_claimed(&mut self, into: &mut Vec<T>, last: u64) -> usize {
+        self.take_while(into, last, |ring, position| {
+            ring.wait_filled(position);
+            true
+        })
+    }
+
+    /// `is_filled` answers true only for a position that it has seen filled.
+    #[inline]
+    fn take_while(&mut self, into: &mut Vec<T>, last: u64, is_filled: impl Fn(&Ring<T>, u64) -> bool) -> usize {
+        let first = self.next;
+        if last < first {
+            return 0;
+        }
+        // Before anything is taken, because this may panic, and then nothing is lost. As many as
+        // the ring holds at most, so the number fits.
+        into.reserve(usize::try_from(last - first + 1).unwrap_or(usize::MAX));
+        #[cfg(fz_mutants)]
+        let lost = self.lost_to_mutant();
+        while self.next <= last && is_filled(&self.ring, self.next) {
+            // SAFETY: filled, and not below the head, which is stored below. `next` moves past it
+            // before anything else can take it again, and there is one outlet (2).
+            let value = unsafe { self.ring.take(self.next) };
+            self.next += 1;
+            #[cfg(fz_mutants)]
+            if self.next - 1 == lost {
+                drop(value);
+                continue;
+            }
+            into.push(value);
+        }
+        let taken = self.next - first;
+        if taken > 0 {
+            self.ring.gate.release(self.next);
+        }
+        usize::try_from(taken).unwrap_or(usize::MAX)
+    }
+
+    /// The position that the mutant `close_drops_tail` loses.
+    #[cfg(fz_mutants)]
+    fn lost_to_mutant(&self) -> u64 {
+        let (last, closed) = self.ring.gate.sequencer.last_position_and_closed();
+        if closed && fz_error::mutants::active("close_drops_tail") { last } else { 0 }
     }
 }

@@ -6,11 +6,12 @@
 //! A waiter that gives up with a grant in hand passes it on.
 //!
 //! Lock order: this lock is a leaf. Under it nobody is woken, no waker is cloned or dropped, no
-//! value is touched.
+//! value is touched. Wakers that must go, go into the [`Wakes`], which the caller drops after it
+//! has filled its claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sequencer::{Claim, Sequencer};
+use crate::sequencer::{Claim, Refusal, Sequencer};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::wake::{Wake, Wakes};
 
@@ -36,17 +37,19 @@ struct Line {
 }
 
 impl Line {
-    /// Grants room to the front of the line. `own` is the caller's own id, who needs no wake-up;
-    /// its `Wake` comes back in the second place, to be dropped outside the lock.
-    fn grant(&mut self, sequencer: &Sequencer, own: Option<WaiterId>) -> (Wakes, Option<Wake>) {
+    /// Whether there is room that nobody was granted. Exact while `CONTENDED` is set.
+    fn has_spare(&self, sequencer: &Sequencer) -> bool {
+        u64::try_from(self.granted.len()).is_ok_and(|granted| granted < sequencer.room())
+    }
+
+    /// Grants room to the front of the line. `own` is the caller's own id, who needs no wake-up.
+    fn grant(&mut self, sequencer: &Sequencer, own: Option<WaiterId>) -> Wakes {
         let mut wakes = Wakes::default();
-        let mut own_wake = None;
-        let room = sequencer.room();
-        while u64::try_from(self.granted.len()).is_ok_and(|granted| granted < room) {
+        while !self.waiting.is_empty() && self.has_spare(sequencer) {
             let Some((id, wake)) = self.waiting.pop_first() else { break };
             self.granted.insert(id);
             if own == Some(id) {
-                own_wake = Some(wake);
+                wakes.retire(Some(wake));
             } else {
                 wakes.push(wake);
             }
@@ -54,7 +57,7 @@ impl Line {
                 break;
             }
         }
-        (wakes, own_wake)
+        wakes
     }
 
     /// Opens the ring to newcomers again once the line is empty.
@@ -86,36 +89,59 @@ impl Room {
         lock(&self.0)
     }
 
+    /// A claim for somebody who will not stand in line, on room that the line does not need.
+    #[cold]
+    pub(crate) fn claim_spare(&self, sequencer: &Sequencer) -> Result<Claim, Refusal> {
+        let line = self.line();
+        if sequencer.is_closed() {
+            return Err(Refusal::Closed);
+        }
+        if !line.waiting.is_empty() {
+            return Err(Refusal::Full);
+        }
+        if line.granted.is_empty() {
+            // The line dispersed in the meantime, and with it went the right to claim under this
+            // lock alone. It cannot form again before the lock is released.
+            return sequencer.try_claim();
+        }
+        if line.has_spare(sequencer) { sequencer.claim_granted() } else { Err(Refusal::Full) }
+    }
+
     /// Joins the end of the line. The wake-ups are others'; make them after filling the claim.
     pub(crate) fn enter(&self, sequencer: &Sequencer, wake: Wake) -> (Step, Wakes) {
+        let mut wakes = Wakes::default();
         let mut line = self.line();
         if sequencer.is_closed() {
             drop(line);
-            return (Step::Closed, Wakes::default());
+            wakes.retire(Some(wake));
+            return (Step::Closed, wakes);
         }
         let id = line.next_id;
         line.next_id += 1;
         line.waiting.insert(id, wake);
         sequencer.contend();
-        let (wakes, own_wake) = line.grant(sequencer, Some(id));
+        wakes = line.grant(sequencer, Some(id));
         let step = line.claim(sequencer, id);
         drop(line);
-        drop(own_wake);
         (step, wakes)
     }
 
     /// Looks again after a wake-up, which may have been for nothing. `wake` replaces the one given
     /// before.
-    pub(crate) fn resume(&self, sequencer: &Sequencer, id: WaiterId, wake: Option<Wake>) -> Step {
+    pub(crate) fn resume(&self, sequencer: &Sequencer, id: WaiterId, wake: Option<Wake>) -> (Step, Wakes) {
+        let mut wakes = Wakes::default();
+        let mut spent = wake;
+        let mut abandoned = None;
         let mut line = self.line();
-        let mut old = None;
         let step = if let Some(place) = line.waiting.get_mut(&id) {
             if sequencer.is_closed() {
-                old = line.waiting.remove(&id);
+                abandoned = line.waiting.remove(&id);
                 line.disperse(sequencer);
                 Step::Closed
             } else {
-                old = wake.map(|wake| std::mem::replace(place, wake));
+                if let Some(new) = &mut spent {
+                    std::mem::swap(place, new);
+                }
                 Step::Waiting(id)
             }
         } else if line.granted.contains(&id) {
@@ -125,8 +151,9 @@ impl Room {
             Step::Closed
         };
         drop(line);
-        drop(old);
-        step
+        drop(abandoned);
+        wakes.retire(spent);
+        (step, wakes)
     }
 
     /// Leaves the line without a position. A grant in hand goes to the next in line.
@@ -134,18 +161,18 @@ impl Room {
         let mut line = self.line();
         let own = line.waiting.remove(&id);
         let had_grant = line.granted.remove(&id);
-        let wakes = if had_grant { line.grant(sequencer, None).0 } else { Wakes::default() };
+        let mut wakes = if had_grant { line.grant(sequencer, None) } else { Wakes::default() };
         if own.is_some() || had_grant {
             line.disperse(sequencer);
         }
         drop(line);
-        drop(own);
+        wakes.retire(own);
         wakes
     }
 
     /// Gives new room to the line. For the consumer, after it has published its head.
     pub(crate) fn grant(&self, sequencer: &Sequencer) -> Wakes {
-        self.line().grant(sequencer, None).0
+        self.line().grant(sequencer, None)
     }
 
     /// Sends everybody home. After [`Sequencer::close`], which nobody enters past.

@@ -29,8 +29,10 @@ pub(crate) struct Claim {
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// No room, or others wait for it already.
+    /// No room.
     Full,
+    /// Others wait for room; there may be more than they need.
+    Contended,
     /// Closed for good.
     Closed,
 }
@@ -49,18 +51,26 @@ pub(crate) struct Closing {
 struct Word(u64);
 
 impl Word {
+    #[inline]
     const fn next(self) -> u64 {
         self.0 >> FLAG_BITS
     }
 
+    #[inline]
     const fn has(self, flags: u64) -> bool {
         self.0 & flags != 0
     }
 
     /// The word after one more claim: the position moves, the sleeper is called, `CONTENDED`
     /// stays. (`CLOSED` was not set, or there would be no claim.)
+    #[inline]
     const fn claimed(self) -> Self {
         Self((self.next() + 1) << FLAG_BITS | self.0 & CONTENDED)
+    }
+
+    /// The last word but for `CONTENDED`: the position stays, the sleeper is called.
+    const fn closed(self) -> Self {
+        Self((self.0 | CLOSED) & !ASLEEP)
     }
 }
 
@@ -88,12 +98,14 @@ impl Sequencer {
         self.capacity
     }
 
+    #[inline]
     fn word(&self) -> Word {
         // Acquire: pairs with the AcqRel of every change of the word. A reader that sees position
         // p claimed therefore sees a head that made room for p, and what a closer did before.
         Word(self.tail.load(Ordering::Acquire))
     }
 
+    #[inline]
     fn head(&self) -> u64 {
         // Acquire: pairs with the Release in `publish_head`, so that the consumer's read of a cell
         // is over before the cell is filled again.
@@ -106,7 +118,7 @@ impl Sequencer {
         let mut word = self.word();
         loop {
             if word.has(CLOSED | CONTENDED) {
-                return Err(if word.has(CLOSED) { Refusal::Closed } else { Refusal::Full });
+                return Err(if word.has(CLOSED) { Refusal::Closed } else { Refusal::Contended });
             }
             // The head is loaded after the word. Full at this point means full at that moment: the
             // word can only have moved up since. The head may have run past an outdated word,
@@ -130,8 +142,9 @@ impl Sequencer {
             if word.has(CLOSED) {
                 return Err(Refusal::Closed);
             }
-            debug_assert!(word.has(CONTENDED), "room was granted while newcomers could take it");
-            debug_assert!(word.next() - self.head() < self.capacity, "more room was granted than there is");
+            // Our bugs, but ones that would overwrite a value: checked in release builds too.
+            assert!(word.has(CONTENDED), "room was granted while newcomers could take it");
+            assert!(word.next() - self.head() < self.capacity, "more room was granted than there is");
             match self.exchange(word, word.claimed()) {
                 Ok(()) => return Ok(Claim { position: word.next(), consumer_was_asleep: word.has(ASLEEP) }),
                 Err(now) => word = now,
@@ -170,10 +183,16 @@ impl Sequencer {
 
     /// Refuses every later claim. Atomic with the claims: the position in the word is final.
     pub(crate) fn close(&self) -> Closing {
-        // AcqRel: as a claim, for the head, and for the alarm behind ASLEEP.
-        let word = Word(self.tail.fetch_or(CLOSED, Ordering::AcqRel));
-        let was_open = !word.has(CLOSED);
-        Closing { was_open, consumer_was_asleep: was_open && word.has(ASLEEP) }
+        let mut word = self.word();
+        while !word.has(CLOSED) {
+            // Clears ASLEEP as a claim does: whoever clears the bit owes the wake-up, and
+            // `cancel_sleep` must not call a sleep undisturbed that this call ends.
+            match self.exchange(word, word.closed()) {
+                Ok(()) => return Closing { was_open: true, consumer_was_asleep: word.has(ASLEEP) },
+                Err(now) => word = now,
+            }
+        }
+        Closing { was_open: false, consumer_was_asleep: false }
     }
 
     /// Sets `ASLEEP` if nothing at or above `next` is claimed and the queue is open.

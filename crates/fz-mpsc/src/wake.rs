@@ -29,48 +29,86 @@ impl fmt::Debug for Wake {
     }
 }
 
-/// Wake-ups that are owed: collected under a lock, made outside of it.
+/// Wake-ups that are owed: collected under a lock, made outside of it, when this is dropped.
+///
+/// A waker is user code and may panic. Dropping makes the wake-ups, so an unwinding thread makes
+/// those that are left; and whoever holds a claim keeps this until the claim is filled.
 #[derive(Debug, Default)]
-#[must_use = "dropping wake-ups loses them"]
-pub(crate) struct Wakes(Vec<Wake>);
+#[must_use = "the wake-ups are made when this is dropped: after the lock, after the claim is filled"]
+pub(crate) struct Wakes {
+    due: Vec<Wake>,
+    /// Needs no wake-up; kept because a waker's drop is user code too.
+    spent: Option<Wake>,
+}
 
 impl Wakes {
     pub(crate) fn push(&mut self, wake: Wake) {
-        self.0.push(wake);
+        self.due.push(wake);
+    }
+
+    /// Keeps `wake` to be dropped with the rest.
+    pub(crate) fn retire(&mut self, wake: Option<Wake>) {
+        debug_assert!(self.spent.is_none() || wake.is_none(), "one call retires one wake");
+        if wake.is_some() {
+            self.spent = wake;
+        }
     }
 
     pub(crate) fn wake_all(self) {
-        for wake in self.0 {
-            wake.wake();
+        drop(self);
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        /// Wakes the rest even if one panics.
+        struct Rest(std::vec::IntoIter<Wake>);
+        impl Drop for Rest {
+            fn drop(&mut self) {
+                self.0.by_ref().for_each(Wake::wake);
+            }
         }
+        let mut rest = Rest(std::mem::take(&mut self.due).into_iter());
+        rest.0.by_ref().for_each(Wake::wake);
     }
 }
 
 /// Where the consumer leaves word of how to wake it, before it announces its sleep.
 ///
-/// Only a consumer that goes to sleep and the one pusher that clears `ASLEEP` take the lock.
-pub(crate) struct Alarm(Mutex<Option<Wake>>);
+/// Only a consumer that goes to sleep and the one caller that clears `ASLEEP` take the lock.
+///
+/// A late `ring` for an earlier sleep may take the word left for a later one. Nothing is lost by
+/// that: the consumer is woken, finds nothing, and leaves word again before it sleeps again.
+pub(crate) struct Alarm {
+    sleeper: Mutex<Option<Wake>>,
+    /// What the owner of the queue wants called as well.
+    own: Option<Box<dyn Fn() + Send + Sync>>,
+}
 
 impl Alarm {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(None))
+    pub(crate) fn new(own: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
+        Self { sleeper: Mutex::new(None), own }
     }
 
     pub(crate) fn set(&self, wake: Wake) {
-        let old = lock(&self.0).replace(wake);
+        let old = lock(&self.sleeper).replace(wake);
         // Outside the lock: a waker's drop is user code.
         drop(old);
     }
 
     pub(crate) fn clear(&self) {
-        let old = lock(&self.0).take();
+        let old = lock(&self.sleeper).take();
         drop(old);
     }
 
+    #[cold]
     pub(crate) fn ring(&self) {
-        let wake = lock(&self.0).take();
+        let wake = lock(&self.sleeper).take();
         if let Some(wake) = wake {
             wake.wake();
+        }
+        if let Some(own) = &self.own {
+            own();
         }
     }
 }

@@ -1,0 +1,410 @@
+//! The consumer's end.
+
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::gate::Gate;
+use crate::ring::Outlet;
+use crate::sender::to_usize;
+use crate::sync::{Arc, current, deadline_after, has_passed, park_until};
+use crate::wait::Wait;
+use crate::wake::Wake;
+
+/// How many values are dropped at a time when the receiver is.
+const DISCARDED_AT_ONCE_MAX: usize = 1024;
+
+/// The consumer's end of a queue; there is one, and it takes the values in order of position.
+///
+/// Dropping it closes the queue and drops what is in it.
+///
+/// ```
+/// use fz_mpsc::{QueueConfig, channel};
+///
+/// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+/// sender.try_push("a").unwrap();
+/// sender.try_push("b").unwrap();
+/// let mut batch = Vec::new();
+/// assert_eq!(receiver.drain(&mut batch, usize::MAX), 2);
+/// assert_eq!(batch, ["a", "b"]);
+/// assert_eq!(receiver.next_position(), 3);
+/// # Ok::<(), fz_mpsc::QueueError>(())
+/// ```
+pub struct Receiver<T> {
+    gate: Arc<Gate>,
+    outlet: Outlet<T>,
+}
+
+/// What a look into the queue found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The next value is there.
+    Ready,
+    /// The next position is claimed, its value a few instructions away.
+    Claimed,
+    /// Nothing is claimed.
+    Empty,
+    /// Nothing is claimed and nothing will be.
+    Finished,
+}
+
+impl<T> Receiver<T> {
+    pub(crate) fn new(gate: Arc<Gate>, outlet: Outlet<T>) -> Self {
+        Self { gate, outlet }
+    }
+
+    /// Moves up to `max` values to the end of `into`, in order, and frees their room at once.
+    /// Returns how many. Stops at the first position whose push is still under way. Never waits;
+    /// may be called from async code.
+    ///
+    /// The first value's position is [`next_position`](Self::next_position) as of before the call,
+    /// and each later value's is one higher.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// for value in 10..15 {
+    ///     sender.try_push(value).unwrap();
+    /// }
+    /// let mut batch = Vec::new();
+    /// assert_eq!(receiver.drain(&mut batch, 3), 3);
+    /// assert_eq!(receiver.drain(&mut batch, 3), 2);
+    /// assert_eq!(batch, [10, 11, 12, 13, 14]);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
+        let first = self.outlet.next();
+        let Some(more) = u64::try_from(max).unwrap_or(u64::MAX).checked_sub(1) else { return 0 };
+        let last = self.gate.sequencer.last_position().min(first.saturating_add(more));
+        self.outlet.drain(into, last)
+    }
+
+    /// Moves every value up to `position` to the end of `into`, in order, and frees the room at
+    /// once. Returns how many.
+    ///
+    /// Where the push of such a position is under way the call waits for it, spinning and then
+    /// yielding: a few instructions of another thread. It does not wait for pushes that have not
+    /// begun, so positions above [`last_position`](Self::last_position) are left out.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push("a").unwrap();
+    /// let seen = sender.try_push("b").unwrap();
+    /// sender.try_push("c").unwrap();
+    /// let mut batch = Vec::new();
+    /// assert_eq!(receiver.drain_through(seen, &mut batch), 2);
+    /// assert_eq!(batch, ["a", "b"]);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn drain_through(&mut self, position: u64, into: &mut Vec<T>) -> usize {
+        let last = self.gate.sequencer.last_position().min(position);
+        self.outlet.drain_claimed(into, last)
+    }
+
+    /// The position of the value that will be drained next; 1 at first.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// assert_eq!(receiver.next_position(), 1);
+    /// sender.try_push('x').unwrap();
+    /// receiver.drain(&mut Vec::new(), 1);
+    /// assert_eq!(receiver.next_position(), 2);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn next_position(&self) -> u64 {
+        self.outlet.next()
+    }
+
+    /// The highest position that was ever accepted, 0 before the first.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push('x').unwrap();
+    /// assert_eq!(receiver.last_position(), 1);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn last_position(&self) -> u64 {
+        self.gate.sequencer.last_position()
+    }
+
+    /// Closes the queue for good, as [`Sender::close`](crate::Sender::close) does; what was
+    /// accepted can still be drained. True for the one call that closed.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push('x').unwrap();
+    /// assert!(receiver.close());
+    /// assert!(sender.try_push('y').is_err());
+    /// assert_eq!(receiver.drain(&mut Vec::new(), 8), 1);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn close(&self) -> bool {
+        self.gate.close()
+    }
+
+    /// Whether no push will be accepted any more. Values may be left to drain.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, receiver) = channel::<u8>(QueueConfig::new(8))?;
+    /// drop(sender);
+    /// assert!(receiver.is_closed());
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.gate.sequencer.is_closed()
+    }
+
+    /// Whether the queue is closed and everything accepted was drained: the end.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push('x').unwrap();
+    /// sender.close();
+    /// assert!(!receiver.is_finished());
+    /// receiver.drain(&mut Vec::new(), 8);
+    /// assert!(receiver.is_finished());
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let (last, closed) = self.gate.sequencer.last_position_and_closed();
+        closed && last < self.outlet.next()
+    }
+
+    /// How many values are accepted and not yet drained, at some moment during the call.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (sender, receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push('x').unwrap();
+    /// assert_eq!(receiver.len(), 1);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        to_usize(self.gate.sequencer.len())
+    }
+
+    /// Whether nothing is accepted and not yet drained.
+    ///
+    /// ```
+    /// # use fz_mpsc::{QueueConfig, channel};
+    /// let (_sender, receiver) = channel::<u8>(QueueConfig::new(8))?;
+    /// assert!(receiver.is_empty());
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Blocks the thread until there is something to drain (true) or the queue is closed and
+    /// drained (false). After true, [`drain`](Self::drain) gives at least one value. Not for async
+    /// code.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// let producer = std::thread::spawn(move || sender.push("value").unwrap());
+    /// assert!(receiver.wait());
+    /// receiver.drain(&mut Vec::new(), 1);
+    /// producer.join().unwrap();
+    /// assert!(!receiver.wait(), "the last sender is gone");
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn wait(&mut self) -> bool {
+        self.wait_until(None)
+    }
+
+    /// Blocks the thread until there is something to drain (true), or for at most `timeout`, or
+    /// until the queue is closed and drained (false for both; ask
+    /// [`is_finished`](Self::is_finished) which). A timeout too long for the clock is none. Not
+    /// for async code.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// assert!(!receiver.wait_timeout(Duration::from_millis(1)));
+    /// assert!(!receiver.is_finished());
+    /// sender.try_push('x').unwrap();
+    /// assert!(receiver.wait_timeout(Duration::from_millis(1)));
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
+        self.wait_until(deadline_after(timeout))
+    }
+
+    /// Lets the task wait until there is something to drain (true) or the queue is closed and
+    /// drained (false). On any executor. Cancel-safe: dropping the future takes nothing.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// let producer = std::thread::spawn(move || sender.push("value").unwrap());
+    /// pollster::block_on(async {
+    ///     let mut values = Vec::new();
+    ///     while receiver.wait_async().await {
+    ///         receiver.drain(&mut values, usize::MAX);
+    ///     }
+    ///     assert_eq!(values, ["value"]);
+    /// });
+    /// # producer.join().unwrap();
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn wait_async(&mut self) -> Wait<'_, T> {
+        Wait::new(self)
+    }
+
+    /// Asks to be called: true if nothing is left to drain and the queue is open. From then on,
+    /// the first push or the close calls the alarm of
+    /// [`channel_with_alarm`](crate::channel_with_alarm), once. False if there is
+    /// something to do at once.
+    ///
+    /// Check and announcement are one step; a push cannot fall in between. For consumers that
+    /// sleep in a way of their own; the `wait` methods do all of this themselves.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use fz_mpsc::{QueueConfig, channel_with_alarm};
+    ///
+    /// let (bell, rung) = mpsc::channel();
+    /// let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(8), move || bell.send(()).unwrap())?;
+    /// assert!(receiver.announce_sleep());
+    /// sender.try_push('a').unwrap();
+    /// sender.try_push('b').unwrap();
+    /// rung.recv().unwrap();
+    /// assert!(rung.try_recv().is_err(), "once, not twice");
+    /// assert!(!receiver.announce_sleep(), "there is something to drain");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "false means that nobody will call"]
+    pub fn announce_sleep(&mut self) -> bool {
+        self.gate.sequencer.announce_sleep(self.outlet.next())
+    }
+
+    /// Takes an announcement back. True if it still stood: nobody has called and nobody will.
+    /// False if there was none, or a push or the close was faster: then the alarm was called or is
+    /// about to be.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel_with_alarm};
+    ///
+    /// let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(8), || ())?;
+    /// assert!(receiver.announce_sleep());
+    /// assert!(receiver.cancel_sleep());
+    /// assert!(receiver.announce_sleep());
+    /// sender.try_push('x').unwrap();
+    /// assert!(!receiver.cancel_sleep());
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn cancel_sleep(&mut self) -> bool {
+        self.gate.sequencer.cancel_sleep()
+    }
+
+    fn look(&self) -> Look {
+        if self.outlet.is_ready() {
+            return Look::Ready;
+        }
+        let (last, closed) = self.gate.sequencer.last_position_and_closed();
+        if last >= self.outlet.next() {
+            Look::Claimed
+        } else if closed {
+            Look::Finished
+        } else {
+            Look::Empty
+        }
+    }
+
+    fn wait_until(&mut self, deadline: Option<Instant>) -> bool {
+        loop {
+            // Asked before the look: what came by the deadline is still seen.
+            let overdue = has_passed(deadline);
+            match self.look() {
+                Look::Ready => return true,
+                Look::Claimed => {
+                    self.outlet.wait_ready();
+                    return true;
+                }
+                Look::Finished => return false,
+                Look::Empty if overdue => {
+                    self.stop_waiting();
+                    return false;
+                }
+                Look::Empty => {
+                    self.gate.alarm.set(Wake::Thread(current()));
+                    if self.announce_sleep() {
+                        park_until(deadline);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match self.look() {
+                Look::Ready => return Poll::Ready(true),
+                Look::Claimed => {
+                    // A task does not hold up its executor for a claimant that lost its processor
+                    // in mid-push: it lets others run and looks again.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Look::Finished => return Poll::Ready(false),
+                Look::Empty => {
+                    self.gate.alarm.set(Wake::Task(cx.waker().clone()));
+                    if self.announce_sleep() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back what a wait that ends early has left behind.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.cancel_sleep();
+        self.gate.alarm.clear();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.gate.close();
+        let last = self.gate.sequencer.last_position();
+        // In portions, because each needs memory; and into a Vec, whose drop goes on when that of
+        // one value panics.
+        let mut discarded = Vec::new();
+        while self.outlet.next() <= last {
+            let more = u64::try_from(DISCARDED_AT_ONCE_MAX).unwrap_or(1);
+            let until = last.min(self.outlet.next().saturating_add(more));
+            self.outlet.drain_claimed(&mut discarded, until);
+            discarded.clear();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("next_position", &self.next_position())
+            .field("len", &self.len())
+            .field("is_closed", &self.is_closed())
+            .finish()
+    }
+}
