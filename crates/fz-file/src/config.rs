@@ -1,0 +1,108 @@
+use std::path::PathBuf;
+
+/// What an [open](crate::SlotFile::open) does about a file that is, or is not, there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Create {
+    /// Opens the file, or creates it when there is none.
+    #[default]
+    IfMissing,
+    /// Opens the file; [`NotFound`](crate::FileErrorKind::NotFound) when there is none.
+    Never,
+    /// Creates the file; [`AlreadyExists`](crate::FileErrorKind::AlreadyExists) when there is one.
+    New,
+}
+
+/// What is done to the blocks of new slots, at creation and in
+/// [`grow`](crate::SlotFile::grow), before anybody may write them. New slots read as zeros either
+/// way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Preallocation {
+    /// Nothing: only the length is set. The fastest to create; a later write may find the disk
+    /// full, and each first write of a block costs a journal commit at the next sync.
+    Sparse,
+    /// Blocks are reserved (`fallocate(2)`) but not written: a later write does not find the disk
+    /// full, but its first sync still costs a journal commit. Zeros are written instead where the
+    /// file system cannot reserve.
+    Allocated,
+    /// Blocks are reserved and written with zeros: the slowest to create, then every sync of a
+    /// written slot costs the data and the device flush only.
+    #[default]
+    Zeroed,
+}
+
+/// How a [`SlotFile`](crate::SlotFile) is opened.
+///
+/// ```
+/// use fz_file::{Create, Preallocation, SlotFileConfig};
+///
+/// let config = SlotFileConfig::new("/data/journal.slots", 4096)
+///     .initial_slots(1024)
+///     .preallocation(Preallocation::Allocated)
+///     .create(Create::Never)
+///     .module_id(7);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SlotFileConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) slot_size: usize,
+    pub(crate) initial_slots: u64,
+    pub(crate) module_id: u8,
+    pub(crate) preallocation: Preallocation,
+    pub(crate) create: Create,
+    pub(crate) read_only: bool,
+}
+
+impl SlotFileConfig {
+    /// A file at `path` with slots of `slot_size` bytes, created if it is missing.
+    ///
+    /// The slot size is not stored in the file: it must be the same at every open. 1 byte to
+    /// [`SlotFile::SLOT_SIZE_MAX`](crate::SlotFile::SLOT_SIZE_MAX); checked when the file is opened.
+    pub fn new(path: impl Into<PathBuf>, slot_size: usize) -> Self {
+        Self {
+            path: path.into(),
+            slot_size,
+            initial_slots: 0,
+            module_id: 0,
+            preallocation: Preallocation::default(),
+            create: Create::default(),
+            read_only: false,
+        }
+    }
+
+    /// The slots that the file has at least once it is open: a new file gets as many, a smaller
+    /// one is grown, a larger one is left alone. Default 0.
+    pub fn initial_slots(mut self, slots: u64) -> Self {
+        self.initial_slots = slots;
+        self
+    }
+
+    /// Your own number for this file's part of your engine; it stands in every
+    /// [`ErrorId`](fz_error::ErrorId) of the file. Default 0.
+    pub fn module_id(mut self, module_id: u8) -> Self {
+        self.module_id = module_id;
+        self
+    }
+
+    /// What is done to the blocks of new slots. Default [`Preallocation::Zeroed`].
+    pub fn preallocation(mut self, preallocation: Preallocation) -> Self {
+        self.preallocation = preallocation;
+        self
+    }
+
+    /// What to do about a file that is, or is not, there. Default [`Create::IfMissing`].
+    pub fn create(mut self, create: Create) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Opens for reading only, beside other readers: the lock is shared, and nothing is created,
+    /// grown or synced, whatever [`create`](Self::create) says. Default `false`.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+}

@@ -1,0 +1,76 @@
+//! How a file gets more bytes, at creation and in `grow`.
+//!
+//! The order is what makes a crash harmless: the length is set first and in one step, to whole
+//! slots, so that whatever happens afterwards the file opens again; blocks are reserved and zeros
+//! written only inside that length (a `fallocate(2)` that extends the file may leave any length
+//! when the disk is full). The caller syncs, and shows the new slots to nobody before.
+
+use std::io::{self, IoSlice};
+
+use fz_error::mutants;
+
+use crate::transfer::{Stopped, uninterrupted, write_all};
+use crate::{Preallocation, Storage};
+
+/// One buffer of zeros is written many times over: small enough to stay in the processor's cache.
+const ZEROS_BYTES: usize = 64 * 1024;
+/// Buffers in one call: 4 MiB, enough that the call itself costs nothing.
+const ZEROS_IN_CALL: usize = 64;
+
+/// A step of extending a file that failed.
+#[derive(Debug)]
+pub(crate) enum ExtendError {
+    /// The file is shorter than it should be already.
+    Cut { length: u64 },
+    /// The operating system refused.
+    Refused { step: &'static str, cause: io::Error },
+}
+
+/// Makes bytes `from..to` exist, as `preallocation` says. Never shrinks: a file that is longer
+/// than `to` (a growth that failed half-way) stays so.
+pub(crate) fn extend(
+    storage: &dyn Storage,
+    preallocation: Preallocation,
+    from: u64,
+    to: u64,
+) -> Result<(), ExtendError> {
+    let refused = |step| move |cause| ExtendError::Refused { step, cause };
+    let length = uninterrupted(|| storage.length()).map_err(refused("ask for the file's length"))?;
+    if length < from {
+        return Err(ExtendError::Cut { length });
+    }
+    if length < to || mutants::active("grow_truncates") {
+        uninterrupted(|| storage.set_length(to)).map_err(refused("set the file's length"))?;
+    }
+    if from == to || preallocation == Preallocation::Sparse {
+        return Ok(());
+    }
+    let reserved = match uninterrupted(|| storage.allocate(from, to - from)) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => false,
+        Err(cause) => return Err(ExtendError::Refused { step: "reserve blocks", cause }),
+    };
+    if reserved && preallocation == Preallocation::Allocated {
+        return Ok(());
+    }
+    write_zeros(storage, from, to).map_err(refused("write zeros"))
+}
+
+fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS_BYTES];
+    let mut offset = from;
+    while offset < to {
+        let mut left = usize::try_from(to - offset).unwrap_or(usize::MAX).min(ZEROS_BYTES * ZEROS_IN_CALL);
+        let bytes = left as u64;
+        let mut slices = Vec::with_capacity(ZEROS_IN_CALL);
+        while left > 0 {
+            let slice = &zeros[..left.min(ZEROS_BYTES)];
+            slices.push(IoSlice::new(slice));
+            left -= slice.len();
+        }
+        write_all(storage, &mut slices, offset)
+            .map_err(|Stopped { cause, .. }| cause.unwrap_or_else(|| io::ErrorKind::WriteZero.into()))?;
+        offset += bytes;
+    }
+    Ok(())
+}
