@@ -1,2 +1,44 @@
-//! The project commands.
-fn main() {}
+//! The project's commands: `cargo xtask --help`.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod doc;
+mod flags;
+mod invocation;
+mod lint;
+mod loom;
+mod markdown;
+mod mutants;
+mod prop;
+mod runner;
+mod sanitize;
+mod shell;
+mod test;
+mod tidy;
+mod tool;
+mod workflows;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use flags::{Command, Flags};
+use runner::Runner;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let mut runner = Runner::new(&flags.output);
+    match &flags.command {
+        Command::Test(flags) => test::run(&mut runner, flags),
+        Command::Lint(_) => lint::run(&mut runner),
+        Command::Doc(flags) => doc::run(&mut runner, flags),
+        Command::Tidy(_) => tidy::run(&mut runner),
+        Command::Prop(flags) => prop::run(&mut runner, flags),
+        Command::Loom(flags) => loom::run(&mut runner, flags),
+        Command::Mutants(flags) => mutants::run(&mut runner, flags),
+        Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
+        Command::Ci(flags) => ci::run(&mut runner, flags),
+    }
+    runner.finish()
+}

@@ -1,0 +1,116 @@
+//! `cargo xtask doc`: the documentation builds without a warning, and what it points to is there.
+
+use std::fs;
+use std::path::Path;
+
+use crate::flags::Doc;
+use crate::invocation::Invocation;
+use crate::runner::Runner;
+use crate::{markdown, shell, workspace};
+
+pub(crate) fn run(runner: &mut Runner, flags: &Doc) {
+    if !flags.markdown {
+        let rustdoc = Invocation::cargo("doc --quiet --no-deps --all-features").words(&workspace::selection());
+        runner.step("rustdoc", &rustdoc.env("RUSTDOCFLAGS", "-D warnings"));
+    }
+    runner.check("links in Markdown", "doc --markdown", || on_markdown(links));
+    runner.check("commands in Markdown", "doc --markdown", || on_markdown(commands));
+}
+
+/// Applies `check`, which gives (line, finding), to each Markdown file of the tree.
+fn on_markdown(check: fn(&Path, &str) -> Checked) -> Result<String, String> {
+    let mut findings = Vec::new();
+    let mut count = 0;
+    for path in workspace::files()?.iter().filter(|path| path.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(workspace::root().join(path)).map_err(|e| format!("{}: {e}", path.display()))?;
+        let checked = check(path, &text);
+        count += checked.count;
+        findings.extend(checked.findings.iter().map(|(line, text)| format!("{}:{line}: {text}", path.display())));
+    }
+    if findings.is_empty() { Ok(format!("{count} checked")) } else { Err(findings.join("\n")) }
+}
+
+/// How many things one file has, and what is wrong with which.
+#[derive(Debug, Default)]
+struct Checked {
+    count: usize,
+    findings: Vec<(usize, String)>,
+}
+
+fn links(path: &Path, text: &str) -> Checked {
+    let mut checked = Checked::default();
+    for link in markdown::links(text) {
+        checked.count += 1;
+        if let Err(reason) = resolve(path, text, &link.target) {
+            checked.findings.push((link.line, reason));
+        }
+    }
+    checked
+}
+
+/// Whether a relative link of the file `from` leads to a file of the tree, and its anchor to a heading.
+fn resolve(from: &Path, text: &str, target: &str) -> Result<(), String> {
+    let elsewhere = target.contains("://") || target.starts_with("mailto:");
+    if elsewhere {
+        return Ok(());
+    }
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let there = if file.is_empty() {
+        text.to_owned()
+    } else {
+        let path = workspace::root().join(from).with_file_name("").join(file);
+        if !path.exists() {
+            return Err(format!("the link {target} leads nowhere"));
+        }
+        if anchor.is_empty() || path.extension().is_none_or(|extension| extension != "md") {
+            return Ok(());
+        }
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?
+    };
+    if anchor.is_empty() || markdown::anchors(&there).iter().any(|heading| heading == anchor) {
+        return Ok(());
+    }
+    Err(format!("the link {target} names a heading that is not there"))
+}
+
+fn commands(_path: &Path, text: &str) -> Checked {
+    let mut checked = Checked::default();
+    for script in markdown::shell_scripts(text) {
+        for (line, command) in shell::cargo_commands(&script.text) {
+            checked.count += 1;
+            if let Err(reason) = shell::check(&command) {
+                checked.findings.push((script.line + line, format!("`{}`: {reason}", command.join(" "))));
+            }
+        }
+    }
+    checked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(check: fn(&Path, &str) -> Checked, text: &str) -> Vec<usize> {
+        check(Path::new("README.md"), text).findings.iter().map(|(line, _)| *line).collect()
+    }
+
+    #[test]
+    fn a_link_to_a_file_and_a_heading_that_exist_is_accepted() {
+        let text = "# Its title\n[a](xtask/Cargo.toml) [b](#its-title) [c](https://example.com/x)\n";
+        assert_eq!(findings(links, text), [0; 0]);
+        assert_eq!(links(Path::new("README.md"), text).count, 3);
+    }
+
+    #[test]
+    fn a_dead_link_is_rejected() {
+        assert_eq!(findings(links, "\n[a](xtask/absent.md)\n"), [2]);
+        assert_eq!(findings(links, "[a][r]\n\n[r]: absent.md\n"), [1]);
+        assert_eq!(findings(links, "# Title\n[a](#absent)\n"), [2]);
+    }
+
+    #[test]
+    fn a_command_that_would_not_run_is_rejected() {
+        assert_eq!(findings(commands, "```sh\ncargo xtask tidy\n```\n"), [0; 0]);
+        assert_eq!(findings(commands, "text\n\n```sh\ncargo xtask tidy\ncargo xtask absent\n```\n"), [5]);
+    }
+}

@@ -1,0 +1,232 @@
+//! The whole command line. A new command is one variant here, one arm in `main.rs`, one file.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::workspace::known_crate;
+
+/// The project's commands. Each prints one line per step and ends with `N passed, N failed`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 all passed · 1 a step failed · 2 bad command line · 3 a needed tool is missing
+
+Example: cargo xtask ci")]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How every command reports.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Output {
+    /// One JSON object per step on standard output; the lines for people go to standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// A missing tool fails the step (exit code 3) instead of skipping it
+    #[arg(long, global = true)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Test(Test),
+    Lint(Lint),
+    Doc(Doc),
+    Tidy(Tidy),
+    Prop(Prop),
+    Loom(Loom),
+    Mutants(Mutants),
+    Sanitize(Sanitize),
+    Ci(Ci),
+}
+
+/// Unit, integration and doc tests of every crate, and their examples compiled
+///
+/// Needs nothing but the toolchain. Then a short run of the models and of the mutants.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test --crate fz-mpsc --quick
+  cargo xtask test --cases 1000 --seed 7")]
+pub(crate) struct Test {
+    /// Only this crate (may be repeated)
+    #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
+    pub(crate) crates: Vec<String>,
+
+    /// The crates' own tests only: no models, no mutants
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    #[command(flatten)]
+    pub(crate) random: Random,
+}
+
+/// Format, clippy in each configuration, the house rules, the workflows, the dependencies
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask lint
+  cargo xtask lint --strict")]
+pub(crate) struct Lint {}
+
+/// rustdoc without a warning; links and commands in every Markdown file checked
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask doc
+  cargo xtask doc --markdown")]
+pub(crate) struct Doc {
+    /// Only the Markdown files: takes a second, compiles nothing
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+/// The house rules that a machine can check
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example: cargo xtask tidy")]
+pub(crate) struct Tidy {}
+
+/// Property tests with a given number of cases, from one printed seed
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask prop --cases 10000
+  cargo xtask prop --crate fz-file --seed 42
+  cargo xtask prop --seconds 60")]
+pub(crate) struct Prop {
+    /// Only this crate (may be repeated)
+    #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
+    pub(crate) crates: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) random: Random,
+
+    /// Repeat with seed, seed + 1, … until this many seconds have passed
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// Every interleaving of the concurrent types (loom), and many random schedules (shuttle)
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask loom
+  cargo xtask loom --crate fz-mpsc --preemptions 3
+  cargo xtask loom --seconds 600")]
+pub(crate) struct Loom {
+    /// Only this crate (may be repeated)
+    #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
+    pub(crate) crates: Vec<String>,
+
+    /// LOOM_MAX_PREEMPTIONS: how often a schedule may take the processor from a running thread.
+    /// Without it each model's own bound counts
+    #[arg(long, value_name = "N")]
+    pub(crate) preemptions: Option<u32>,
+
+    /// LOOM_MAX_DURATION: stop exploring one model after this many seconds
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// Broken twins of the code: for each, the checks that must fail do fail
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask mutants
+  cargo xtask mutants --only retry_failed_sync
+  cargo xtask mutants --quick --json")]
+pub(crate) struct Mutants {
+    /// Only the mutants whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+
+    /// The first check of each mutant only
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// A check that runs longer hangs, and is stopped [default: 60, with --quick 10]
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// The crates with `unsafe` under AddressSanitizer
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask sanitize
+  cargo xtask sanitize --crate fz-bufpool")]
+pub(crate) struct Sanitize {
+    /// Only this crate (may be repeated)
+    #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
+    pub(crate) crates: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) random: Random,
+}
+
+/// What must pass before a change is merged
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask ci
+  cargo xtask ci --long --strict")]
+pub(crate) struct Ci {
+    /// The long forms: deeper models, more cases, every check of every mutant, the sanitizer
+    #[arg(long)]
+    pub(crate) long: bool,
+
+    /// Leave out `test`, which ran before
+    #[arg(long)]
+    pub(crate) no_test: bool,
+
+    #[command(flatten)]
+    pub(crate) random: Random,
+}
+
+/// Where random input comes from. The seed is printed, so that every run can be repeated.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Random {
+    /// The seed of all random input; drawn afresh and printed if not given
+    #[arg(long, value_name = "N", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+
+    /// Cases per property; the properties' own number if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) cases: Option<u32>,
+}
+
+/// Decimal, or hexadecimal with `0x`.
+fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_that_parses() {
+        for command in Flags::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| Some(&line[line.find("cargo xtask")?..])).collect();
+            assert!(!examples.is_empty(), "{} has no example in its help", command.get_name());
+            for example in examples {
+                let words = example.split_whitespace().skip(1);
+                Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{example}`: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_is_decimal_or_hexadecimal() {
+        assert_eq!(seed("0x10"), Ok(16));
+        assert_eq!(seed("10"), Ok(10));
+        assert!(seed("ten").is_err());
+    }
+}

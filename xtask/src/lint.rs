@@ -1,0 +1,42 @@
+//! `cargo xtask lint`: everything that can be said of the code without running it.
+
+use crate::invocation::Invocation;
+use crate::runner::Runner;
+use crate::tool::{ACTIONLINT, CLIPPY, DENY, RUSTFMT};
+use crate::{loom, mutants, tidy, workflows, workspace};
+
+pub(crate) fn run(runner: &mut Runner) {
+    if runner.has("format", &RUSTFMT) {
+        runner.step("format", &Invocation::cargo("fmt --all -- --check"));
+    }
+    clippy(runner);
+    tidy::run(runner);
+    runner.check("workflows", "lint", workflows::check);
+    if runner.has("actionlint", &ACTIONLINT) {
+        runner.step("actionlint", &Invocation::new("actionlint"));
+    }
+    if runner.has("dependencies", &DENY) {
+        runner.step("dependencies", &Invocation::cargo("deny --all-features check"));
+    }
+}
+
+fn clippy(runner: &mut Runner) {
+    let clippy = || Invocation::cargo("clippy --quiet --all-targets --all-features").words(&workspace::selection());
+    if !runner.has("clippy", &CLIPPY) {
+        return;
+    }
+    let deny_warnings = |invocation: Invocation| invocation.words("-- -D warnings");
+    runner.step("clippy", &deny_warnings(clippy()));
+    // The same directories as the commands that run these configurations: dependencies compile once.
+    let twins = clippy().rustflags(mutants::RUSTFLAGS, mutants::DIRECTORY);
+    runner.step("clippy of the mutants", &deny_warnings(twins));
+    for checker in [&loom::LOOM, &loom::SHUTTLE] {
+        let crates = checker.crates().iter().map(|package| format!("-p {}", package.name)).collect::<Vec<_>>();
+        if !crates.is_empty() {
+            let models = Invocation::cargo("clippy --quiet --release --all-targets")
+                .words(&crates.join(" "))
+                .rustflags(checker.rustflags, checker.directory);
+            runner.step(&format!("clippy of the {} models", checker.name), &deny_warnings(models));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `cargo xtask mutants`: each broken twin of the code must be caught by each of its checks.
+//!
+//! The twins are compiled in with `--cfg fz_mutants` and chosen by the environment variable `FZ_MUTANT`
+//! (`fz_error::mutants`), so that one build serves all of them. The table is in `mutants/table.rs`.
+
+mod build;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use crate::flags::Mutants;
+use crate::invocation::End;
+use crate::runner::Runner;
+use crate::workspace;
+use build::Binaries;
+use table::{Check, MUTANTS, Mutant};
+
+pub(crate) const RUSTFLAGS: &str = "--cfg fz_mutants";
+pub(crate) const DIRECTORY: &str = "mutants";
+
+/// After how many seconds a check hangs. The checks take about a second each when nothing is broken.
+const LIMIT_SECONDS: u64 = 60;
+const LIMIT_SECONDS_QUICK: u64 = 10;
+
+pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
+    runner.check("mutants in the source are those in the table", "mutants", agreement);
+    let chosen: Vec<_> =
+        MUTANTS.iter().filter(|mutant| flags.only.as_ref().is_none_or(|only| mutant.name.contains(only))).collect();
+    if chosen.is_empty() {
+        runner.skip("mutants", "no mutant has such a name; see xtask/src/mutants/table.rs");
+        return;
+    }
+    let checks = |mutant: &'static Mutant| &mutant.checks[..if flags.quick { 1 } else { mutant.checks.len() }];
+    let limit = if flags.quick { LIMIT_SECONDS_QUICK } else { LIMIT_SECONDS };
+    let limit = Duration::from_secs(flags.seconds.unwrap_or(limit));
+
+    let mut baselines: BTreeMap<(&str, Check), bool> = BTreeMap::new();
+    let wanted: BTreeSet<_> = chosen.iter().map(|mutant| mutant.package).collect();
+    let builds: BTreeSet<_> = chosen.iter().flat_map(|mutant| checks(mutant)).map(|check| check.build).collect();
+    let Some(binaries) = Binaries::build(runner, &wanted, &builds) else { return };
+    let mut survivors = Vec::new();
+    for mutant in chosen {
+        for &check in checks(mutant) {
+            let sound = *baselines.entry((mutant.package, check)).or_insert_with(|| {
+                let Some(invocation) = binaries.invocation(mutant.package, check, limit) else { return true };
+                let repeat = Binaries::repeat(mutant.package, check, None);
+                runner.tests(&format!("without a mutant: {check}"), &invocation.repeat_as(&repeat))
+            });
+            if sound && !kill(runner, &binaries, mutant, check, limit) {
+                survivors.push(format!("{} survives {check}", mutant.name));
+            }
+        }
+    }
+    for survivor in survivors {
+        runner.note(&survivor);
+    }
+}
+
+/// One cell of the table: `mutant` under `check`, which must fail.
+fn kill(runner: &mut Runner, binaries: &Binaries, mutant: &Mutant, check: Check, limit: Duration) -> bool {
+    let name = format!("{} × {check}", mutant.name);
+    let Some(invocation) = binaries.invocation(mutant.package, check, limit) else {
+        return runner.check(&name, "mutants", || Err(format!("{} has no test binary {check}", mutant.package)));
+    };
+    let repeat = Binaries::repeat(mutant.package, check, Some(mutant.name));
+    let invocation = invocation.env("FZ_MUTANT", mutant.name).repeat_as(&repeat);
+    runner.judged(&name, &invocation, |finished| match finished.end {
+        End::Failure(_) => Ok("killed".to_owned()),
+        End::Hang(_) => Ok("killed (hang)".to_owned()),
+        End::Success if finished.tests() == 0 => Err("the filter matches no test".to_owned()),
+        End::Success => Err("SURVIVED".to_owned()),
+    })
+}
+
+/// Every mutant in the source is in the table, under its crate, with two checks or more; and the reverse.
+pub(crate) fn agreement() -> Result<String, String> {
+    let mut in_source = BTreeSet::new();
+    for package in workspace::packages().iter().filter(|package| package.name != "xtask") {
+        for path in package.rust_files() {
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let names = switches(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            in_source.extend(names.into_iter().map(|name| (package.name.clone(), name)));
+        }
+    }
+    agree(&in_source, MUTANTS)
+}
+
+fn agree(in_source: &BTreeSet<(String, String)>, table: &[Mutant]) -> Result<String, String> {
+    let in_table: BTreeSet<_> =
+        table.iter().map(|mutant| (mutant.package.to_owned(), mutant.name.to_owned())).collect();
+    let mut findings = Vec::new();
+    for (package, name) in in_source.difference(&in_table) {
+        findings
+            .push(format!("{package} has the mutant {name}; add it, with its checks, to xtask/src/mutants/table.rs"));
+    }
+    for (package, name) in in_table.difference(in_source) {
+        findings.push(format!("the table has {name} of {package}, which switches on nothing there"));
+    }
+    for mutant in table.iter().filter(|mutant| mutant.checks.len() < 2) {
+        findings.push(format!("{} has fewer than two checks: one may pass by chance", mutant.name));
+    }
+    if findings.is_empty() { Ok(format!("{} mutants", in_table.len())) } else { Err(findings.join("\n")) }
+}
+
+/// The names that `mutants::active("…")` asks for in a Rust file.
+fn switches(text: &str) -> Result<Vec<String>, String> {
+    let tokens: TokenStream = text.parse().map_err(|error| format!("{error}"))?;
+    let mut names = Vec::new();
+    collect(tokens, &mut names);
+    Ok(names)
+}
+
+fn collect(tokens: TokenStream, names: &mut Vec<String>) {
+    let mut after_active = false;
+    for token in tokens {
+        if let TokenTree::Group(group) = &token {
+            let argument = group.stream().to_string();
+            let literal = argument.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            match literal {
+                Some(name) if after_active && group.delimiter() == Delimiter::Parenthesis => {
+                    names.push(name.to_owned());
+                }
+                _ => collect(group.stream(), names),
+            }
+        }
+        after_active = matches!(&token, TokenTree::Ident(ident) if ident == "active");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: [Mutant; 1] =
+        [Mutant { name: "listed", package: "fz-x", checks: &[table::lib("one"), table::test("two", "three")] }];
+
+    fn source(names: &[&str]) -> BTreeSet<(String, String)> {
+        names.iter().map(|name| ("fz-x".to_owned(), (*name).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_switch_is_found_in_code_and_not_in_comments_or_strings() {
+        let text = r#"fn f() { /* active("no") */ if fz_error::mutants::active("yes") { log("active(\"no\")"); } }"#;
+        assert_eq!(switches(text).unwrap(), ["yes"]);
+    }
+
+    #[test]
+    fn the_table_must_have_what_the_source_has() {
+        assert!(agree(&source(&["listed"]), &LISTED).is_ok());
+        assert!(agree(&source(&["listed", "forgotten"]), &LISTED).unwrap_err().contains("forgotten"));
+    }
+
+    #[test]
+    fn the_source_must_have_what_the_table_has() {
+        assert!(agree(&source(&[]), &LISTED).unwrap_err().contains("listed"));
+    }
+
+    #[test]
+    fn a_mutant_needs_two_checks() {
+        const LONELY: [Mutant; 1] = [Mutant { name: "listed", package: "fz-x", checks: &[table::lib("one")] }];
+        assert!(agree(&source(&["listed"]), &LONELY).unwrap_err().contains("fewer than two"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Dependencies point down only.
+
+use super::Finding;
+use crate::workspace::Package;
+
+/// A package, the packages of ours that it may use, and those that only its tests and examples may use besides.
+type Layer = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const LAYERS: &[Layer] = &[
+    ("fz-error", &[], &[]),
+    ("fz-file", &["fz-error"], &["fz-sim"]),
+    ("fz-bufpool", &["fz-error"], &[]),
+    ("fz-mpsc", &["fz-error"], &[]),
+    ("fz-wpipe", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
+    ("fz-sim", &["fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
+    ("fz-bench", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("xtask", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+];
+
+pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in packages {
+        let manifest = package.directory.join("Cargo.toml");
+        let mut found = |message: String| findings.push(Finding::new(&manifest, 1, message));
+        let Some((_, uses, tests_use)) = LAYERS.iter().find(|(name, ..)| *name == package.name) else {
+            found(format!("{} has no layer; add it to xtask/src/tidy/layers.rs", package.name));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            let ours = packages.iter().any(|package| package.name == name);
+            let allowed = uses.contains(&name) || (dependency.dev && tests_use.contains(&name)) || name == package.name;
+            if ours && !allowed {
+                let whose = if dependency.dev { "tests" } else { "code" };
+                found(format!("{}'s {whose} must not depend on {name}: dependencies point down only", package.name));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Dependency;
+
+    fn packages(of: &str, on: &str, dev: bool) -> Vec<Package> {
+        let package = |name: &str, dependencies| Package {
+            name: name.to_owned(),
+            description: String::new(),
+            directory: "/".into(),
+            targets: Vec::new(),
+            dependencies,
+        };
+        vec![package(of, vec![Dependency { name: on.to_owned(), dev }]), package(on, Vec::new())]
+    }
+
+    #[test]
+    fn a_dependency_that_points_down_is_accepted() {
+        assert_eq!(check(&packages("fz-wpipe", "fz-mpsc", false)), []);
+        assert_eq!(check(&packages("fz-wpipe", "fz-sim", true)), []);
+    }
+
+    #[test]
+    fn a_dependency_that_points_up_or_aside_is_rejected() {
+        for (of, on) in [("fz-mpsc", "fz-bufpool"), ("fz-file", "fz-wpipe"), ("fz-error", "fz-file")] {
+            assert_eq!(check(&packages(of, on, false)).len(), 1, "{of} on {on}");
+        }
+    }
+
+    #[test]
+    fn code_may_not_use_what_only_tests_may() {
+        assert_eq!(check(&packages("fz-wpipe", "fz-sim", false)).len(), 1);
+    }
+
+    #[test]
+    fn a_crate_without_a_layer_is_rejected() {
+        assert_eq!(check(&packages("fz-new", "fz-error", false)).len(), 1);
+    }
+}
