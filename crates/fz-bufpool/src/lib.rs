@@ -1,1 +1,35 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod allocate_future;
+mod allocation;
+mod arena;
+mod bitmap;
+mod buffer_size;
+mod config;
+mod cursor;
+mod error;
+mod inner;
+mod lot;
+mod pool;
+mod stats;
+mod sync;
+
+pub use allocate_future::AllocateFuture;
+pub use allocation::Allocation;
+pub use buffer_size::BufferSize;
+pub use config::BufPoolConfig;
+pub use error::{BufPoolError, BufPoolErrorKind, Result};
+pub use pool::BufPool;
+pub use stats::BufPoolStats;
+
+/// Any of these may be moved to, and shared with, any thread; none is tied to its place in memory.
+const _: () = {
+    const fn assert_thread_safe<T: Send + Sync + Unpin + 'static>() {}
+    assert_thread_safe::<BufPool>();
+    assert_thread_safe::<Allocation>();
+    assert_thread_safe::<AllocateFuture>();
+    assert_thread_safe::<BufPoolConfig>();
+    assert_thread_safe::<BufPoolStats>();
+    assert_thread_safe::<BufferSize>();
+    assert_thread_safe::<BufPoolError>();
+};

@@ -1,0 +1,86 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::inner::Place;
+use crate::{Allocation, BufPool, Result};
+
+/// What [`BufPool::allocate_async`] returns: resolves to the [`Allocation`] when its turn comes.
+///
+/// `'static`, for any executor, and cancel-safe: dropped before it resolved, it loses nothing and
+/// passes its turn on. It holds a handle to the pool. Polled after it resolved, it panics.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct AllocateFuture {
+    pool: BufPool,
+    count: usize,
+    state: State,
+}
+
+enum State {
+    New,
+    InLine { place: Place, wanted: u32 },
+    Done,
+}
+
+impl AllocateFuture {
+    pub(crate) fn new(pool: BufPool, count: usize) -> Self {
+        Self { pool, count, state: State::New }
+    }
+}
+
+impl Future for AllocateFuture {
+    type Output = Result<Allocation>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match &this.state {
+            State::New => {
+                let wanted = match this.pool.check_count("allocate_async", this.count) {
+                    Ok(wanted) => wanted,
+                    Err(error) => {
+                        this.state = State::Done;
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                match this.pool.poll_join(wanted, context) {
+                    Ok(allocation) => {
+                        this.state = State::Done;
+                        Poll::Ready(Ok(allocation))
+                    }
+                    Err(place) => {
+                        this.state = State::InLine { place, wanted };
+                        Poll::Pending
+                    }
+                }
+            }
+            State::InLine { place, wanted } => match this.pool.poll_place(place, *wanted, context) {
+                Poll::Ready(allocation) => {
+                    this.state = State::Done;
+                    Poll::Ready(Ok(allocation))
+                }
+                Poll::Pending => Poll::Pending,
+            },
+            State::Done => panic!("an AllocateFuture was polled after it had resolved"),
+        }
+    }
+}
+
+impl Drop for AllocateFuture {
+    fn drop(&mut self) {
+        if let State::InLine { place, wanted } = &self.state {
+            self.pool.leave(place, *wanted);
+        }
+    }
+}
+
+impl fmt::Debug for AllocateFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::New => "new",
+            State::InLine { .. } => "in line",
+            State::Done => "done",
+        };
+        f.debug_struct("AllocateFuture").field("count", &self.count).field("state", &state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+use std::fmt;
+use std::iter::FusedIterator;
+use std::mem;
+use std::ptr::NonNull;
+use std::slice;
+
+use crate::inner::{self, Inner};
+use crate::{BufPoolError, BufPoolErrorKind, BufferSize, Result};
+
+/// One or more consecutive buffers, contiguous in memory, owned; dropping it releases them and
+/// serves whoever waits for them.
+///
+/// The bytes are always initialised: zero at first, later whatever the last owner of the buffers left, of the same
+/// pool. An allocation keeps its pool's memory alive. Forgotten ([`mem::forget`]), it keeps its
+/// buffers for ever.
+///
+/// ```
+/// use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+///
+/// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+/// let mut allocation = pool.allocate(2)?;
+/// for (index, buffer) in (1..).zip(allocation.buffers_mut()) {
+///     buffer.fill(index);
+/// }
+/// assert_eq!(allocation.as_slice(), [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]);
+/// # Ok::<(), fz_bufpool::BufPoolError>(())
+/// ```
+#[must_use = "dropping an allocation releases its buffers at once"]
+pub struct Allocation {
+    inner: NonNull<Inner>,
+    first: u32,
+    count: u32,
+}
+
+// SAFETY: it owns its bytes, which have no tie to a thread; `Inner` is `Send` and `Sync`.
+unsafe impl Send for Allocation {}
+// SAFETY: through `&Allocation` the bytes can only be read.
+unsafe impl Sync for Allocation {}
+
+impl Allocation {
+    /// # Safety
+    /// The buffers `first..first + count` of the pool are claimed, and the claim is not used otherwise.
+    #[inline]
+    pub(crate) unsafe fn from_claim(inner: NonNull<Inner>, first: u32, count: u32) -> Self {
+        Self { inner, first, count }
+    }
+
+    /// All bytes.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        self.inner().touch(self.first, self.count, false);
+        let (start, length) = (self.start(), self.len());
+        // SAFETY: the claim makes the bytes ours alone; they are inside the arena, initialised, and
+        // borrowed as `self` is. The last owner's writes happened before the claim.
+        unsafe { slice::from_raw_parts(start.as_ptr(), length) }
+    }
+
+    /// All bytes, to write.
+    #[must_use]
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.inner().touch(self.first, self.count, true);
+        let (start, length) = (self.start(), self.len());
+        // SAFETY: as in `as_slice`, and `self` is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(start.as_ptr(), length) }
+    }
+
+    /// The buffers one by one, each a slice of [`buffer_size`](Self::buffer_size) bytes.
+    #[must_use = "an iterator does nothing unless it is used"]
+    pub fn buffers(
+        &self,
+    ) -> impl ExactSizeIterator<Item = &[u8]> + DoubleEndedIterator + FusedIterator + fmt::Debug + Clone {
+        self.as_slice().chunks_exact(self.buffer_size().bytes())
+    }
+
+    /// The buffers one by one, to write.
+    #[must_use = "an iterator does nothing unless it is used"]
+    pub fn buffers_mut(
+        &mut self,
+    ) -> impl ExactSizeIterator<Item = &mut [u8]> + DoubleEndedIterator + FusedIterator + fmt::Debug {
+        let size = self.buffer_size().bytes();
+        self.as_mut_slice().chunks_exact_mut(size)
+    }
+
+    /// Copies `source` to the front and fills the rest with zeros: what the buffers held before,
+    /// perhaps another record's bytes, is gone.
+    ///
+    /// # Errors
+    /// [`BufPoolErrorKind::CopyTooLong`] if `source` is longer than the allocation, which is left as it was.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 8))?;
+    /// let mut allocation = pool.allocate(1)?;
+    /// allocation.copy_from_slice(b"record")?;
+    /// assert_eq!(allocation.as_slice(), b"record\0\0");
+    /// assert!(allocation.copy_from_slice(b"too long a record").is_err());
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    #[inline]
+    pub fn copy_from_slice(&mut self, source: &[u8]) -> Result<()> {
+        match self.as_mut_slice().split_at_mut_checked(source.len()) {
+            Some((front, rest)) => {
+                front.copy_from_slice(source);
+                rest.fill(0);
+                Ok(())
+            }
+            None => Err(self.refuse_copy(source.len())),
+        }
+    }
+
+    /// Takes `next` in, if it is of the same pool and begins in memory exactly where this one ends:
+    /// many allocations can then be written with one I/O vector and released at once.
+    ///
+    /// # Errors
+    /// Gives `next` back unchanged if it does not follow.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let (mut first, second) = (pool.allocate(1)?, pool.allocate(2)?);
+    /// if first.as_slice().as_ptr_range().end == second.as_slice().as_ptr() {
+    ///     first.try_append(second).unwrap();
+    ///     assert_eq!(first.count(), 3);
+    /// }
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    #[inline]
+    #[expect(
+        clippy::missing_errors_doc,
+        reason = "documented above; the lint wants another wording for a value given back"
+    )]
+    pub fn try_append(&mut self, next: Self) -> std::result::Result<(), Self> {
+        if next.inner != self.inner || next.first != self.first + self.count {
+            return Err(next);
+        }
+        self.count += next.count;
+        // Its claim is part of ours now.
+        mem::forget(next);
+        Ok(())
+    }
+
+    /// Bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an allocation is never empty")]
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        (self.count as usize) << self.buffer_size().shift()
+    }
+
+    /// Buffers; at least one.
+    #[must_use]
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The size of one buffer.
+    #[must_use]
+    #[inline]
+    pub fn buffer_size(&self) -> BufferSize {
+        self.inner().arena.buffer_size()
+    }
+
+    #[inline]
+    fn inner(&self) -> &Inner {
+        // SAFETY: a claimed buffer keeps its pool alive.
+        unsafe { self.inner.as_ref() }
+    }
+
+    #[inline]
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: `first` is the index of a buffer of this arena.
+        unsafe { self.inner().arena.buffer(self.first) }
+    }
+
+    #[cold]
+    fn refuse_copy(&self, source_bytes: usize) -> BufPoolError {
+        let kind = BufPoolErrorKind::CopyTooLong { source_bytes, allocation_bytes: self.len() };
+        BufPoolError::new(self.inner().module_id, "copy_from_slice", kind)
+    }
+}
+
+impl Drop for Allocation {
+    #[inline]
+    fn drop(&mut self) {
+        if fz_error::mutants::active("release_twice") {
+            // SAFETY: none, that is the point of a broken twin.
+            unsafe { inner::release(self.inner, self.first, self.count) };
+        }
+        // SAFETY: the claim is this allocation's, which is not used any more.
+        unsafe { inner::release(self.inner, self.first, self.count) };
+    }
+}
+
+impl AsRef<[u8]> for Allocation {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl AsMut<[u8]> for Allocation {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
+impl fmt::Debug for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocation")
+            .field("buffer_size", &self.buffer_size())
+            .field("first", &self.first)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use crate::BufferSize;
+
+/// The strongest alignment of a buffer: what direct I/O and page-wise tricks ask for.
+const ALIGNMENT_MAX: usize = 4096;
+
+/// The step in which pages are touched; pages may be larger, never smaller, than this.
+const PAGE_BYTES_MIN: usize = 4096;
+
+/// The one piece of memory that all buffers of a pool lie in, zeroed once, freed on drop.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    /// What the allocator gave.
+    block: NonNull<u8>,
+    layout: Layout,
+    /// The first buffer: `block` rounded up to the alignment.
+    base: NonNull<u8>,
+    buffer_size: BufferSize,
+}
+
+// SAFETY: the arena is plain memory that any thread may free; who may touch which buffer when is
+// decided by the bitmap, not by the arena, which only computes addresses.
+unsafe impl Send for Arena {}
+// SAFETY: as above; `&Arena` gives out raw pointers only.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// The most bytes that an arena can have.
+    pub(crate) const BYTES_MAX: usize = isize::MAX as usize - 2 * ALIGNMENT_MAX;
+
+    /// Zeroed memory for `bytes` bytes of buffers; `None` if the allocator has none.
+    ///
+    /// # Panics
+    /// If `bytes` is zero, no multiple of the buffer size or above [`BYTES_MAX`](Self::BYTES_MAX): the caller has checked.
+    pub(crate) fn new(buffer_size: BufferSize, bytes: usize, prefault: bool) -> Option<Self> {
+        assert!(bytes > 0 && bytes.is_multiple_of(buffer_size.bytes()) && bytes <= Self::BYTES_MAX);
+        let alignment = buffer_size.bytes().min(ALIGNMENT_MAX);
+        // Alignment by hand: for an aligned request std zeroes the memory itself, which would touch
+        // every page, prefault or not; for an ordinary one the system hands out pages that are zero.
+        let layout = Layout::from_size_align(bytes + alignment, 8).ok()?;
+        // SAFETY: the layout's size is not zero, asserted above.
+        let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let padding = block.as_ptr().align_offset(alignment);
+        assert!(padding <= alignment, "an address can be rounded up to a power of two");
+        // SAFETY: the block is `bytes + alignment` long and the padding at most `alignment`.
+        let base = unsafe { block.add(padding) };
+        let arena = Self { block, layout, base, buffer_size };
+        if prefault {
+            arena.touch_pages();
+        }
+        Some(arena)
+    }
+
+    pub(crate) fn buffer_size(&self) -> BufferSize {
+        self.buffer_size
+    }
+
+    /// The address of buffer `first`.
+    ///
+    /// # Safety
+    /// The arena has more than `first` buffers.
+    #[inline]
+    pub(crate) unsafe fn buffer(&self, first: u32) -> NonNull<u8> {
+        // SAFETY: the buffer begins inside the block, by the caller's promise.
+        unsafe { self.base.add((first as usize) << self.buffer_size.shift()) }
+    }
+
+    fn touch_pages(&self) {
+        for offset in (0..self.layout.size()).step_by(PAGE_BYTES_MIN) {
+            // SAFETY: the offset is below the block's size.
+            let page = unsafe { self.block.add(offset) };
+            // SAFETY: the byte is inside the block, which nobody else knows yet. Volatile, because
+            // writing zero to zeroed memory is otherwise no work at all to the compiler.
+            unsafe { page.write_volatile(0) };
+        }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: `block` came from `alloc_zeroed` with this layout and is freed here only.
+        unsafe { dealloc(self.block.as_ptr(), self.layout) };
+    }
+}

@@ -1,0 +1,114 @@
+use crate::{BufPoolError, BufPoolErrorKind};
+
+/// The size of one buffer: a power of two from 8 bytes to 1 MiB.
+///
+/// ```
+/// use fz_bufpool::BufferSize;
+///
+/// assert_eq!(BufferSize::S4096.bytes(), 4096);
+/// assert_eq!(BufferSize::try_from(4096)?, BufferSize::S4096);
+/// assert_eq!(BufferSize::from_bytes(5000), None);
+/// # Ok::<(), fz_bufpool::BufPoolError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum BufferSize {
+    /// 8 bytes.
+    S8 = 3,
+    /// 16 bytes.
+    S16,
+    /// 32 bytes.
+    S32,
+    /// 64 bytes.
+    S64,
+    /// 128 bytes.
+    S128,
+    /// 256 bytes.
+    S256,
+    /// 512 bytes.
+    S512,
+    /// 1 KiB.
+    S1024,
+    /// 2 KiB.
+    S2048,
+    /// 4 KiB, a page of memory on most machines.
+    S4096,
+    /// 8 KiB.
+    S8192,
+    /// 16 KiB.
+    S16384,
+    /// 32 KiB.
+    S32768,
+    /// 64 KiB.
+    S65536,
+    /// 128 KiB.
+    S131072,
+    /// 256 KiB.
+    S262144,
+    /// 512 KiB.
+    S524288,
+    /// 1 MiB.
+    S1048576,
+}
+
+impl BufferSize {
+    /// Every size, in ascending order.
+    pub const ALL: [Self; 18] = [
+        Self::S8,
+        Self::S16,
+        Self::S32,
+        Self::S64,
+        Self::S128,
+        Self::S256,
+        Self::S512,
+        Self::S1024,
+        Self::S2048,
+        Self::S4096,
+        Self::S8192,
+        Self::S16384,
+        Self::S32768,
+        Self::S65536,
+        Self::S131072,
+        Self::S262144,
+        Self::S524288,
+        Self::S1048576,
+    ];
+
+    /// The size in bytes.
+    #[must_use]
+    #[inline]
+    pub const fn bytes(self) -> usize {
+        1 << self.shift()
+    }
+
+    /// The size of exactly `bytes` bytes, if there is one.
+    #[must_use]
+    pub const fn from_bytes(bytes: usize) -> Option<Self> {
+        let mut at = 0;
+        while at < Self::ALL.len() {
+            if Self::ALL[at].bytes() == bytes {
+                return Some(Self::ALL[at]);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// The binary logarithm of the size.
+    #[inline]
+    pub(crate) const fn shift(self) -> u32 {
+        self as u32
+    }
+}
+
+impl TryFrom<usize> for BufferSize {
+    type Error = BufPoolError;
+
+    /// # Errors
+    /// [`BufPoolErrorKind::InvalidBufferSize`] unless `bytes` is a power of two from 8 to 1 MiB; it
+    /// carries module id 0, because no pool is involved yet.
+    fn try_from(bytes: usize) -> Result<Self, Self::Error> {
+        let refused = || BufPoolError::new(0, "buffer_size", BufPoolErrorKind::InvalidBufferSize { bytes });
+        Self::from_bytes(bytes).ok_or_else(refused)
+    }
+}

@@ -1,0 +1,42 @@
+use crate::BufferSize;
+
+/// What a [`BufPool`](crate::BufPool) is made of.
+///
+/// ```
+/// use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+///
+/// let config = BufPoolConfig::new(BufferSize::S128, 1024 * 128).module_id(7).prefault(false);
+/// let pool = BufPool::new(config)?;
+/// assert_eq!(pool.capacity(), 1024);
+/// # Ok::<(), fz_bufpool::BufPoolError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct BufPoolConfig {
+    pub(crate) buffer_size: BufferSize,
+    pub(crate) bytes: usize,
+    pub(crate) module_id: u8,
+    pub(crate) prefault: bool,
+}
+
+impl BufPoolConfig {
+    /// A pool of `bytes` bytes in buffers of `buffer_size`; `bytes` is the exact limit and must be
+    /// a multiple of the buffer size.
+    pub const fn new(buffer_size: BufferSize, bytes: usize) -> Self {
+        Self { buffer_size, bytes, module_id: 0, prefault: true }
+    }
+
+    /// Your own number for the part of the program that owns the pool; its errors carry it. 0 unless set.
+    pub const fn module_id(mut self, module_id: u8) -> Self {
+        self.module_id = module_id;
+        self
+    }
+
+    /// Whether to touch every page at creation, so that no allocation pays for a page fault. True unless set.
+    ///
+    /// False makes creation cheap and leaves memory that is never used to the operating system.
+    pub const fn prefault(mut self, prefault: bool) -> Self {
+        self.prefault = prefault;
+        self
+    }
+}

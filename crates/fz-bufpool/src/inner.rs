@@ -1,0 +1,356 @@
+//! A pool's state and the algorithm over it; the essay is in [`crate::design`].
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::arena::Arena;
+use crate::bitmap::{self, Bitmap, WORD_BUFFERS};
+use crate::cursor;
+use crate::lot::{Entry, Grant, InnerPointer, Lot, Tenant, Wake};
+use crate::sync::{Arc, Probe};
+
+/// How many waiters are served before the lock is given up to wake them.
+const WAKES_MAX: usize = 16;
+
+/// Alive while there is a handle, a claimed buffer, or somebody in line; freed by [`Inner::end_if_unused`] alone.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    lot: &'static Lot,
+    id: u64,
+    pub(crate) bitmap: Bitmap,
+    pub(crate) arena: Arena,
+    pub(crate) module_id: u8,
+    /// Read by every use of this struct, written by its end: loom sees whether they race.
+    probe: Probe,
+    /// Stands for each buffer's bytes.
+    buffer_probes: Box<[Probe]>,
+}
+
+const _: () = {
+    const fn assert_send_sync<T: Send + Sync>() {}
+    assert_send_sync::<Inner>();
+};
+
+/// A place in line, to be served or left.
+#[derive(Debug)]
+pub(crate) struct Place {
+    number: u64,
+    grant: Arc<Grant>,
+}
+
+impl Place {
+    /// The first buffer of the run, once it was handed over.
+    pub(crate) fn granted(&self) -> Option<u32> {
+        self.grant.take()
+    }
+}
+
+/// What stood in line and must be woken, outside the lock: wakers are foreign code.
+#[derive(Default)]
+struct Wakes {
+    list: [Option<Wake>; WAKES_MAX],
+    len: usize,
+}
+
+impl Wakes {
+    fn push(&mut self, wake: Wake) {
+        self.list[self.len] = Some(wake);
+        self.len += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == WAKES_MAX
+    }
+
+    fn wake_all(self) {
+        self.list.into_iter().flatten().for_each(Wake::wake);
+    }
+}
+
+impl Inner {
+    /// A pool of nothing but free buffers, with one handle; `None` if there is no memory for it.
+    pub(crate) fn allocate(arena: Arena, bitmap: Bitmap, module_id: u8) -> NonNull<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: ids need to differ, and order nothing. At one pool a nanosecond they last 584 years.
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let lot = Lot::rent();
+        let probes = if cfg!(fz_loom) { bitmap.capacity() } else { 0 };
+        let buffer_probes = (0..probes).map(|_| Probe::default()).collect();
+        let inner = Box::new(Self { lot, id, bitmap, arena, module_id, probe: Probe::default(), buffer_probes });
+        let inner = NonNull::from(Box::leak(inner));
+        let line = std::collections::BTreeMap::new();
+        let tenant = Tenant {
+            id,
+            inner: InnerPointer(inner),
+            line,
+            next_place: 0,
+            head_searched: false,
+            orphan_from: None,
+            waits: 0,
+        };
+        let former = lot.lock().replace(tenant);
+        assert!(former.is_none(), "a vacant lot has no tenant");
+        inner
+    }
+
+    /// Claims `count` buffers unless somebody waits or they are hard to find. No lock.
+    #[inline]
+    pub(crate) fn claim_quickly(&self, count: u32) -> Option<u32> {
+        self.probe.read();
+        if count > WORD_BUFFERS || self.lot.has_line() {
+            return None;
+        }
+        let near = cursor::get(self.id, self.bitmap.words());
+        let first = self.bitmap.claim_in_word(near, count)?;
+        cursor::set(self.id, first / WORD_BUFFERS);
+        Some(first)
+    }
+
+    /// Claims `count` buffers wherever they are, if nobody is in line. `None` is exact.
+    #[cold]
+    pub(crate) fn claim_now(&self, count: u32) -> Option<u32> {
+        let mut tenant = self.lot.lock();
+        let tenant = self.expect_mine(&mut tenant);
+        if !tenant.line.is_empty() {
+            return None;
+        }
+        let claimed = self.claim_across(count, Bitmap::claim_exact);
+        self.lot.lower_attention();
+        claimed
+    }
+
+    /// Claims `count` buffers, or stands in line for them.
+    #[cold]
+    pub(crate) fn claim_or_join(&self, count: u32, wake: Wake) -> Result<u32, Place> {
+        let mut tenant = self.lot.lock();
+        let tenant = self.expect_mine(&mut tenant);
+        if tenant.line.is_empty() {
+            let settled = |bitmap: &Bitmap, count| bitmap.claim_settled(0, bitmap.words(), count);
+            if let Some(first) = self.claim_across(count, settled) {
+                self.lot.lower_attention();
+                return Ok(first);
+            }
+            tenant.head_searched = true;
+        }
+        let grant = Arc::new(Grant::new());
+        let number = tenant.next_place;
+        tenant.next_place += 1;
+        tenant.waits += 1;
+        tenant.line.insert(number, Entry { count, grant: Arc::clone(&grant), wake });
+        Err(Place { number, grant })
+    }
+
+    /// Claims under the lock: first without disturbing the others, then so that none is missed.
+    fn claim_across(&self, count: u32, thoroughly: impl Fn(&Bitmap, u32) -> Option<u32>) -> Option<u32> {
+        if count > WORD_BUFFERS
+            && let Some(first) = self.bitmap.claim_at_first_sight(count)
+        {
+            return Some(first);
+        }
+        self.lot.raise_attention();
+        thoroughly(&self.bitmap, count)
+    }
+
+    /// Tells the one in `place` in another way from now on; `Some` if it has been served already.
+    pub(crate) fn rewake(&self, place: &Place, wake: Wake) -> Option<u32> {
+        let mut tenant = self.lot.lock();
+        let former = match self.expect_mine(&mut tenant).line.get_mut(&place.number) {
+            None => return Some(place.granted().expect("who is no longer in line was served")),
+            Some(entry) => std::mem::replace(&mut entry.wake, wake),
+        };
+        // Foreign code, too, may run when a waker is dropped.
+        drop(tenant);
+        drop(former);
+        None
+    }
+
+    /// Leaves the line, unless it has been served already: then the claim is the caller's to give back.
+    pub(crate) fn leave(&self, place: &Place) -> Option<u32> {
+        let left = {
+            let mut tenant = self.lot.lock();
+            let tenant = self.expect_mine(&mut tenant);
+            let head = tenant.line.first_key_value().map(|(&number, _)| number);
+            let left = tenant.line.remove(&place.number);
+            if left.is_some() && head == Some(place.number) {
+                tenant.head_searched = false;
+            }
+            left
+        };
+        if left.is_none() {
+            return Some(place.granted().expect("who is no longer in line was served"));
+        }
+        // The next in line may want less, and nobody else will look for it.
+        attend(self.lot, self.id, 0, 0);
+        None
+    }
+
+    /// Waiters now, and ever.
+    pub(crate) fn line_stats(&self) -> (usize, u64) {
+        let mut tenant = self.lot.lock();
+        let tenant = self.expect_mine(&mut tenant);
+        (tenant.line.len(), tenant.waits)
+    }
+
+    fn expect_mine<'guard>(&self, tenant: &'guard mut Option<Tenant>) -> &'guard mut Tenant {
+        self.probe.read();
+        let tenant = tenant.as_mut().expect("a pool with handles has its lot");
+        assert_eq!(tenant.id, self.id, "a pool with handles has its lot");
+        tenant
+    }
+
+    /// Called before the bytes of a claimed run are read or written.
+    #[inline(always)]
+    pub(crate) fn touch(&self, first: u32, count: u32, write: bool) {
+        if cfg!(fz_loom) {
+            self.probe.read();
+            for probe in &self.buffer_probes[first as usize..(first + count) as usize] {
+                if write {
+                    probe.write();
+                } else {
+                    probe.read();
+                }
+            }
+        }
+    }
+
+    /// Serves those in line as far as it goes: the one behind never before the one in front.
+    ///
+    /// `freed` are the buffers that were just released: after a search of the whole bitmap, only a run with
+    /// one of them can be new to the head of the line.
+    fn serve(&self, tenant: &mut Tenant, freed: (u32, u32), wakes: &mut Wakes) {
+        while !wakes.is_full() {
+            let Some(head) = tenant.line.first_entry() else {
+                // A pool that awaits its end keeps the attention of its last releasers.
+                if tenant.orphan_from.is_none() {
+                    self.lot.lower_attention();
+                }
+                return;
+            };
+            let count = head.get().count;
+            let (from, to) = if tenant.head_searched { self.around(freed, count) } else { (0, self.bitmap.words()) };
+            let Some(first) = self.bitmap.claim_settled(from, to, count) else {
+                tenant.head_searched = true;
+                return;
+            };
+            let served = head.remove();
+            tenant.head_searched = false;
+            served.grant.give(first);
+            wakes.push(served.wake);
+            if fz_error::mutants::active("wake_one_waiter_only") {
+                return;
+            }
+        }
+    }
+
+    /// The words in which a run of `count` can include one of the `freed` buffers.
+    fn around(&self, (first, freed): (u32, u32), count: u32) -> (u32, u32) {
+        let from = first.saturating_sub(count - 1);
+        let to = first.saturating_add(freed).saturating_add(count - 1).min(self.bitmap.capacity());
+        (from / WORD_BUFFERS, to.div_ceil(WORD_BUFFERS))
+    }
+
+    /// The pool's last handle is gone: its memory goes with the last buffer, now or later.
+    ///
+    /// # Safety
+    /// `inner` came from [`allocate`](Self::allocate), and there is no handle and nobody in line any more.
+    pub(crate) unsafe fn orphan(inner: NonNull<Self>) {
+        // SAFETY: until `orphan_from` is set below, nobody ends the pool.
+        let (lot, id) = unsafe { inner.as_ref() }.lot_and_id();
+        {
+            let mut tenant = lot.lock();
+            let tenant = tenant.as_mut().expect("a pool has its lot until its end");
+            assert!(tenant.line.is_empty(), "who stands in line holds a handle");
+            tenant.orphan_from = Some(0);
+            lot.raise_attention();
+        }
+        attend(lot, id, 0, 0);
+    }
+
+    fn lot_and_id(&self) -> (&'static Lot, u64) {
+        self.probe.read();
+        (self.lot, self.id)
+    }
+
+    /// Moves the pool out if no buffer is in use: the caller is to free it.
+    fn end_if_unused(&self, lot: &'static Lot, tenant: &mut Option<Tenant>) -> bool {
+        let Some(tenant_now) = tenant else { return false };
+        let Some(from) = tenant_now.orphan_from else { return false };
+        // Without handles nobody claims, so words once free stay free: all looks together are one pass.
+        tenant_now.orphan_from = self.bitmap.first_used_word(from);
+        if tenant_now.orphan_from.is_some() {
+            return false;
+        }
+        *tenant = None;
+        lot.lower_attention();
+        true
+    }
+
+    /// Frees a pool that has moved out.
+    ///
+    /// # Safety
+    /// [`end_if_unused`](Self::end_if_unused) said so, to this caller.
+    unsafe fn free(inner: NonNull<Self>) {
+        if cfg!(fz_loom) {
+            // SAFETY: nobody but us knows the pool any more.
+            let inner = unsafe { inner.as_ref() };
+            inner.touch(0, inner.bitmap.capacity(), true);
+            inner.probe.write();
+            // Left in place, so that loom reports a late access rather than the machine.
+            return;
+        }
+        // SAFETY: it was leaked by `allocate`, and nobody but us knows it any more.
+        drop(unsafe { Box::from_raw(inner.as_ptr()) });
+    }
+}
+
+/// Releases buffers `first..first + count` of `inner` and serves whom they may serve.
+///
+/// # Safety
+/// The buffers are claimed, the claim is the caller's, and nobody uses them or the claim any more.
+#[inline]
+pub(crate) unsafe fn release(inner: NonNull<Inner>, first: u32, count: u32) {
+    // SAFETY: the claim keeps the pool alive until `set_free` below. (`this` is no parameter, so
+    // nothing says that it must be valid until this function returns.)
+    let this = unsafe { inner.as_ref() };
+    let (lot, id) = this.lot_and_id();
+    let (word, mask) = this.bitmap.prepare_release(first, count).into_parts();
+    let before = bitmap::set_free(word, mask);
+    // From here on the pool may be gone: only the lot is sure to be there.
+    bitmap::check_released(before, mask);
+    if lot.wants_releaser() && !fz_error::mutants::active("pool_loses_wakeup") {
+        attend(lot, id, first, count);
+    }
+}
+
+/// Serves the line of pool `id`, or ends the pool, as far as its state calls for it; `first` and
+/// `count` are the buffers released before, if any.
+#[cold]
+fn attend(lot: &'static Lot, id: u64, first: u32, count: u32) {
+    loop {
+        let mut wakes = Wakes::default();
+        let ended = {
+            let mut guard = lot.lock();
+            let Some(tenant) = guard.as_mut().filter(|tenant| tenant.id == id) else {
+                // Another releaser came first and ended the pool.
+                return;
+            };
+            let inner = tenant.inner.0;
+            // SAFETY: a pool is ended under the lock, which we hold, and takes its tenant with it.
+            let this = unsafe { inner.as_ref() };
+            this.probe.read();
+            this.serve(tenant, (first, count), &mut wakes);
+            this.end_if_unused(lot, &mut guard).then_some(inner)
+        };
+        if let Some(inner) = ended {
+            // SAFETY: `end_if_unused` said so.
+            unsafe { Inner::free(inner) };
+            lot.vacate();
+            return;
+        }
+        let may_be_more = wakes.is_full();
+        wakes.wake_all();
+        if !may_be_more {
+            return;
+        }
+    }
+}
