@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: what must pass before a change is merged.
 
-use crate::flags::{Ci, Doc, Loom, Mutants, Prop, Random, Sanitize, Test};
+use crate::flags::{Ci, Doc, Lint, Loom, Mutants, Prop, Random, Sanitize, Test};
 use crate::runner::Runner;
 use crate::{doc, lint, loom, mutants, prop, sanitize, test};
 
@@ -10,7 +10,7 @@ const CASES: [u32; 2] = [1_000, 20_000];
 pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     let random = Random { seed: Some(prop::seed(runner, &flags.random)), ..flags.random.clone() };
     let cases = flags.random.cases.unwrap_or(CASES[usize::from(flags.long)]);
-    lint::run(runner);
+    lint::run(runner, &Lint::default());
     doc::run(runner, &Doc::default());
     if !flags.no_test {
         test::run(runner, &Test { quick: true, random: random.clone(), ..Test::default() });

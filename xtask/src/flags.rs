@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Loom(Loom),
     Mutants(Mutants),
     Sanitize(Sanitize),
+    Package(Package),
     Ci(Ci),
 }
 
@@ -68,8 +69,13 @@ pub(crate) struct Test {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask lint
-  cargo xtask lint --strict")]
-pub(crate) struct Lint {}
+  cargo xtask lint --strict
+  cargo xtask lint --dependencies")]
+pub(crate) struct Lint {
+    /// Only the licences, advisories and sources of the dependencies
+    #[arg(long)]
+    pub(crate) dependencies: bool,
+}
 
 /// rustdoc without a warning; links and commands in every Markdown file checked
 #[derive(Args, Clone, Debug, Default)]
@@ -159,6 +165,15 @@ pub(crate) struct Sanitize {
 
     #[command(flatten)]
     pub(crate) random: Random,
+}
+
+/// The packages as the registry would get them: made, unpacked and compiled from what is in them
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example: cargo xtask package")]
+pub(crate) struct Package {
+    /// Also from files that git does not have yet
+    #[arg(long)]
+    pub(crate) allow_dirty: bool,
 }
 
 /// What must pass before a change is merged

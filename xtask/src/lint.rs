@@ -1,11 +1,21 @@
 //! `cargo xtask lint`: everything that can be said of the code without running it.
 
+use crate::flags::Lint;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
 use crate::tool::{ACTIONLINT, CLIPPY, DENY, RUSTFMT};
 use crate::{loom, mutants, tidy, workflows, workspace};
 
-pub(crate) fn run(runner: &mut Runner) {
+pub(crate) fn run(runner: &mut Runner, flags: &Lint) {
+    if !flags.dependencies {
+        code(runner);
+    }
+    if runner.has("dependencies", &DENY) {
+        runner.step("dependencies", &Invocation::cargo("deny --all-features check"));
+    }
+}
+
+fn code(runner: &mut Runner) {
     if runner.has("format", &RUSTFMT) {
         runner.step("format", &Invocation::cargo("fmt --all -- --check"));
     }
@@ -14,9 +24,6 @@ pub(crate) fn run(runner: &mut Runner) {
     runner.check("workflows", "lint", workflows::check);
     if runner.has("actionlint", &ACTIONLINT) {
         runner.step("actionlint", &Invocation::new("actionlint"));
-    }
-    if runner.has("dependencies", &DENY) {
-        runner.step("dependencies", &Invocation::cargo("deny --all-features check"));
     }
 }
 

@@ -9,6 +9,7 @@ mod lint;
 mod loom;
 mod markdown;
 mod mutants;
+mod package;
 mod prop;
 mod runner;
 mod sanitize;
@@ -31,13 +32,14 @@ fn main() -> ExitCode {
     let mut runner = Runner::new(&flags.output);
     match &flags.command {
         Command::Test(flags) => test::run(&mut runner, flags),
-        Command::Lint(_) => lint::run(&mut runner),
+        Command::Lint(flags) => lint::run(&mut runner, flags),
         Command::Doc(flags) => doc::run(&mut runner, flags),
         Command::Tidy(_) => tidy::run(&mut runner),
         Command::Prop(flags) => prop::run(&mut runner, flags),
         Command::Loom(flags) => loom::run(&mut runner, flags),
         Command::Mutants(flags) => mutants::run(&mut runner, flags),
         Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
+        Command::Package(flags) => package::run(&mut runner, flags),
         Command::Ci(flags) => ci::run(&mut runner, flags),
     }
     runner.finish()

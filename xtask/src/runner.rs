@@ -134,14 +134,19 @@ impl Runner {
             return true;
         }
         let detail = format!("{} is not installed; to install it: {}", tool.name, tool.install);
+        self.missing(name, &detail, tool.probe);
+        false
+    }
+
+    /// Something that `name` needs, and that `probe` shows, is not on this machine.
+    pub(crate) fn missing(&mut self, name: &str, detail: &str, probe: &str) {
         if self.strict {
             self.missing += 1;
-            let repeat = tool.probe.to_owned();
-            self.report(&Report { name, status: "failed", took: Duration::ZERO, detail: &detail, output: "", repeat });
+            let repeat = probe.to_owned();
+            self.report(&Report { name, status: "failed", took: Duration::ZERO, detail, output: "", repeat });
         } else {
-            self.skip(name, &detail);
+            self.skip(name, detail);
         }
-        false
     }
 
     /// Says loudly that `name` did not run, and why.

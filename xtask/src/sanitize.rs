@@ -19,10 +19,9 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
         return runner.skip("sanitize", "none of these crates holds unsafe code");
     }
     let Some(host) = host().filter(|host| can_sanitize(host)) else {
-        return runner.skip(
-            "sanitize",
-            "rustc cannot link AddressSanitizer here; it can on x86_64 and aarch64 Linux and macOS with the rustup toolchain",
-        );
+        let detail = "rustc cannot link AddressSanitizer here; it can on x86_64 and aarch64 Linux and macOS; \
+                      to install such a toolchain: rustup toolchain install stable";
+        return runner.missing("sanitize", detail, "RUSTC_BOOTSTRAP=1 rustc -Zsanitizer=address probe.rs");
     };
     for package in crates {
         // Not the doc tests: rustdoc would need the flag as well, and they hold no unsafe code of ours.

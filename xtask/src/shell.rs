@@ -41,7 +41,9 @@ fn is_assignment(word: &str) -> bool {
 
 /// Whether a `cargo …` command is one that this workspace has.
 pub(crate) fn check(command: &[String]) -> Result<(), String> {
-    let words: Vec<&str> = command.iter().skip(1).map(String::as_str).filter(|word| !word.starts_with('+')).collect();
+    // A toolchain, or a variable whose value only the shell knows.
+    let unknown = |word: &&str| word.starts_with(['+', '$']);
+    let words: Vec<&str> = command.iter().skip(1).map(String::as_str).filter(|word| !unknown(word)).collect();
     match words.split_first() {
         Some((&"xtask", _)) => match Flags::try_parse_from(&words) {
             // `--help` comes as an error as well, but one for standard output.

@@ -42,7 +42,7 @@ pub(crate) fn run(runner: &mut Runner) {
         on_files(|path| path.extension().is_some_and(|e| e == "rs"), rust::check)
     });
     runner.check("tidy: words and paths", "tidy", || on_files(text::applies, text::check));
-    runner.check("tidy: layers", "tidy", || verdict(&layers::check(workspace::packages()), "layers"));
+    runner.check("tidy: layers", "tidy", || verdict(&layers::check(workspace::packages()), ""));
     runner.check("tidy: READMEs", "tidy", readmes);
     runner.check("tidy: mutants are in the table", "tidy", mutants::agreement);
 }

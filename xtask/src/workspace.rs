@@ -15,6 +15,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) directory: PathBuf,
+    /// Goes to the registry; `publish = false` keeps a package at home.
+    pub(crate) published: bool,
     pub(crate) targets: Vec<Target>,
     pub(crate) dependencies: Vec<Dependency>,
 }
@@ -126,6 +128,7 @@ fn package(package: &Value) -> Package {
         name: text(package, "name").to_owned(),
         description: package["description"].as_str().unwrap_or_default().to_owned(),
         directory: manifest.parent().expect("a manifest lies in a directory").to_owned(),
+        published: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
         targets: list(package, "targets").iter().map(target).collect(),
         dependencies: list(package, "dependencies").iter().map(dependency).collect(),
     }
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn the_workspace_knows_its_own_members_and_files() {
         let xtask = packages().iter().find(|package| package.name == "xtask").unwrap();
-        assert!(xtask.has("bin", "xtask"));
+        assert!(xtask.has("bin", "xtask") && !xtask.published);
         assert!(xtask.dependencies.iter().any(|dependency| dependency.name == "clap" && !dependency.dev));
         assert!(files().unwrap().contains(&PathBuf::from("xtask/Cargo.toml")));
     }

@@ -49,6 +49,7 @@ mod tests {
             name: name.to_owned(),
             description: String::new(),
             directory: "/".into(),
+            published: true,
             targets: Vec::new(),
             dependencies,
         };
