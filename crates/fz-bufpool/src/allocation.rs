@@ -127,10 +127,6 @@ impl Allocation {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     #[inline]
-    #[expect(
-        clippy::missing_errors_doc,
-        reason = "documented above; the lint wants another wording for a value given back"
-    )]
     pub fn try_append(&mut self, next: Self) -> std::result::Result<(), Self> {
         if next.inner != self.inner || next.first != self.first + self.count {
             return Err(next);

@@ -38,7 +38,7 @@ pub(crate) fn set(id: u64, word: u32) {
 
 #[inline]
 fn index(id: u64) -> usize {
-    (id % POOLS_REMEMBERED as u64) as usize
+    usize::from(id.to_le_bytes()[0]) % POOLS_REMEMBERED
 }
 
 /// The thread's first word in a pool that it does not remember.
