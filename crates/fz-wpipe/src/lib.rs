@@ -1,1 +1,27 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod alarm;
+mod batch;
+mod bell;
+mod completion;
+mod config;
+mod core;
+mod error;
+mod lead;
+mod pipe;
+mod request;
+mod sink;
+mod stats;
+mod sync;
+mod ticket;
+mod wait_word;
+mod writer;
+
+pub use config::{SyncMode, WritePipeConfig};
+pub use error::{PipeError, PipeErrorKind, Result};
+pub use pipe::WritePipe;
+pub use request::{RejectedWrite, WriteRequest};
+pub use sink::WriteSink;
+pub use stats::PipeStats;
+pub use ticket::WriteTicket;

@@ -1,0 +1,224 @@
+//! From a batch of writes, in the order in which they were accepted, to the fewest system calls
+//! that leave the file as if each had been made in that order.
+//!
+//! 1. The writes are sorted by slot, unless they came sorted.
+//! 2. If no slot is written twice, neighbours in the file are merged, and those that are neighbours
+//!    in memory too become one allocation: one `iovec`, and one release instead of many.
+//! 3. Else a sweep over the slots keeps, for each, the write with the highest epoch; what a later
+//!    write covers is not written at all.
+//!
+//! Sorting is `O(n log n)`, the sweep as well; slots already in order cost `O(n)`.
+
+use std::collections::BinaryHeap;
+use std::io::IoSlice;
+use std::ops::Range;
+
+use fz_bufpool::Allocation;
+use fz_file::{FileError, SlotFile};
+
+use crate::WriteRequest;
+
+/// What writing a batch took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Slots handed to the kernel.
+    pub(crate) slots: u64,
+    /// Slots that a later write of the batch covered.
+    pub(crate) superseded_slots: u64,
+    /// Ranges of consecutive slots, one write call each (more only past `IOV_MAX`).
+    pub(crate) ranges: u64,
+}
+
+/// Some slots of one write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    /// The write, by its place in the batch.
+    index: usize,
+    /// Where it goes.
+    slots: Range<u64>,
+}
+
+fn count(allocation: &Allocation) -> u64 {
+    u64::try_from(allocation.count()).unwrap_or(u64::MAX)
+}
+
+fn slots(request: &WriteRequest) -> Range<u64> {
+    // Cannot overflow: the request was checked against the file's slots.
+    request.slot_index..request.slot_index + count(&request.allocation)
+}
+
+/// Writes all of `requests` to `file` and gives their memory back. In epoch order on the way in;
+/// empty on the way out if it succeeded, in no particular state if not.
+pub(crate) fn write(requests: &mut Vec<WriteRequest>, file: &SlotFile) -> Result<Written, FileError> {
+    if fz_error::mutants::active("release_before_write") {
+        // What a new owner of memory that was released too early would do to it.
+        for request in requests.iter_mut() {
+            request.allocation.as_mut_slice().fill(0xEE);
+        }
+    }
+    if fz_error::mutants::active("drop_one_write") && requests.len() > 1 {
+        requests.remove(requests.len() / 2);
+    }
+    if fz_error::mutants::active("reverse_batch") {
+        requests.reverse();
+    }
+    if requests.is_sorted_by(|a, b| slots(a).end <= b.slot_index) {
+        return write_disjoint(requests.drain(..), file);
+    }
+    let mut order: Vec<(u64, usize)> =
+        requests.iter().enumerate().map(|(index, request)| (request.slot_index, index)).collect();
+    order.sort_unstable();
+    if order.is_sorted_by(|a, b| slots(&requests[a.1]).end <= b.0) {
+        let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
+        return write_disjoint(order.iter().filter_map(|&(_, index)| taken[index].take()), file);
+    }
+    write_overlapping(requests, &order, file)
+}
+
+/// Writes requests that are sorted by slot and share none.
+fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, file: &SlotFile) -> Result<Written, FileError> {
+    let mut merged: Vec<(u64, Allocation)> = Vec::new();
+    let mut end = None;
+    for WriteRequest { mut allocation, slot_index } in requests {
+        let new_end = slot_index + count(&allocation);
+        if end == Some(slot_index)
+            && let Some((_, last)) = merged.last_mut()
+        {
+            match last.try_append(allocation) {
+                Ok(()) => {
+                    end = Some(new_end);
+                    continue;
+                }
+                Err(back) => allocation = back,
+            }
+        }
+        merged.push((slot_index, allocation));
+        end = Some(new_end);
+    }
+    write_ranges(merged.iter().map(|(slot_index, allocation)| (*slot_index, allocation.as_slice())), file)
+}
+
+/// Writes requests of which some share slots; `order` is their (slot, index), sorted.
+fn write_overlapping(
+    requests: &mut Vec<WriteRequest>,
+    order: &[(u64, usize)],
+    file: &SlotFile,
+) -> Result<Written, FileError> {
+    let ranges: Vec<Range<u64>> = requests.iter().map(slots).collect();
+    let segments = latest(&ranges, order);
+    let slot_size = file.slot_size();
+    let bytes_of = |segment: &Segment| {
+        // Both differences are within one allocation, whose length in bytes is a usize.
+        let within = |slot: u64| usize::try_from(slot - ranges[segment.index].start).unwrap_or(0) * slot_size;
+        &requests[segment.index].allocation.as_slice()[within(segment.slots.start)..within(segment.slots.end)]
+    };
+    let mut written = write_ranges(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))), file)?;
+    written.superseded_slots = ranges.iter().map(|range| range.end - range.start).sum::<u64>() - written.slots;
+    requests.clear();
+    Ok(written)
+}
+
+/// For each slot of `ranges` the one with the highest index, as segments in slot order.
+fn latest(ranges: &[Range<u64>], order: &[(u64, usize)]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(ranges.len());
+    // The ranges that have begun, the latest write on top.
+    let mut begun: BinaryHeap<usize> = BinaryHeap::new();
+    let mut coming = order.iter().copied().peekable();
+    let mut at = 0;
+    loop {
+        while let Some((_, index)) = coming.next_if(|&(start, _)| start <= at) {
+            begun.push(index);
+        }
+        while begun.peek().is_some_and(|&index| ranges[index].end <= at) {
+            begun.pop();
+        }
+        let next_start = coming.peek().map(|&(start, _)| start);
+        let Some(&index) = begun.peek() else {
+            match next_start {
+                Some(start) => at = start,
+                None => return segments,
+            }
+            continue;
+        };
+        let end = ranges[index].end.min(next_start.unwrap_or(u64::MAX));
+        match segments.last_mut() {
+            Some(last) if last.index == index && last.slots.end == at => last.slots.end = end,
+            _ => segments.push(Segment { index, slots: at..end }),
+        }
+        at = end;
+    }
+}
+
+/// Writes pieces in slot order, each run of consecutive slots by one call.
+fn write_ranges<'a>(pieces: impl Iterator<Item = (u64, &'a [u8])>, file: &SlotFile) -> Result<Written, FileError> {
+    let slot_size = file.slot_size();
+    let mut written = Written::default();
+    let mut slices: Vec<IoSlice<'a>> = Vec::new();
+    let mut start = 0;
+    let mut end = 0;
+    for (slot_index, bytes) in pieces {
+        if slot_index != end && !slices.is_empty() {
+            file.write_vectored(start, &mut slices)?;
+            written.ranges += 1;
+            slices.clear();
+        }
+        if slices.is_empty() {
+            start = slot_index;
+        }
+        slices.push(IoSlice::new(bytes));
+        let slots = u64::try_from(bytes.len() / slot_size).unwrap_or(u64::MAX);
+        written.slots += slots;
+        end = slot_index + slots;
+    }
+    if !slices.is_empty() {
+        file.write_vectored(start, &mut slices)?;
+        written.ranges += 1;
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The plain way: each write in turn, slot by slot.
+    fn model(ranges: &[Range<u64>]) -> Vec<Option<usize>> {
+        let mut file = vec![None; 64];
+        for (index, range) in ranges.iter().enumerate() {
+            for slot in range.clone() {
+                file[usize::try_from(slot).unwrap()] = Some(index);
+            }
+        }
+        file
+    }
+
+    proptest! {
+        #[test]
+        fn the_sweep_keeps_the_latest_write_of_each_slot(
+            writes in prop::collection::vec((0_u64..56, 1_u64..8), 0..40)
+        ) {
+            let ranges: Vec<_> = writes.iter().map(|&(start, count)| start..start + count).collect();
+            let mut order: Vec<_> = ranges.iter().enumerate().map(|(index, range)| (range.start, index)).collect();
+            order.sort_unstable();
+            let segments = latest(&ranges, &order);
+
+            let mut file = vec![None; 64];
+            for segment in &segments {
+                for slot in segment.slots.clone() {
+                    let place = &mut file[usize::try_from(slot).unwrap()];
+                    prop_assert_eq!(*place, None, "slot {} is written twice", slot);
+                    *place = Some(segment.index);
+                }
+            }
+            prop_assert_eq!(file, model(&ranges));
+            prop_assert!(segments.is_sorted_by(|a, b| a.slots.end <= b.slots.start));
+            prop_assert!(
+                segments.windows(2).all(|pair| pair[0].index != pair[1].index
+                    || pair[0].slots.end != pair[1].slots.start),
+                "two segments that are one: {:?}", segments
+            );
+        }
+    }
+}

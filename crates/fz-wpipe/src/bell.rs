@@ -1,0 +1,43 @@
+//! When the flusher thread is to wake on its own.
+
+use std::io;
+use std::time::Duration;
+
+use crate::alarm::Alarm;
+use crate::core::{nanos, smooth};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The alarm, and how long after the first write it is to ring.
+///
+/// Apart from the core because the queue calls it, and the core owns the queue.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    pub(crate) alarm: Alarm,
+    interval: Duration,
+    /// How long rounds take, smoothed, in nanoseconds. Written by the leader only.
+    round_nanos: AtomicU64,
+}
+
+impl Bell {
+    pub(crate) fn new(interval: Duration) -> io::Result<Self> {
+        Ok(Self { alarm: Alarm::new()?, interval, round_nanos: AtomicU64::new(0) })
+    }
+
+    /// The queue's call: a write was accepted while the flusher had no deadline.
+    pub(crate) fn first_write(&self) {
+        self.alarm.set(self.patience());
+    }
+
+    /// How long a write may wait for company, so that it is durable within the interval: the
+    /// interval less what a round takes, but at least half of it.
+    pub(crate) fn patience(&self) -> Duration {
+        let round = Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed));
+        self.interval.saturating_sub(round).max(self.interval / 2)
+    }
+
+    /// Takes note of how long a round took.
+    pub(crate) fn account(&self, round: Duration) {
+        let mean = Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed));
+        self.round_nanos.store(nanos(smooth(mean, round)), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,289 @@
+//! What is durable, whether the pipe failed, and everybody who waits to hear of it.
+//!
+//! # Purpose
+//!
+//! One `Completion` is shared by a pipe and all of its tickets. It outlives the pipe as long as a
+//! ticket does, and is small: it holds no buffer and no file, and only a weak link to the pipe.
+//!
+//! # Parts
+//!
+//! - `state`: the durable epoch and the failure flag in one word, so that "the durable epoch never
+//!   moves after a failure" is a property of one compare-exchange.
+//! - `tasks`: wakers by epoch, for polled tickets and for waits with a time limit. A publisher
+//!   moves the word first and takes the lock second; a registrant takes the lock first and looks
+//!   at the word second. So either the registrant sees the new word, or the publisher finds the
+//!   waker.
+//! - `beds`: two [`WaitWord`]s for blocked threads, used in turn by successive rounds. A thread
+//!   whose epoch the round in flight covers sleeps on that round's bed, every other one on the
+//!   next round's: a round wakes the threads that it covers, with one system call, and no others.
+//!
+//! # Which bed
+//!
+//! `round` holds the in-flight (or last) round's highest epoch `t` and its parity `p`. A thread
+//! that waits for `e` reads `(t, p)`, prepares on bed `p` if `e <= t`, else on the other, and reads
+//! `round` again: if it changed, it begins anew. Let it have been stable.
+//!
+//! 1. `e <= t`: that round publishes `t` and then calls `wake_all` on bed `p`. If the call came
+//!    before the `prepare`, the thread's look at `state` finds `t`; if after, it wakes the thread.
+//! 2. `e > t`: the next round's call on the other bed wakes it, whatever that round covers. Had
+//!    that call come before the `prepare`, then `prepare` would have acquired the next round's
+//!    store to `round`, and the second reading would have differed.
+//!
+//! Whether there *is* a next round is [`Lead`](crate::lead::Lead)'s matter.
+//!
+//! # Locks
+//!
+//! The lock of `tasks` is a leaf: under it no waker is called, cloned or dropped.
+
+use std::collections::BTreeMap;
+use std::sync::{OnceLock, Weak};
+use std::task::Waker;
+
+use crossbeam_utils::CachePadded;
+
+use crate::PipeError;
+use crate::core::Core;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::wait_word::WaitWord;
+
+/// The lowest bit of `state`; the durable epoch is above it.
+const FAILED: u64 = 1;
+
+/// A place among the waiting tasks; 0 is none.
+pub(crate) type Registration = u64;
+
+/// Whom a round woke.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Published {
+    /// Wakers of tasks, and of threads with a time limit.
+    pub(crate) tasks: u64,
+    /// Blocked threads; never too few.
+    pub(crate) threads: u64,
+    /// Whether tasks wait for more than this round covered.
+    pub(crate) tasks_left: bool,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    last_registration: Registration,
+    waiting: BTreeMap<(u64, Registration), Waker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// `durable epoch << 1 | FAILED`.
+    state: CachePadded<AtomicU64>,
+    /// `highest epoch of the round in flight << 1 | parity`. Written by the leader only.
+    round: AtomicU64,
+    beds: [WaitWord; 2],
+    tasks: Mutex<Tasks>,
+    failure: OnceLock<PipeError>,
+    /// The pipe, for whoever waits and finds that nobody leads a round.
+    core: OnceLock<Weak<Core>>,
+}
+
+impl Completion {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: CachePadded::new(AtomicU64::new(0)),
+            round: AtomicU64::new(0),
+            beds: [WaitWord::new(), WaitWord::new()],
+            tasks: Mutex::new(Tasks::default()),
+            failure: OnceLock::new(),
+            core: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn link(&self, core: Weak<Core>) {
+        // Only the constructor of the pipe calls this, once.
+        let _ = self.core.set(core);
+    }
+
+    pub(crate) fn core(&self) -> Option<std::sync::Arc<Core>> {
+        self.core.get().and_then(Weak::upgrade)
+    }
+
+    fn state(&self) -> u64 {
+        // Acquire: pairs with the Release half in `advance` and `fail`.
+        self.state.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn durable(&self) -> u64 {
+        self.state() >> 1
+    }
+
+    /// The error that stopped the pipe, if one did.
+    pub(crate) fn failure(&self) -> Option<&PipeError> {
+        // The cell is set before the flag; asked in this order it cannot be empty.
+        if self.state() & FAILED == 0 { None } else { self.failure.get() }
+    }
+
+    /// How it stands with `epoch`: durable, lost, or neither yet.
+    #[inline]
+    pub(crate) fn status(&self, epoch: u64) -> Option<Result<u64, PipeError>> {
+        let state = self.state();
+        let durable = state >> 1;
+        if durable >= epoch {
+            return Some(Ok(durable));
+        }
+        if state & FAILED != 0 { self.failure.get().cloned().map(Err) } else { None }
+    }
+
+    /// Announces that the sync about to begin will cover every epoch up to `target`.
+    ///
+    /// Only the leader calls it, once a round, with `target` above every earlier one.
+    pub(crate) fn begin_round(&self, target: u64) {
+        let parity = self.round.load(Ordering::Relaxed) & 1 ^ 1;
+        // Release: pairs with the Acquire in `read_round`. What makes a stale reading harmless is
+        // the wake word, see the module's header.
+        self.round.store(target << 1 | parity, Ordering::Release);
+    }
+
+    fn read_round(&self) -> u64 {
+        self.round.load(Ordering::Acquire)
+    }
+
+    /// Moves the durable epoch to `target`, unless the pipe has failed. False if it has.
+    fn advance(&self, target: u64) -> bool {
+        let mut now = self.state.load(Ordering::Relaxed);
+        loop {
+            if now & FAILED != 0 && !fz_error::mutants::active("clear_error_on_success") {
+                return false;
+            }
+            debug_assert!(now >> 1 <= target, "the durable epoch would go back from {} to {target}", now >> 1);
+            // Release: pairs with the Acquire in `state`: whoever sees the epoch durable sees the
+            // round that made it so. Acquire is not needed: nothing is read through the old value.
+            match self.state.compare_exchange_weak(now, target << 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// Declares every epoch up to `target` durable and wakes those who wait for one of them, each
+    /// once. Only the leader calls it, after the sync that [`begin_round`](Self::begin_round)
+    /// announced.
+    pub(crate) fn publish(&self, target: u64) -> Published {
+        if !self.advance(target) {
+            return Published::default();
+        }
+        let parity = usize::from(self.read_round() & 1 == 1);
+        let mut published = Published { threads: u64::from(self.beds[parity].wake_all()), ..Published::default() };
+        let mut wakers = Vec::new();
+        let mut tasks = lock(&self.tasks);
+        while let Some(entry) = tasks.waiting.first_entry() {
+            if entry.key().0 > target {
+                published.tasks_left = true;
+                break;
+            }
+            wakers.push(entry.remove());
+            if fz_error::mutants::active("wake_first_waiter_only") {
+                break;
+            }
+        }
+        drop(tasks);
+        published.tasks = u64::try_from(wakers.len()).unwrap_or(u64::MAX);
+        wake_each_once(wakers);
+        published
+    }
+
+    /// Ends everything: each ticket above the durable epoch resolves to `error`. The first call
+    /// wins; the error that did is returned.
+    pub(crate) fn fail(&self, error: PipeError) -> PipeError {
+        let error = self.failure.get_or_init(|| error).clone();
+        // Release: pairs with the Acquire in `state`, for the cell.
+        self.state.fetch_or(FAILED, Ordering::Release);
+        if fz_error::mutants::active("forget_waiters_on_poison") {
+            return error;
+        }
+        for bed in &self.beds {
+            bed.wake_all();
+        }
+        let waiting = std::mem::take(&mut lock(&self.tasks).waiting);
+        wake_each_once(waiting.into_values().collect());
+        error
+    }
+
+    /// Leaves `waker` to be woken when `epoch` is settled, in place of what `registration` left
+    /// before. Returns the status instead if it is settled already.
+    pub(crate) fn register(
+        &self,
+        epoch: u64,
+        registration: &mut Registration,
+        waker: &Waker,
+    ) -> Option<Result<u64, PipeError>> {
+        let waker = waker.clone();
+        let mut tasks = lock(&self.tasks);
+        // After the lock: see the module's header.
+        let status = self.status(epoch);
+        let unused = if status.is_none() {
+            if *registration == 0 {
+                tasks.last_registration += 1;
+                *registration = tasks.last_registration;
+            }
+            tasks.waiting.insert((epoch, *registration), waker)
+        } else {
+            Some(waker)
+        };
+        let old = if status.is_some() && *registration != 0 {
+            tasks.waiting.remove(&(epoch, std::mem::take(registration)))
+        } else {
+            None
+        };
+        drop(tasks);
+        drop((unused, old));
+        status
+    }
+
+    /// Takes a waker back.
+    pub(crate) fn cancel(&self, epoch: u64, registration: Registration) {
+        let waker = lock(&self.tasks).waiting.remove(&(epoch, registration));
+        drop(waker);
+    }
+
+    /// Whether a task waits.
+    pub(crate) fn has_tasks(&self) -> bool {
+        !lock(&self.tasks).waiting.is_empty()
+    }
+
+    /// Sleeps until `epoch` may be settled, or returns at once if it may be already or nobody
+    /// leads. `ask_for_round` is asked if the round in flight does not cover `epoch`: it leaves
+    /// word with the leader, and is false if there is none.
+    pub(crate) fn sleep(&self, epoch: u64, ask_for_round: impl FnOnce() -> bool) {
+        let round = self.read_round();
+        let covered = epoch <= round >> 1;
+        let parity = usize::from((round & 1 == 1) == covered);
+        let bed = &self.beds[parity];
+        let seen = bed.prepare();
+        if self.read_round() != round || self.status(epoch).is_some() || !(covered || ask_for_round()) {
+            return;
+        }
+        bed.sleep(seen);
+    }
+
+    /// Wakes one of the threads that the last round did not cover, to lead the next.
+    pub(crate) fn wake_a_leader(&self) {
+        let next = usize::from(self.read_round() & 1 == 0);
+        self.beds[next].wake_one();
+    }
+}
+
+/// Calls each waker, but one task only once if its tickets lie side by side.
+fn wake_each_once(wakers: Vec<Waker>) {
+    let mut last: Option<Waker> = None;
+    for waker in wakers {
+        if last.as_ref().is_some_and(|last| last.will_wake(&waker)) {
+            continue;
+        }
+        wake(&waker);
+        last = Some(waker);
+    }
+}
+
+/// A waker is foreign code; its panic must not keep the others asleep, nor stop the pipe.
+fn wake(waker: &Waker) {
+    let call = std::panic::AssertUnwindSafe(|| waker.wake_by_ref());
+    // The panic has been reported by the hook; there is nobody here to hand it to.
+    let _ = std::panic::catch_unwind(call);
+}

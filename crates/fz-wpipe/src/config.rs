@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use crate::{PipeError, PipeErrorKind, Result};
+
+/// What "durable" costs: which sync ends a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SyncMode {
+    /// `fdatasync(2)`, `F_FULLFSYNC` on macOS: the bytes and what is needed to find them.
+    #[default]
+    Data,
+    /// `fsync(2)`: also the time stamps and all other metadata.
+    Full,
+    /// No sync at all: tickets resolve when the kernel has the bytes, and a power cut takes them.
+    ///
+    /// Only to measure what everything but the disk costs. Every promise about durability is void.
+    DangerouslyNone,
+}
+
+/// How a [`WritePipe`](crate::WritePipe) works. The defaults suit an engine with a fast disk.
+///
+/// ```
+/// use std::time::Duration;
+/// use fz_wpipe::{SyncMode, WritePipeConfig};
+///
+/// let config = WritePipeConfig::new()
+///     .module_id(7)
+///     .flush_interval(Duration::from_millis(1))
+///     .queue_capacity(65_536)
+///     .sync_mode(SyncMode::Data);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct WritePipeConfig {
+    pub(crate) module_id: u8,
+    pub(crate) flush_interval: Duration,
+    pub(crate) queue_capacity: usize,
+    pub(crate) batch_writes_max: usize,
+    pub(crate) batch_bytes_max: usize,
+    pub(crate) sync_mode: SyncMode,
+}
+
+impl Default for WritePipeConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WritePipeConfig {
+    /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 65,536 writes and
+    /// 16 MiB, [`SyncMode::Data`], module id 0.
+    pub const fn new() -> Self {
+        Self {
+            module_id: 0,
+            flush_interval: Duration::from_millis(1),
+            queue_capacity: 16_384,
+            batch_writes_max: 65_536,
+            batch_bytes_max: 16 << 20,
+            sync_mode: SyncMode::Data,
+        }
+    }
+
+    /// The caller's number for this pipe, the first byte of every
+    /// [`ErrorId`](fz_error::ErrorId) it returns.
+    pub const fn module_id(mut self, module_id: u8) -> Self {
+        self.module_id = module_id;
+        self
+    }
+
+    /// How long an accepted write that nobody awaits may stay in memory: its batch begins at the
+    /// latest this long after it was accepted, less the time that batches have been taking.
+    /// Awaited writes never wait for it. Zero: as soon as possible.
+    pub const fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// How many writes may be queued, exactly. When it is full, [`write`](crate::WritePipe::write)
+    /// waits and [`try_write`](crate::WritePipe::try_write) gives the request back.
+    ///
+    /// A batch is begun, whoever waits or not, each time another quarter of it has filled.
+    pub const fn queue_capacity(mut self, writes: usize) -> Self {
+        self.queue_capacity = writes;
+        self
+    }
+
+    /// The most writes that one sync makes durable. At least 1.
+    pub const fn batch_writes_max(mut self, writes: usize) -> Self {
+        self.batch_writes_max = writes;
+        self
+    }
+
+    /// The size, in bytes, at which a batch is closed: the write that reaches it is the batch's
+    /// last, so a batch is larger by less than one write. At least 1.
+    pub const fn batch_bytes_max(mut self, bytes: usize) -> Self {
+        self.batch_bytes_max = bytes;
+        self
+    }
+
+    /// Which sync ends a batch.
+    pub const fn sync_mode(mut self, mode: SyncMode) -> Self {
+        self.sync_mode = mode;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let zero = |option| Err(PipeError::new(self.module_id, "new", PipeErrorKind::ZeroLimit { option }));
+        if self.batch_writes_max == 0 {
+            return zero("batch_writes_max");
+        }
+        if self.batch_bytes_max == 0 {
+            return zero("batch_bytes_max");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,365 @@
+//! The rounds: who may do what to the file, and in which order.
+//!
+//! # Ownership
+//!
+//! ```text
+//! WritePipe ──Arc──► Core ──┬── sender     the queue's open end: every accepted write
+//!     │               ▲     ├── writer     RwLock: the queue's other end, the batch, the file
+//!     └─ flusher ─Arc─┤     ├── lead       who runs the round; one word
+//!        thread       │     ├── syncer     Mutex: the file, to sync; only who leads locks it
+//! WriteTicket ─Arc─► Completion             what is durable, who waits
+//!                     (weak link to Core)
+//! ```
+//!
+//! # A round
+//!
+//! With the lead: gather, then under the writer's lock drain a batch and write it, then without
+//! that lock sync, publish, and give the lead back. So while one sync runs, the next batch forms in
+//! the queue, and a reader may write it ahead.
+//!
+//! # Locks
+//!
+//! `syncer` before `writer` before the locks of the queue, the pool and the completion, which are
+//! leaves. No lock is held while a waker is called. The submission path takes none.
+//!
+//! # The promise that somebody leads
+//!
+//! A blocked thread leads itself if the lead is free, else it leaves a wish with the holder. A
+//! task's poll and a filling queue call the flusher thread. Whoever gives the lead back passes the
+//! wishes on ([`Core::hand_over`]): to the flusher thread for tasks, to one of the sleepers for
+//! threads.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+use fz_file::SlotFile;
+use fz_mpsc::Sender;
+
+use crate::bell::Bell;
+use crate::completion::{Completion, Published};
+use crate::lead::{Asker, Lead, Wishes};
+use crate::stats::Counters;
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
+use crate::writer::Writer;
+use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest};
+
+/// What only the leader touches.
+#[derive(Debug)]
+struct Syncer {
+    /// `None` once the pipe is closed.
+    file: Option<Arc<SlotFile>>,
+    /// The highest epoch that a sync has covered.
+    synced: u64,
+    /// The position that the queue reaches when everybody whom the last round woke has written
+    /// again.
+    gathered_at: u64,
+    /// How long a sync takes, smoothed.
+    sync_mean: Duration,
+}
+
+/// What a round leaves to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Remains {
+    /// A batch was closed by its limits.
+    batch: bool,
+    /// Tasks wait for more than the round covered.
+    tasks: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) completion: Arc<Completion>,
+    pub(crate) sender: Sender<WriteRequest>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) counters: Counters,
+    config: WritePipeConfig,
+    lead: Lead,
+    writer: RwLock<Writer>,
+    syncer: Mutex<Syncer>,
+    /// The highest epoch handed to the kernel; a copy of the writer's, to be read without its lock.
+    written: CachePadded<AtomicU64>,
+    /// When the last round began to drain, in nanoseconds after `born`: what has been waiting in
+    /// the queue since then came later.
+    round_began: AtomicU64,
+    born: Instant,
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: WritePipeConfig,
+        file: &Arc<SlotFile>,
+        bell: Arc<Bell>,
+        sender: Sender<WriteRequest>,
+        writer: Writer,
+    ) -> Arc<Self> {
+        let core = Arc::new(Self {
+            completion: Arc::new(Completion::new()),
+            sender,
+            bell,
+            counters: Counters::default(),
+            config,
+            lead: Lead::new(),
+            writer: RwLock::new(writer),
+            syncer: Mutex::new(Syncer {
+                file: Some(Arc::clone(file)),
+                synced: 0,
+                gathered_at: 0,
+                sync_mean: Duration::ZERO,
+            }),
+            written: CachePadded::new(AtomicU64::new(0)),
+            round_began: AtomicU64::new(0),
+            born: Instant::now(),
+        });
+        core.completion.link(Arc::downgrade(&core));
+        core
+    }
+
+    pub(crate) fn module_id(&self) -> u8 {
+        self.config.module_id
+    }
+
+    fn error(&self, operation: &'static str, kind: PipeErrorKind) -> PipeError {
+        PipeError::new(self.module_id(), operation, kind)
+    }
+
+    /// One step of a blocked thread that waits for `epoch`: leads a round, or sleeps while somebody
+    /// else does.
+    pub(crate) fn wait_once(&self, epoch: u64) {
+        if !self.lead.try_acquire() {
+            self.completion.sleep(epoch, || self.lead.ask(Asker::Thread));
+            return;
+        }
+        let (remains, wishes) = if self.completion.status(epoch).is_none() {
+            self.lead_round()
+        } else {
+            (Remains::default(), self.lead.release())
+        };
+        self.hand_over(remains, wishes);
+    }
+
+    /// Sees to it that a round which has not begun yet will be led, by the flusher thread.
+    pub(crate) fn ask_for_round(&self, asker: Asker) {
+        if !self.lead.ask(asker) {
+            self.bell.alarm.demand();
+        }
+    }
+
+    fn hand_over(&self, remains: Remains, wishes: Wishes) {
+        if remains.batch || remains.tasks || wishes.of_tasks() {
+            self.bell.alarm.demand();
+        } else if wishes.of_threads() {
+            self.completion.wake_a_leader();
+        }
+    }
+
+    /// The flusher thread, after it woke for a demand, or for the deadline.
+    pub(crate) fn serve(&self, is_demand: bool) {
+        self.counters.wakeups.add(1);
+        if is_demand || self.time_until_due().is_zero() {
+            self.lead_while_asked();
+        }
+        self.rest();
+    }
+
+    fn lead_while_asked(&self) {
+        while self.completion.failure().is_none() {
+            if !self.lead.try_acquire() {
+                if self.lead.ask(Asker::Task) {
+                    // The holder will call.
+                    return;
+                }
+                continue;
+            }
+            let (remains, wishes) = self.lead_round();
+            if remains.batch || remains.tasks || wishes.of_tasks() {
+                continue;
+            }
+            if wishes.of_threads() {
+                self.completion.wake_a_leader();
+            }
+            return;
+        }
+    }
+
+    /// Arranges the flusher thread's next wake-up: none if there is nothing to do.
+    fn rest(&self) {
+        if self.completion.failure().is_some() {
+            return;
+        }
+        let is_idle = {
+            let mut writer = write(&self.writer);
+            writer.written() == self.completion.durable() && writer.announce_sleep()
+        };
+        if !is_idle {
+            self.bell.alarm.set(self.time_until_due());
+        }
+    }
+
+    /// How long what came after the last round began may still wait.
+    fn time_until_due(&self) -> Duration {
+        let began = Duration::from_nanos(self.round_began.load(Ordering::Relaxed));
+        (began + self.bell.patience()).saturating_sub(self.born.elapsed())
+    }
+
+    /// One round and the lead given back. The caller holds the lead and serves the wishes.
+    fn lead_round(&self) -> (Remains, Wishes) {
+        let remains = if self.completion.failure().is_none() {
+            self.guarded("flush", || self.round(&mut lock(&self.syncer))).unwrap_or_default()
+        } else {
+            Remains::default()
+        };
+        (remains, self.lead.release())
+    }
+
+    fn round(&self, syncer: &mut Syncer) -> Result<Remains> {
+        let Some(file) = syncer.file.clone() else { return Ok(Remains::default()) };
+        self.gather(syncer);
+        let began = self.born.elapsed();
+        self.round_began.store(nanos(began), Ordering::Relaxed);
+        if fz_error::mutants::active("sync_before_last_write") {
+            let _ = file.sync();
+        }
+        let (target, batch) = self.write_batch(u64::MAX)?;
+        if target == syncer.synced {
+            return Ok(Remains { batch, tasks: self.completion.has_tasks() });
+        }
+        self.completion.begin_round(target);
+        if fz_error::mutants::active("ack_before_sync") {
+            self.completion.publish(target);
+        }
+        let written_at = self.born.elapsed();
+        if !fz_error::mutants::active("sync_before_last_write") {
+            self.sync(&file, target)?;
+        }
+        let synced_at = self.born.elapsed();
+        syncer.synced = target;
+        self.account(syncer, synced_at - began, synced_at - written_at);
+
+        let pushed = self.sender.last_position();
+        let Published { tasks, threads, tasks_left } = self.completion.publish(target);
+        syncer.gathered_at = if threads + tasks > 1 { pushed + threads + tasks } else { 0 };
+        Ok(Remains { batch, tasks: tasks_left })
+    }
+
+    fn account(&self, syncer: &mut Syncer, round: Duration, sync: Duration) {
+        syncer.sync_mean = smooth(syncer.sync_mean, sync);
+        self.bell.account(round);
+        self.counters.syncs.add(1);
+        self.counters.sync_nanos.add(nanos(sync));
+        self.counters.sync_nanos_last.set(nanos(sync));
+    }
+
+    /// Gives those whom the last round woke the time to write again, so that they share this
+    /// round's sync instead of waiting for the next one's.
+    ///
+    /// At most as long as a sync takes: that is what a missed round costs them.
+    fn gather(&self, syncer: &Syncer) {
+        if cfg!(fz_shuttle) || self.sender.last_position() >= syncer.gathered_at {
+            return;
+        }
+        let began = Instant::now();
+        while self.sender.last_position() < syncer.gathered_at && began.elapsed() < syncer.sync_mean / 3 {
+            thread::yield_now();
+        }
+    }
+
+    /// Writes one batch of what is queued up to `through`. Returns the highest epoch that the
+    /// kernel has, and whether the batch's limits left some of it.
+    fn write_batch(&self, through: u64) -> Result<(u64, bool)> {
+        let mut writer = write(&self.writer);
+        let left = writer.write_batch(through, &self.config, &self.counters)?;
+        let written = writer.written();
+        // Release: pairs with the Acquire in `write_through`. Under the lock, or it could go back.
+        self.written.store(written, Ordering::Release);
+        Ok((written, left))
+    }
+
+    fn sync(&self, file: &SlotFile, written: u64) -> Result<()> {
+        let sync = || match self.config.sync_mode {
+            SyncMode::Data => file.sync(),
+            SyncMode::Full => file.sync_all(),
+            SyncMode::DangerouslyNone => Ok(()),
+        };
+        let outcome = match sync() {
+            Err(_) if fz_error::mutants::active("retry_failed_sync") => sync().or(Ok(())),
+            outcome => outcome,
+        };
+        outcome.map_err(|source| {
+            let durable = self.completion.durable();
+            self.error("sync", PipeErrorKind::SyncFailed { written, durable }).with_source(source)
+        })
+    }
+
+    /// Runs `body`; its error or panic stops the pipe for good.
+    fn guarded<R>(&self, operation: &'static str, body: impl FnOnce() -> Result<R>) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => self.poison(error),
+            Err(panic) => self.poison_by_panic(operation, &*panic),
+        }
+        None
+    }
+
+    pub(crate) fn poison_by_panic(&self, operation: &'static str, panic: &(dyn Any + Send)) {
+        self.poison(self.error(operation, PipeErrorKind::Panicked { message: message(panic) }));
+    }
+
+    /// Stops the pipe: settles every ticket, refuses every later write, gives the memory of the
+    /// queued ones back.
+    ///
+    /// Takes the writer's lock; call it without.
+    pub(crate) fn poison(&self, error: PipeError) {
+        if fz_error::mutants::active("clear_error_on_success") {
+            // Broken on purpose: the tickets that wait are told, and the pipe goes on.
+            self.completion.fail(error);
+            write(&self.writer).forget_failure();
+            return;
+        }
+        // Before the queue is closed: who is refused then finds the reason.
+        self.completion.fail(error);
+        self.sender.close();
+        write(&self.writer).discard();
+    }
+
+    /// Hands everything up to `accepted` to the kernel.
+    pub(crate) fn write_through(&self, accepted: u64) -> Result<()> {
+        // Acquire: pairs with the Release in `write_batch`.
+        while self.written.load(Ordering::Acquire) < accepted {
+            if let Some(error) = self.completion.failure() {
+                return Err(error.clone());
+            }
+            // A failure stops the pipe, and then the next turn of the loop finds it.
+            let _ = self.guarded("read", || self.write_batch(accepted));
+        }
+        Ok(())
+    }
+
+    /// Runs `body` while no write is under way.
+    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _writer = read(&self.writer);
+        body()
+    }
+
+    /// Lets the file go: after everything is settled.
+    pub(crate) fn let_go(&self) {
+        lock(&self.syncer).file = None;
+        write(&self.writer).let_go();
+    }
+}
+
+/// One more measurement of something that changes slowly.
+pub(crate) fn smooth(mean: Duration, new: Duration) -> Duration {
+    if mean.is_zero() { new } else { (mean * 7 + new) / 8 }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)").to_owned()
+}

@@ -1,0 +1,331 @@
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use fz_file::SlotFile;
+use fz_mpsc::{PushError, QueueConfig, channel_with_alarm};
+
+use crate::alarm::Cause;
+use crate::bell::Bell;
+use crate::core::Core;
+use crate::sync::{Mutex, lock, thread};
+use crate::writer::Writer;
+use crate::{PipeError, PipeErrorKind, PipeStats, RejectedWrite, Result, WritePipeConfig, WriteRequest, WriteSink, WriteTicket};
+
+/// A durable write path to one [`SlotFile`]: writes are accepted at once, written in batches, and
+/// made durable by one sync a batch.
+///
+/// All methods take `&self`; share a pipe between threads in an [`Arc`]. Dropping it closes it and
+/// makes everything accepted durable, which may block; [`close`](Self::close) also tells whether
+/// that succeeded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// use fz_file::{SlotFile, SlotFileConfig};
+/// use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("slots");
+/// let file = Arc::new(SlotFile::open(SlotFileConfig::new(path, 128).initial_slots(1024))?);
+/// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 1024 * 128))?;
+/// let pipe = WritePipe::new(WritePipeConfig::new(), Arc::clone(&file))?;
+///
+/// let mut allocation = pool.allocate(2)?;
+/// allocation.as_mut_slice().fill(0xAA);
+/// let ticket = pipe.write(WriteRequest { allocation, slot_index: 0 })?;
+/// assert_eq!(ticket.epoch(), 1);
+/// assert!(ticket.wait()? >= 1);
+/// pipe.close()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct WritePipe {
+    core: Arc<Core>,
+    file: Arc<SlotFile>,
+    /// Each position that is a multiple of this calls the flusher, so that a queue fills up only if
+    /// the disk is slower than the producers. A power of two.
+    call_every: u64,
+    flusher: Mutex<Option<thread::JoinHandle<()>>>,
+    flusher_id: thread::ThreadId,
+}
+
+impl WritePipe {
+    /// Starts a pipe, and its flusher thread, on `file`.
+    ///
+    /// Several pipes on one file are possible, but then each has an order of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::ReadOnly`], [`PipeErrorKind::ZeroLimit`], [`PipeErrorKind::Queue`] for a
+    /// capacity of zero or more than memory allows, [`PipeErrorKind::Thread`].
+    pub fn new(config: WritePipeConfig, file: Arc<SlotFile>) -> Result<Self> {
+        config.check()?;
+        let error = |kind| PipeError::new(config.module_id, "new", kind);
+        if file.is_read_only() {
+            return Err(error(PipeErrorKind::ReadOnly).with_path(file.path()));
+        }
+        let bell = Bell::new(config.flush_interval).map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
+        let bell = Arc::new(bell);
+        let caller = Arc::clone(&bell);
+        let capacity = config.queue_capacity;
+        let queue = QueueConfig::new(capacity).module_id(config.module_id);
+        let (sender, mut receiver) = channel_with_alarm(queue, move || caller.first_write())
+            .map_err(|source| error(PipeErrorKind::Queue { capacity }).with_source(source))?;
+        // A new queue is empty and open.
+        let _ = receiver.announce_sleep();
+
+        let quarter = u64::try_from(capacity / 4).unwrap_or(u64::MAX).max(1);
+        let writer = Writer::new(receiver, Arc::clone(&file));
+        let core = Core::new(config.clone(), &file, bell, sender, writer);
+        let running = Arc::clone(&core);
+        let flusher = thread::Builder::new()
+            .name("fz-flusher".to_owned())
+            .spawn(move || run(&running))
+            .map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
+        Ok(Self {
+            core,
+            file,
+            call_every: 1 << quarter.ilog2(),
+            flusher_id: flusher.thread().id(),
+            flusher: Mutex::new(Some(flusher)),
+        })
+    }
+
+    /// Accepts a write: from now on it has a place in the pipe's order, and becomes durable.
+    ///
+    /// Never waits for the disk while the queue has room: then it costs some tens of nanoseconds,
+    /// takes no lock and allocates nothing. While the queue is full it blocks; in async code call
+    /// [`write_async`](Self::write_async) or [`try_write`](Self::try_write).
+    ///
+    /// # Errors
+    ///
+    /// With the request given back: [`PipeErrorKind::OutOfRange`],
+    /// [`PipeErrorKind::BufferSizeMismatch`], [`PipeErrorKind::Closed`], or the error that stopped
+    /// the pipe.
+    #[inline]
+    pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        self.accepted(self.core.sender.push(request))
+    }
+
+    /// As [`write`](Self::write), but a full queue gives the request back at once.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::QueueFull`]; else as [`write`](Self::write).
+    #[inline]
+    pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        self.accepted(self.core.sender.try_push(request))
+    }
+
+    /// As [`write`](Self::write), but a full queue suspends the task instead of blocking the
+    /// thread. Waiting tasks and threads are served in the order in which they came.
+    ///
+    /// Dropping the future before it is ready drops the request unwritten.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        self.accepted(self.core.sender.push_async(request).await)
+    }
+
+    /// A [`Sink`](futures_util::Sink) of writes on this pipe, for `StreamExt::forward` and the
+    /// like. Its flush waits until what was sent is durable.
+    pub fn sink(&self) -> WriteSink<'_> {
+        WriteSink::new(self)
+    }
+
+    /// A ticket for everything accepted before this call.
+    ///
+    /// Costs no write of its own; settled at once if all of it is durable, or if nothing was ever
+    /// accepted.
+    pub fn sync(&self) -> WriteTicket {
+        self.ticket(self.core.sender.last_position())
+    }
+
+    /// Reads consecutive slots as every write accepted before this call left them, durable or not.
+    ///
+    /// `buffer` is a whole number of slots. The read never sees a part of a write: what is queued
+    /// is handed to the kernel first, and no batch is written meanwhile. Blocks for that, and for
+    /// the disk if the slots are not in memory; producers do not notice.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::NotWholeSlots`], [`PipeErrorKind::OutOfRange`],
+    /// [`PipeErrorKind::ReadFailed`]; or the error that stopped the pipe, if accepted writes were
+    /// lost to it.
+    pub fn read(&self, slot_index: u64, buffer: &mut [u8]) -> Result<()> {
+        let slot_size = self.file.slot_size();
+        let error = |kind| PipeError::new(self.core.module_id(), "read", kind);
+        if buffer.is_empty() || !buffer.len().is_multiple_of(slot_size) {
+            return Err(error(PipeErrorKind::NotWholeSlots { bytes: buffer.len(), slot_size }));
+        }
+        let count = u64::try_from(buffer.len() / slot_size).unwrap_or(u64::MAX);
+        self.check_range(slot_index, count).map_err(error)?;
+        self.core.write_through(self.core.sender.last_position())?;
+        self.core
+            .between_writes(|| self.file.read(slot_index, buffer))
+            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))
+    }
+
+    /// The highest epoch such that it and all before it are durable; 0 before the first. It only
+    /// grows.
+    #[must_use]
+    pub fn durable_epoch(&self) -> u64 {
+        self.core.completion.durable()
+    }
+
+    /// What the pipe has done so far. Does not wait, and costs the submission path nothing.
+    #[must_use]
+    pub fn stats(&self) -> PipeStats {
+        let sender = &self.core.sender;
+        let depth = u64::try_from(sender.len()).unwrap_or(u64::MAX);
+        self.core.counters.stats(sender.last_position(), self.core.completion.durable(), depth)
+    }
+
+    /// The file that this pipe writes to.
+    #[must_use]
+    pub fn file(&self) -> &Arc<SlotFile> {
+        &self.file
+    }
+
+    /// Refuses every later write, makes everything accepted durable, and ends the flusher thread.
+    /// Returns the durable epoch, which is then the last.
+    ///
+    /// A write that races with it is either accepted, and then durable, or given back. Blocks until
+    /// all is done; calling it again, from any thread, is harmless and gives the same result.
+    /// Afterwards the pipe can still be read.
+    ///
+    /// # Errors
+    ///
+    /// The error that stopped the pipe before everything was durable.
+    pub fn close(&self) -> Result<u64> {
+        self.core.sender.close();
+        let settled = if fz_error::mutants::active("close_skips_tail") {
+            Ok(self.durable_epoch())
+        } else {
+            self.sync().wait()
+        };
+        self.core.bell.alarm.stop();
+        // The flusher thread itself may get here, from a waker that drops the last handle; it
+        // cannot wait for its own end.
+        if thread::current().id() != self.flusher_id {
+            let mut flusher = lock(&self.flusher);
+            if let Some(flusher) = flusher.take() {
+                // `run` catches every panic.
+                let _ = flusher.join();
+            }
+        }
+        self.core.let_go();
+        settled
+    }
+
+    fn ticket(&self, epoch: u64) -> WriteTicket {
+        WriteTicket::new(epoch, &self.core.completion)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
+        let slots = self.file.slots();
+        // Since the file has at least one slot then, nothing below this can overflow.
+        if slots.checked_sub(count).is_some_and(|last| slot_index <= last) {
+            Ok(())
+        } else {
+            Err(PipeErrorKind::OutOfRange { slot_index, count, slots })
+        }
+    }
+
+    #[inline]
+    pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+        let buffer_size = request.allocation.buffer_size().bytes();
+        let slot_size = self.file.slot_size();
+        let kind = if buffer_size == slot_size {
+            let count = u64::try_from(request.allocation.count()).unwrap_or(u64::MAX);
+            match self.check_range(request.slot_index, count) {
+                Ok(()) => return Ok(request),
+                Err(kind) => kind,
+            }
+        } else {
+            PipeErrorKind::BufferSizeMismatch { buffer_size, slot_size }
+        };
+        Err(self.reject(request, kind))
+    }
+
+    #[cold]
+    fn reject(&self, request: WriteRequest, kind: PipeErrorKind) -> RejectedWrite {
+        RejectedWrite { request, error: PipeError::new(self.core.module_id(), "write", kind) }
+    }
+
+    #[inline]
+    pub(crate) fn accepted(
+        &self,
+        outcome: Result<u64, PushError<WriteRequest>>,
+    ) -> Result<WriteTicket, RejectedWrite> {
+        match outcome {
+            Ok(epoch) => {
+                if epoch & (self.call_every - 1) == 0 {
+                    self.core.bell.alarm.demand();
+                }
+                Ok(self.ticket(epoch))
+            }
+            Err(refusal) => Err(self.refused(refusal)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
+        match refusal {
+            PushError::Closed(request) => match self.core.completion.failure() {
+                Some(error) => RejectedWrite { request, error: error.clone() },
+                None => self.reject(request, PipeErrorKind::Closed),
+            },
+            refusal => {
+                let capacity = self.core.sender.capacity();
+                self.reject(refusal.into_value(), PipeErrorKind::QueueFull { capacity })
+            }
+        }
+    }
+}
+
+/// The flusher thread.
+fn run(core: &Core) {
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        loop {
+            match core.bell.alarm.wait() {
+                Cause::Stop => return,
+                Cause::Demand => core.serve(true),
+                Cause::Deadline => core.serve(false),
+            }
+        }
+    }));
+    if let Err(panic) = panic {
+        core.poison_by_panic("flush", &*panic);
+    }
+}
+
+impl Drop for WritePipe {
+    fn drop(&mut self) {
+        // Who wants to know calls `close` first.
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for WritePipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WritePipe").field("file", &self.file).field("stats", &self.stats()).finish()
+    }
+}
+
+const _: () = {
+    const fn assert<T: Send + Sync>() {}
+    assert::<WritePipe>();
+    assert::<WriteRequest>();
+};

@@ -1,0 +1,106 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Sink;
+use fz_mpsc::{PushError, RoomWaiter};
+
+use crate::{PipeError, RejectedWrite, Result, WritePipe, WriteRequest, WriteTicket};
+
+/// A [`Sink`] of writes, see [`WritePipe::sink`].
+///
+/// Sending puts the write into the queue; when that is full, the sink is not ready. Flushing, and
+/// closing too, waits until everything sent is durable. Closing the sink leaves the pipe open.
+///
+/// A request that the pipe refuses is not lost: [`take_rejected`](Self::take_rejected) has it.
+#[must_use = "a sink writes what is sent into it"]
+pub struct WriteSink<'pipe> {
+    pipe: &'pipe WritePipe,
+    /// Checked, but not in the queue yet.
+    waiting: Option<WriteRequest>,
+    room: RoomWaiter,
+    /// The last write accepted.
+    ticket: Option<WriteTicket>,
+    rejected: Option<WriteRequest>,
+}
+
+impl<'pipe> WriteSink<'pipe> {
+    pub(crate) fn new(pipe: &'pipe WritePipe) -> Self {
+        Self { pipe, waiting: None, room: RoomWaiter::default(), ticket: None, rejected: None }
+    }
+
+    /// The request of the last error, once.
+    pub fn take_rejected(&mut self) -> Option<WriteRequest> {
+        self.rejected.take()
+    }
+
+    fn note(&mut self, outcome: Result<WriteTicket, RejectedWrite>) -> Result<()> {
+        match outcome {
+            Ok(ticket) => {
+                self.ticket = Some(ticket);
+                Ok(())
+            }
+            Err(RejectedWrite { request, error }) => {
+                self.rejected = Some(request);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gets the waiting request into the queue.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.waiting.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let pipe = self.pipe;
+        let pushed = ready!(pipe.core().sender.poll_push(&mut self.waiting, &mut self.room, context));
+        Poll::Ready(self.note(pipe.accepted(pushed)))
+    }
+}
+
+impl Sink<WriteRequest> for WriteSink<'_> {
+    type Error = PipeError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_room(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, request: WriteRequest) -> Result<()> {
+        assert!(self.waiting.is_none(), "start_send was called before poll_ready was ready");
+        match self.pipe.check(request) {
+            Ok(request) => match self.pipe.core().sender.try_push(request) {
+                Err(PushError::Full(request)) => {
+                    self.waiting = Some(request);
+                    Ok(())
+                }
+                decided => {
+                    let decided = self.pipe.accepted(decided);
+                    self.note(decided)
+                }
+            },
+            Err(rejected) => self.note(Err(rejected)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_room(context))?;
+        let Some(ticket) = &mut self.ticket else { return Poll::Ready(Ok(())) };
+        let settled = ready!(Pin::new(ticket).poll(context));
+        self.ticket = None;
+        Poll::Ready(settled.map(drop))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+impl fmt::Debug for WriteSink<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteSink")
+            .field("is_waiting", &self.waiting.is_some())
+            .field("last", &self.ticket)
+            .finish_non_exhaustive()
+    }
+}

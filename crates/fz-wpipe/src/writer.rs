@@ -1,0 +1,139 @@
+//! The consumer's side of the queue: takes batches out of it and hands them to the kernel.
+
+use std::sync::Arc;
+
+use fz_file::SlotFile;
+use fz_mpsc::Receiver;
+
+use crate::stats::Counters;
+use crate::{PipeError, PipeErrorKind, Result, WritePipeConfig, WriteRequest, batch};
+
+/// Everything that needs the writer's lock. One batch at a time; readers of the file only between
+/// two.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    receiver: Receiver<WriteRequest>,
+    /// `None` once the pipe is closed.
+    file: Option<Arc<SlotFile>>,
+    /// The batch; empty between two.
+    requests: Vec<WriteRequest>,
+    /// Drained, but over the last batch's limits; the next batch begins with it.
+    backlog: Vec<WriteRequest>,
+    /// A batch is under way, or one failed or panicked: nothing may be written after that, not even
+    /// before the pipe is declared failed.
+    is_broken: bool,
+    /// For the mutant `older_batch_after_newer`: what the last batch wrote.
+    #[cfg(fz_mutants)]
+    older: Vec<(u64, Vec<u8>)>,
+}
+
+impl Writer {
+    pub(crate) fn new(receiver: Receiver<WriteRequest>, file: Arc<SlotFile>) -> Self {
+        Self {
+            receiver,
+            file: Some(file),
+            requests: Vec::new(),
+            backlog: Vec::new(),
+            is_broken: false,
+            #[cfg(fz_mutants)]
+            older: Vec::new(),
+        }
+    }
+
+    /// The highest epoch handed to the kernel.
+    pub(crate) fn written(&self) -> u64 {
+        self.receiver.next_position() - 1 - u64::try_from(self.backlog.len()).unwrap_or(u64::MAX)
+    }
+
+    /// True if nothing is queued; then the next write calls.
+    pub(crate) fn announce_sleep(&mut self) -> bool {
+        self.backlog.is_empty() && self.receiver.announce_sleep()
+    }
+
+    /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.
+    pub(crate) fn write_batch(&mut self, through: u64, config: &WritePipeConfig, counters: &Counters) -> Result<bool> {
+        let Some(file) = self.file.clone() else { return Ok(false) };
+        if self.is_broken {
+            return Ok(false);
+        }
+        let first = self.written() + 1;
+        let bytes = self.fill_batch(through, config);
+        if self.requests.is_empty() {
+            return Ok(false);
+        }
+        let writes = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
+        self.is_broken = true;
+        #[cfg(fz_mutants)]
+        let newer = self.copy_of_batch();
+        let written = batch::write(&mut self.requests, &file).map_err(|source| {
+            PipeError::new(config.module_id, "write", PipeErrorKind::WriteFailed { first, last: first + writes - 1 })
+                .with_source(source)
+        })?;
+        #[cfg(fz_mutants)]
+        for (slot_index, bytes) in std::mem::replace(&mut self.older, newer) {
+            let _ = file.write(slot_index, &bytes);
+        }
+        self.is_broken = false;
+        // Whatever is left there was left by a mutant.
+        self.requests.clear();
+        counters.batches.add(1);
+        counters.writes.add(writes);
+        counters.bytes.add(bytes - written.superseded_slots * u64::try_from(file.slot_size()).unwrap_or(0));
+        counters.ranges.add(written.ranges);
+        counters.superseded_slots.add(written.superseded_slots);
+        Ok(!self.backlog.is_empty() || self.receiver.len() >= config.batch_writes_max)
+    }
+
+    /// Moves the next batch from the backlog and the queue to `requests`. Returns its bytes.
+    fn fill_batch(&mut self, through: u64, config: &WritePipeConfig) -> u64 {
+        debug_assert!(self.requests.is_empty(), "a batch is under way");
+        self.requests.append(&mut self.backlog);
+        let room = config.batch_writes_max.saturating_sub(self.requests.len());
+        if room > 0 {
+            let next = self.receiver.next_position();
+            let last = next.saturating_add(u64::try_from(room).unwrap_or(u64::MAX) - 1);
+            self.receiver.drain_through(last.min(through), &mut self.requests);
+        }
+        let mut bytes = 0;
+        let within = self.requests.iter().take(config.batch_writes_max).position(|request| {
+            bytes += request.allocation.len();
+            bytes >= config.batch_bytes_max
+        });
+        let writes = within.map_or(config.batch_writes_max, |index| index + 1);
+        if writes < self.requests.len() {
+            self.backlog = self.requests.split_off(writes);
+        }
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// Gives the memory of everything queued back. Once the queue is closed.
+    pub(crate) fn discard(&mut self) {
+        debug_assert!(self.receiver.is_closed(), "more could come");
+        self.is_broken = true;
+        let last = self.receiver.last_position();
+        self.backlog.clear();
+        self.requests.clear();
+        self.receiver.drain_through(last, &mut self.requests);
+        self.requests.clear();
+    }
+
+    /// For the mutant `clear_error_on_success`.
+    pub(crate) fn forget_failure(&mut self) {
+        self.requests.clear();
+        self.is_broken = false;
+    }
+
+    /// Lets the file go.
+    pub(crate) fn let_go(&mut self) {
+        self.file = None;
+    }
+
+    #[cfg(fz_mutants)]
+    fn copy_of_batch(&self) -> Vec<(u64, Vec<u8>)> {
+        if !fz_error::mutants::active("older_batch_after_newer") {
+            return Vec::new();
+        }
+        let copy = |request: &WriteRequest| (request.slot_index, request.allocation.as_slice().to_vec());
+        self.requests.iter().map(copy).collect()
+    }
+}
