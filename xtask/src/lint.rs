@@ -1,9 +1,12 @@
 //! `cargo xtask lint`: everything that can be said of the code without running it.
 
+use std::collections::BTreeSet;
+
 use crate::flags::Lint;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
 use crate::tool::{ACTIONLINT, CLIPPY, DENY, RUSTFMT};
+use crate::workspace::Selection;
 use crate::{loom, mutants, tidy, workflows, workspace};
 
 pub(crate) fn run(runner: &mut Runner, flags: &Lint) {
@@ -38,10 +41,15 @@ fn clippy(runner: &mut Runner) {
     let twins = clippy().rustflags(mutants::RUSTFLAGS, mutants::DIRECTORY);
     runner.step("clippy of the mutants", &deny_warnings(twins));
     for checker in [&loom::LOOM, &loom::SHUTTLE] {
-        let crates = checker.crates().iter().map(|package| format!("-p {}", package.name)).collect::<Vec<_>>();
-        if !crates.is_empty() {
-            let models = Invocation::cargo("clippy --quiet --release --all-targets")
-                .words(&crates.join(" "))
+        let mut words = BTreeSet::new();
+        for package in checker.crates() {
+            words.insert(format!("-p {}", package.name));
+            words.extend(checker.models(package).iter().map(Selection::target));
+        }
+        if !words.is_empty() {
+            // The library and the models: nothing else has to compile against the swapped-in types.
+            let models = Invocation::cargo("clippy --quiet --release --lib")
+                .words(&words.into_iter().collect::<Vec<_>>().join(" "))
                 .rustflags(checker.rustflags, checker.directory);
             runner.step(&format!("clippy of the {} models", checker.name), &deny_warnings(models));
         }

@@ -3,12 +3,10 @@
 //! A file that calls the checker is a model: in `tests/` a test binary of its own, in `src/` a module of
 //! unit tests. Nothing else of the crate's tests runs, because only models may use the swapped-in types.
 
-use std::fs;
-
 use crate::flags::Loom;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::workspace::{self, Package};
+use crate::workspace::{self, Package, Selection};
 
 /// The bound of the short runs: nearly all known concurrency bugs need no more preemptions.
 pub(crate) const SHORT_PREEMPTIONS: u32 = 2;
@@ -44,7 +42,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
             for selection in checker.models(package) {
                 let invocation = Invocation::cargo("test --release -p")
                     .argument(&package.name)
-                    .words(&selection)
+                    .words(&selection.to_string())
                     .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
                     .env_if("LOOM_MAX_DURATION", flags.seconds)
                     .rustflags(checker.rustflags, checker.directory);
@@ -68,29 +66,8 @@ impl Checker {
         packages
     }
 
-    /// The words after `cargo test -p CRATE`, one string for each test binary with models.
-    fn models(&self, package: &Package) -> Vec<String> {
-        let holds_models = |path: &std::path::Path| {
-            fs::read_to_string(path).is_ok_and(|text| self.calls.iter().any(|call| text.contains(call)))
-        };
-        let mut unit = Vec::new();
-        let mut selections = Vec::new();
-        for path in package.rust_files() {
-            if !holds_models(&path) {
-                continue;
-            }
-            let Ok(inside) = path.strip_prefix(&package.directory) else { continue };
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if inside.starts_with("tests") {
-                selections.push(format!("--test {stem}"));
-            } else if inside.starts_with("src") {
-                unit.push(stem);
-            }
-        }
-        if !unit.is_empty() {
-            selections.push(format!("--lib -- {}", unit.join(" ")));
-        }
-        selections.sort();
-        selections
+    /// Where its models are in `package`.
+    pub(crate) fn models(&self, package: &Package) -> Vec<Selection> {
+        package.tests_in(|text| self.calls.iter().any(|call| text.contains(call)))
     }
 }

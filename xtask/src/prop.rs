@@ -1,15 +1,15 @@
 //! `cargo xtask prop`: the property tests, with more cases than an ordinary test run spends.
 //!
-//! A property is a test whose name begins with `prop_`, or any test in a file `tests/prop*.rs`.
+//! A file that calls `proptest!` or `prop_state_machine!` holds properties.
 
 use std::hash::{BuildHasher, RandomState};
+use std::iter;
 use std::time::{Duration, Instant};
-use std::{fs, iter};
 
 use crate::flags::{Prop, Random};
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::workspace::{self, Package};
+use crate::workspace::{self, Package, Selection};
 
 pub(crate) fn run(runner: &mut Runner, flags: &Prop) {
     let first = seed(runner, &flags.random);
@@ -22,7 +22,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Prop) {
             for selection in properties(package) {
                 let invocation = Invocation::cargo("test -p")
                     .argument(&package.name)
-                    .words(&selection)
+                    .words(&selection.to_string())
                     .env("PROPTEST_RNG_SEED", seed.to_string())
                     .env_if("PROPTEST_CASES", flags.random.cases);
                 passed &= runner.tests(&format!("prop {} {selection}", package.name), &invocation);
@@ -41,23 +41,10 @@ pub(crate) fn seed(runner: &mut Runner, random: &Random) -> u64 {
     seed
 }
 
-/// The words after `cargo test -p CRATE`, one string for each selection that holds properties.
-fn properties(package: &Package) -> Vec<String> {
-    let named: Vec<_> = package.integration_tests().filter(|name| name.starts_with("prop")).collect();
-    let mut selections: Vec<_> = named.iter().map(|name| format!("--test {name}")).collect();
-    for path in package.rust_files() {
-        let Ok(inside) = path.strip_prefix(&package.directory) else { continue };
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !fs::read_to_string(&path).is_ok_and(|text| text.contains("fn prop_")) || named.contains(&stem.as_str()) {
-            continue;
-        }
-        if inside.starts_with("src") {
-            selections.push("--lib prop_".to_owned());
-        } else if inside.starts_with("tests") && package.has("test", &stem) {
-            selections.push(format!("--test {stem} prop_"));
-        }
+/// Where the properties of `package` are.
+fn properties(package: &Package) -> Vec<Selection> {
+    if package.name == "xtask" {
+        return Vec::new();
     }
-    selections.sort();
-    selections.dedup();
-    selections
+    package.tests_in(|text| text.contains("proptest!") || text.contains("prop_state_machine!"))
 }

@@ -1,8 +1,10 @@
 //! What is in the workspace: its packages, as cargo sees them, and its files, as git does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::{fmt, fs};
 
 use serde_json::Value;
 
@@ -103,10 +105,65 @@ impl Package {
         files.filter(|file| file.starts_with(&self.directory) && file.extension().is_some_and(|e| e == "rs")).collect()
     }
 
-    /// The names of its integration tests.
-    pub(crate) fn integration_tests(&self) -> impl Iterator<Item = &str> {
-        self.targets.iter().filter(|target| target.kind == "test").map(|target| target.name.as_str())
+    /// Where the tests are that stand in its files which `holds` picks by their text, a selection for each
+    /// test binary.
+    pub(crate) fn tests_in(&self, holds: impl Fn(&str) -> bool) -> Vec<Selection> {
+        let mut binaries: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in self.rust_files() {
+            if !fs::read_to_string(&path).is_ok_and(|text| holds(&text)) {
+                continue;
+            }
+            let inside = path.strip_prefix(&self.directory).unwrap_or(&path).with_extension("");
+            let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["src", "main"] => {}
+                ["src", modules @ ..] => binaries.entry("lib".to_owned()).or_default().push(module_path(modules)),
+                // A whole binary: which of its modules a shared file is in, only the compiler knows.
+                ["tests", binary, ..] if self.has("test", binary) => {
+                    binaries.entry((*binary).to_owned()).or_default();
+                }
+                _ => {}
+            }
+        }
+        binaries.into_iter().map(|(binary, modules)| Selection { binary, modules }).collect()
     }
+}
+
+/// Tests of one test binary of a package.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// `lib` for the unit tests, or the name of an integration test.
+    binary: String,
+    /// Only the tests in these modules; all of them if there are none.
+    modules: Vec<String>,
+}
+
+impl Selection {
+    /// The argument that makes cargo build this binary only.
+    pub(crate) fn target(&self) -> String {
+        if self.binary == "lib" { "--lib".to_owned() } else { format!("--test {}", self.binary) }
+    }
+}
+
+/// The words after `cargo test -p PACKAGE`.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.target())?;
+        if self.modules.is_empty() {
+            return Ok(());
+        }
+        write!(f, " -- {}", self.modules.join(" "))
+    }
+}
+
+/// The filter for the tests of a file: `batch/tests` is `batch::tests::`.
+fn module_path(parts: &[&str]) -> String {
+    let parts = match parts {
+        [parents @ .., "mod"] => parents,
+        parts => parts,
+    };
+    // The tests in `lib.rs` itself stand in its module `tests`.
+    if parts == ["lib"] { "tests::".to_owned() } else { parts.join("::") + "::" }
 }
 
 fn metadata() -> &'static Value {
@@ -161,6 +218,17 @@ mod tests {
         assert!(xtask.has("bin", "xtask") && !xtask.published);
         assert!(xtask.dependencies.iter().any(|dependency| dependency.name == "clap" && !dependency.dev));
         assert!(files().unwrap().contains(&PathBuf::from("xtask/Cargo.toml")));
+    }
+
+    #[test]
+    fn a_file_of_unit_tests_is_selected_by_its_module() {
+        assert_eq!(module_path(&["batch"]), "batch::");
+        assert_eq!(module_path(&["batch", "mod"]), "batch::");
+        assert_eq!(module_path(&["batch", "tests"]), "batch::tests::");
+        let selection = Selection { binary: "lib".to_owned(), modules: vec![module_path(&["a"]), module_path(&["b"])] };
+        assert_eq!(selection.to_string(), "--lib -- a:: b::");
+        let selection = Selection { binary: "prop".to_owned(), modules: Vec::new() };
+        assert_eq!(selection.to_string(), "--test prop");
     }
 
     #[test]

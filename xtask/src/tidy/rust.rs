@@ -85,6 +85,7 @@ impl Rules<'_> {
             ("mod", [TokenTree::Ident(name), ..]) => self.name(line, &name.to_string()),
             ("unsafe", [next, ..]) => self.unsafety(line, next),
             ("allow", [TokenTree::Group(group), ..]) => self.allowed(line, group),
+            ("with_cases", _) => self.found(line, "with_cases overrides --cases; leave the number to the default"),
             (macro_name, [TokenTree::Punct(bang), ..]) if bang.as_char() == '!' && UNFINISHED.contains(&macro_name) => {
                 self.found(line, format!("{macro_name}! marks unfinished work"));
             }
@@ -212,6 +213,13 @@ mod tests {
         for name in UNFINISHED {
             rejected(ANYWHERE, &format!("fn f() {{ {name}!() }}"), "unfinished");
         }
+    }
+
+    #[test]
+    fn a_property_with_a_number_of_cases_of_its_own_is_rejected() {
+        let property = |config: &str| format!("proptest! {{ #![proptest_config({config})] }}");
+        rejected(ANYWHERE, &property("ProptestConfig::with_cases(9)"), "--cases");
+        accepted(ANYWHERE, &property("ProptestConfig::default()"));
     }
 
     #[test]
