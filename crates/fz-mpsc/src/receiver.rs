@@ -74,10 +74,7 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let first = self.outlet.next();
-        let Some(more) = u64::try_from(max).unwrap_or(u64::MAX).checked_sub(1) else { return 0 };
-        let last = self.gate.sequencer.last_position().min(first.saturating_add(more));
-        self.outlet.drain(into, last)
+        self.outlet.drain(into, max)
     }
 
     /// Moves every value up to `position` to the end of `into`, in order, and frees the room at

@@ -16,6 +16,7 @@
 use std::mem::MaybeUninit;
 
 use crate::gate::Gate;
+use crate::sender::to_usize;
 use crate::sequencer::Claim;
 use crate::sync::{Arc, AtomicU64, Ordering, SPINS_MAX, UnsafeCell, spin_loop, yield_now};
 
@@ -24,6 +25,11 @@ use crate::sync::{Arc, AtomicU64, Ordering, SPINS_MAX, UnsafeCell, spin_loop, yi
 /// Position `p` lies in cell `p & mask`. A cell's life, lap after lap: *free* while its last
 /// position is below the head; *claimed* by the one pusher that moved the claim word past `p`;
 /// *filled* once `sequence == p`; free again when the consumer has moved the head past `p`.
+///
+/// Aligned to a cache line, so that a value of up to 56 bytes costs one transfer from pusher to
+/// consumer, and neighbours, which different pushers fill, share no line. Packed cells measured a
+/// seventh slower on one thread, and up to several times slower with the consumer close behind.
+#[repr(align(64))]
 struct Cell<T> {
     /// The position whose value was last written here; 0, which is no position, before the first.
     sequence: AtomicU64,
@@ -38,6 +44,9 @@ pub(crate) struct Receipt {
     /// The claim cleared `ASLEEP`: wake the consumer.
     pub(crate) consumer_was_asleep: bool,
 }
+
+/// How many values are looked for, and then taken, at a time.
+const PORTION_MAX: u64 = 64;
 
 pub(crate) struct Ring<T> {
     gate: Arc<Gate>,
@@ -188,34 +197,44 @@ impl<T> Outlet<T> {
         self.ring.wait_filled(self.next);
     }
 
-    /// Moves values out in order: up to `last`, or up to the first that is not filled.
-    pub(crate) fn drain(&mut self, into: &mut Vec<T>, last: u64) -> usize {
-        self.take_while(into, last, Ring::is_filled)
+    /// Moves up to `max` values out in order, up to the first that is not filled.
+    pub(crate) fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
+        let (first, max) = (self.next, u64::try_from(max).unwrap_or(u64::MAX));
+        let mut count = 0;
+        while count < max {
+            // Counted first, so that what may panic, the reserve, comes before anything is taken.
+            // By portions, so that the cells counted are still in the nearest cache when taken.
+            let portion = (max - count).min(PORTION_MAX);
+            let filled = (0..portion).take_while(|ahead| self.ring.is_filled(self.next + ahead)).count() as u64;
+            self.take_filled(into, filled);
+            count += filled;
+            if filled < portion {
+                break;
+            }
+        }
+        self.release_since(first)
     }
 
     /// Moves all values up to `last` out in order; all of them must be claimed.
     pub(crate) fn drain_claimed(&mut self, into: &mut Vec<T>, last: u64) -> usize {
-        self.take_while(into, last, |ring, position| {
-            ring.wait_filled(position);
-            true
-        })
+        let first = self.next;
+        while self.next <= last {
+            let portion = (last - self.next + 1).min(PORTION_MAX);
+            (0..portion).for_each(|ahead| self.ring.wait_filled(self.next + ahead));
+            self.take_filled(into, portion);
+        }
+        self.release_since(first)
     }
 
-    /// `is_filled` answers true only for a position that it has seen filled.
+    /// Takes the next `count` values, each of which `is_filled` or `wait_filled` has seen filled.
     #[inline]
-    fn take_while(&mut self, into: &mut Vec<T>, last: u64, is_filled: impl Fn(&Ring<T>, u64) -> bool) -> usize {
-        let first = self.next;
-        if last < first {
-            return 0;
-        }
-        // Before anything is taken, because this may panic, and then nothing is lost. As many as
-        // the ring holds at most, so the number fits.
-        into.reserve(usize::try_from(last - first + 1).unwrap_or(usize::MAX));
+    fn take_filled(&mut self, into: &mut Vec<T>, count: u64) {
+        into.reserve(to_usize(count));
         #[cfg(fz_mutants)]
         let lost = self.lost_to_mutant();
-        while self.next <= last && is_filled(&self.ring, self.next) {
-            // SAFETY: filled, and not below the head, which is stored below. `next` moves past it
-            // before anything else can take it again, and there is one outlet (2).
+        for _ in 0..count {
+            // SAFETY: filled, and not below the head, which is stored after this. `next` moves
+            // past it before anything else can take it again, and there is one outlet (2).
             let value = unsafe { self.ring.take(self.next) };
             self.next += 1;
             #[cfg(fz_mutants)]
@@ -225,11 +244,14 @@ impl<T> Outlet<T> {
             }
             into.push(value);
         }
-        let taken = self.next - first;
-        if taken > 0 {
+    }
+
+    /// Frees the cells that were taken, and says how many.
+    fn release_since(&self, first: u64) -> usize {
+        if self.next > first {
             self.ring.gate.release(self.next);
         }
-        usize::try_from(taken).unwrap_or(usize::MAX)
+        to_usize(self.next - first)
     }
 
     /// The position that the mutant `close_drops_tail` loses.

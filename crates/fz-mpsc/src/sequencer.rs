@@ -74,22 +74,38 @@ impl Word {
     }
 }
 
-pub(crate) struct Sequencer {
-    /// `next position << 3 | flags`: the only word that pushers share.
+/// What pushers share: one cache line, which a claim owns anyway.
+struct Entry {
+    /// `next position << 3 | flags`: the only word that pushers compete for.
     ///
     /// Positions only grow and have 61 bits, so a compare-exchange cannot meet an old value again.
-    tail: CachePadded<AtomicU64>,
+    tail: AtomicU64,
+    /// A head that some pusher saw; never above the real one. While it leaves room, a claim need
+    /// not touch the consumer's line, which would cost both sides a cache miss a batch.
+    head_seen: AtomicU64,
+}
+
+/// What the consumer writes: one cache line.
+struct Exit {
     /// The next position that the consumer will take; below it, every cell is free again. Written
     /// by the consumer alone, once per batch.
-    head: CachePadded<AtomicU64>,
+    head: AtomicU64,
+    /// 1 while pushers wait for room: `CONTENDED` again, here so that a drain need not touch the
+    /// pushers' line. Written by waiters, with the lock of the waiting list held.
+    has_line: AtomicU64,
+}
+
+pub(crate) struct Sequencer {
+    entry: CachePadded<Entry>,
+    exit: CachePadded<Exit>,
     capacity: u64,
 }
 
 impl Sequencer {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
-            tail: CachePadded::new(AtomicU64::new(1 << FLAG_BITS)),
-            head: CachePadded::new(AtomicU64::new(1)),
+            entry: CachePadded::new(Entry { tail: AtomicU64::new(1 << FLAG_BITS), head_seen: AtomicU64::new(1) }),
+            exit: CachePadded::new(Exit { head: AtomicU64::new(1), has_line: AtomicU64::new(0) }),
             capacity,
         }
     }
@@ -102,14 +118,14 @@ impl Sequencer {
     fn word(&self) -> Word {
         // Acquire: pairs with the AcqRel of every change of the word. A reader that sees position
         // p claimed therefore sees a head that made room for p, and what a closer did before.
-        Word(self.tail.load(Ordering::Acquire))
+        Word(self.entry.tail.load(Ordering::Acquire))
     }
 
     #[inline]
     fn head(&self) -> u64 {
         // Acquire: pairs with the Release in `publish_head`, so that the consumer's read of a cell
         // is over before the cell is filled again.
-        self.head.load(Ordering::Acquire)
+        self.exit.head.load(Ordering::Acquire)
     }
 
     /// A newcomer's claim: the path of nearly every push.
@@ -120,10 +136,7 @@ impl Sequencer {
             if word.has(CLOSED | CONTENDED) {
                 return Err(if word.has(CLOSED) { Refusal::Closed } else { Refusal::Contended });
             }
-            // The head is loaded after the word. Full at this point means full at that moment: the
-            // word can only have moved up since. The head may have run past an outdated word,
-            // hence the saturation; then the exchange fails.
-            if word.next().saturating_sub(self.head()) >= self.capacity {
+            if !self.has_room(word.next()) {
                 return Err(Refusal::Full);
             }
             match self.exchange(word, word.claimed()) {
@@ -131,6 +144,29 @@ impl Sequencer {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Whether `position`, which the claim word says is next, has a free cell.
+    #[inline]
+    fn has_room(&self, position: u64) -> bool {
+        // Acquire: pairs with the Release below, which passes on what `head` acquired: the
+        // consumer's read of the cell is over.
+        let head_seen = self.entry.head_seen.load(Ordering::Acquire);
+        // The head may have run past an outdated word, hence the saturation; then the claim's
+        // exchange fails.
+        position.saturating_sub(head_seen) < self.capacity || self.has_room_after_all(position)
+    }
+
+    /// Once in a lap: looks at the real head.
+    #[cold]
+    fn has_room_after_all(&self, position: u64) -> bool {
+        // Loaded after the word: without room now, there was none at this moment, as the word can
+        // only have moved up since.
+        let head = self.head();
+        // Release: pairs with the Acquire above. May overwrite a higher head that another pusher
+        // saw: that costs another look, no more.
+        self.entry.head_seen.store(head, Ordering::Release);
+        position.saturating_sub(head) < self.capacity
     }
 
     /// The claim of a waiter that was granted room, which `CONTENDED` keeps for it.
@@ -157,7 +193,7 @@ impl Sequencer {
         // Release: the next claimant, who acquires this word, must see the head that this one saw
         // (see `word`). Acquire: pairs with the Release of `announce_sleep`, so that whoever
         // clears ASLEEP sees the alarm set before it.
-        self.tail.compare_exchange_weak(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Word)
+        self.entry.tail.compare_exchange_weak(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Word)
     }
 
     /// The highest position ever claimed, 0 before the first.
@@ -204,7 +240,7 @@ impl Sequencer {
         if fz_error::mutants::active("lose_wakeup_between_check_and_sleep") {
             let idle = word.next() == next && !word.has(CLOSED);
             // Broken on purpose: what was claimed between the check and here goes unseen.
-            self.tail.fetch_or(if idle { ASLEEP } else { 0 }, Ordering::AcqRel);
+            self.entry.tail.fetch_or(if idle { ASLEEP } else { 0 }, Ordering::AcqRel);
             return idle;
         }
         while word.next() == next && !word.has(CLOSED) {
@@ -218,31 +254,38 @@ impl Sequencer {
 
     /// Takes `ASLEEP` back. False if a pusher was faster and owes the consumer a wake-up.
     pub(crate) fn cancel_sleep(&self) -> bool {
-        Word(self.tail.fetch_and(!ASLEEP, Ordering::AcqRel)).has(ASLEEP)
+        Word(self.entry.tail.fetch_and(!ASLEEP, Ordering::AcqRel)).has(ASLEEP)
     }
 
     /// Gives every cell below `next` back to the pushers. Only the consumer calls it. True if
     /// pushers wait, who must then be granted the room.
     pub(crate) fn publish_head(&self, next: u64) -> bool {
         // Release: pairs with the Acquire in `head`: the cells were read before they are refilled.
-        self.head.store(next, Ordering::Release);
+        self.exit.head.store(next, Ordering::Release);
         // SeqCst: pairs with the fence in `contend`. Of the consumer (stores the head, loads the
-        // flag) and the waiter (sets the flag, loads the head), one sees the other's store.
+        // flag) and the waiter (stores the flag, loads the head), one sees the other's store.
         fence(Ordering::SeqCst);
-        Word(self.tail.load(Ordering::Relaxed)).has(CONTENDED)
+        // Relaxed: the fence orders it, and the lock that a true leads to does the rest.
+        self.exit.has_line.load(Ordering::Relaxed) != 0
     }
 
     /// Turns newcomers away. Only with the lock of the waiting list held, before the room is
     /// measured.
     pub(crate) fn contend(&self) {
-        self.tail.fetch_or(CONTENDED, Ordering::AcqRel);
+        // AcqRel: as a claim.
+        self.entry.tail.fetch_or(CONTENDED, Ordering::AcqRel);
+        // Relaxed: the fence orders it.
+        self.exit.has_line.store(1, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `publish_head`.
         fence(Ordering::SeqCst);
     }
 
     /// Lets newcomers claim again. Only with the lock of the waiting list held, when it is empty.
     pub(crate) fn uncontend(&self) {
-        self.tail.fetch_and(!CONTENDED, Ordering::AcqRel);
+        // Relaxed: a consumer that still sees 1 looks into an empty line.
+        self.exit.has_line.store(0, Ordering::Relaxed);
+        // AcqRel: as a claim.
+        self.entry.tail.fetch_and(!CONTENDED, Ordering::AcqRel);
     }
 
     /// Positions that could be claimed now. Exact from below while `CONTENDED` is set and the lock
