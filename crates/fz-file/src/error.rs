@@ -205,7 +205,7 @@ pub enum FileErrorKind {
     #[error("the path means another file now, or none; nothing was removed")]
     PathReplaced,
     /// The operating system refused a step of removing the file.
-    #[error("could not {step}; the cause says why")]
+    #[error("could not {step}; the file is closed and may still be there; the cause says why")]
     RemoveFailed {
         /// What was being done, for people.
         step: &'static str,

@@ -319,6 +319,16 @@ impl SlotFile {
     /// [`PathReplaced`](FileErrorKind::PathReplaced), [`ReadOnly`](FileErrorKind::ReadOnly): the path is
     /// untouched. [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a
     /// power cut.
+    ///
+    /// ```compile_fail,E0505
+    /// # fn example(file: fz_file::SlotFile) -> fz_file::Result<()> {
+    /// std::thread::scope(|scope| {
+    ///     let writer = scope.spawn(|| file.write(0, &[1; 128]));
+    ///     file.remove()?; // a file in use cannot be removed
+    ///     writer.join().unwrap()
+    /// })
+    /// # }
+    /// ```
     pub fn remove(self) -> Result<()> {
         let operation = "remove";
         self.check_writable(operation)?;

@@ -1,0 +1,246 @@
+//! Promise J: a file is created whole, or not at all, and its directory entry is durable.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::sync::Barrier;
+use std::thread;
+
+use fz_file::{Access, Create, FileErrorKind, SlotFile, SlotFileConfig};
+use nix::errno::Errno;
+
+use crate::disk::{Call, Disk, PATH, Rule, TEMPORARY, config};
+
+#[test]
+fn j_the_name_comes_after_the_content_is_durable_and_is_durable_itself() {
+    let disk = Disk::new();
+    let file = disk.open(config().initial_slots(3)).unwrap();
+    assert_eq!(
+        disk.take_calls(),
+        [
+            Call::Open(PATH.into()),
+            Call::Create(TEMPORARY.into()),
+            Call::TryLock(Access::ReadWrite),
+            Call::FileIdentity,
+            Call::PathIdentity(TEMPORARY.into()),
+            Call::Length,
+            Call::SetLength(24),
+            Call::Allocate { offset: 0, bytes: 24 },
+            Call::Write { offset: 0, bytes: 24, buffers: 1 },
+            Call::SyncAll,
+            Call::RenameNew(TEMPORARY.into(), PATH.into()),
+            Call::SyncDirectory("/data".into()),
+        ]
+    );
+    assert_eq!(file.slots(), 3);
+    drop(file);
+    disk.power_cut();
+    assert_eq!(disk.open(config().create(Create::Never)).unwrap().slots(), 3);
+}
+
+/// The creator may have died between the rename and the sync of the directory: whoever opens the file
+/// next relies on the entry.
+#[test]
+fn j_opening_an_existing_file_syncs_its_directory() {
+    let disk = Disk::new();
+    disk.change(|world| world.put(PATH, &[0; 16]));
+    let file = disk.open(config()).unwrap();
+    file.write(0, &[1; 8]).unwrap();
+    file.sync().unwrap();
+    drop(file);
+    disk.power_cut();
+    assert_eq!(disk.bytes(PATH).unwrap(), [[1; 8], [0; 8]].concat());
+}
+
+#[test]
+fn j_a_name_that_could_not_be_made_durable_is_taken_back() {
+    let disk = Disk::new();
+    disk.script(Rule::once("SyncDirectory", Errno::EIO));
+    let error = disk.open(config()).unwrap_err();
+    let expected = FileErrorKind::CreateFailed { step: "sync the directory", temporary: TEMPORARY.into() };
+    assert_eq!(error.kind(), &expected);
+    assert_eq!(error.raw_os_error(), Some(Errno::EIO as i32));
+    assert_eq!(disk.bytes(PATH), None);
+    disk.open(config().create(Create::New)).unwrap();
+}
+
+#[test]
+fn j_a_temporary_file_that_a_crash_left_is_made_anew() {
+    let disk = Disk::new();
+    disk.change(|world| {
+        // Also a second link to somebody's file: its bytes must not be touched.
+        world.put("/data/precious", &[9; 13]);
+        world.link("/data/precious", TEMPORARY);
+    });
+    let file = disk.open(config().initial_slots(2)).unwrap();
+    assert_eq!(disk.bytes(PATH).unwrap(), [0; 16]);
+    assert_eq!(disk.bytes(TEMPORARY), None);
+    assert_eq!(disk.bytes("/data/precious").unwrap(), [9; 13]);
+    assert_eq!(file.slots(), 2);
+}
+
+#[test]
+fn a_living_creators_temporary_file_is_left_alone() {
+    let disk = Disk::new();
+    disk.change(|world| {
+        world.put(TEMPORARY, &[9; 13]);
+        world.lock(TEMPORARY);
+    });
+    assert_eq!(disk.open(config()).unwrap_err().kind(), &FileErrorKind::Locked);
+    assert_eq!(disk.bytes(TEMPORARY).unwrap(), [9; 13]);
+    assert_eq!(disk.bytes(PATH), None);
+}
+
+/// Between another creator's `open(O_EXCL)` and its lock, its file looks stale. Who loses the lock gives
+/// way; who finds its name gone after locking starts again.
+#[test]
+fn a_creator_that_lost_its_temporary_name_does_not_rename_another_one() {
+    let disk = Disk::new();
+    disk.script(Rule::before("TryLock", |world| world.put(TEMPORARY, &[9; 13])));
+    disk.open(config().initial_slots(1)).unwrap();
+    assert_eq!(disk.bytes(PATH).unwrap(), [0; 8]);
+
+    let disk = Disk::new();
+    disk.script(Rule::before("TryLock", |world| world.lock(TEMPORARY)));
+    assert_eq!(disk.open(config()).unwrap_err().kind(), &FileErrorKind::Locked);
+    assert!(disk.bytes(TEMPORARY).is_some());
+}
+
+#[test]
+fn a_left_over_that_goes_away_while_it_is_cleared_is_no_error() {
+    let stale = || {
+        let disk = Disk::new();
+        disk.change(|world| world.put(TEMPORARY, &[9; 13]));
+        disk
+    };
+    // Its creator cleared up itself; or somebody else did, and is creating already.
+    let disk = stale();
+    disk.script(Rule::before("Open", |world| world.unlink(TEMPORARY)).after(1));
+    assert_eq!(disk.open(config().initial_slots(1)).unwrap().slots(), 1);
+    let disk = stale();
+    disk.script(Rule::before("TryLock", |world| world.unlink(TEMPORARY)));
+    assert_eq!(disk.open(config().initial_slots(1)).unwrap().slots(), 1);
+}
+
+#[test]
+fn a_creator_that_lost_the_name_opens_the_winners_file() {
+    let disk = Disk::new();
+    disk.script(Rule::before("RenameNew", |world| world.put(PATH, &[3; 16])));
+    let file = disk.open(config().initial_slots(1)).unwrap();
+    assert_eq!(file.slots(), 2);
+    assert_eq!(disk.bytes(PATH).unwrap(), [3; 16]);
+    assert_eq!(disk.bytes(TEMPORARY), None);
+
+    let disk = Disk::new();
+    disk.script(Rule::before("RenameNew", |world| world.put(PATH, &[3; 16])));
+    let error = disk.open(config().initial_slots(1).create(Create::New)).unwrap_err();
+    assert_eq!(error.kind(), &FileErrorKind::AlreadyExists);
+    assert_eq!(disk.bytes(PATH).unwrap(), [3; 16]);
+    assert_eq!(disk.bytes(TEMPORARY), None);
+}
+
+#[test]
+fn creators_at_the_same_time_have_one_winner_and_a_whole_file() {
+    for _ in 0..40 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let start = Barrier::new(6);
+        let results: Vec<_> = thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                SlotFile::open(SlotFileConfig::new(&path, 64).initial_slots(5))
+            };
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (opened, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(opened.len(), 1);
+        for error in refused {
+            assert_eq!(error.unwrap_err().kind(), &FileErrorKind::Locked);
+        }
+        assert_eq!(fs::read(&path).unwrap(), [0; 320]);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a temporary file is left");
+    }
+}
+
+/// As above, but each winner removes the file at once, so that opening, creating, clearing up and
+/// removing meet in all orders.
+#[test]
+fn creators_and_removers_at_the_same_time_see_whole_files_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x");
+    let wins: usize = thread::scope(|scope| {
+        let churn = || {
+            let mut wins = 0;
+            for _ in 0..100 {
+                match SlotFile::open(SlotFileConfig::new(&path, 64).initial_slots(5)) {
+                    Ok(file) => {
+                        assert_eq!(file.slots(), 5);
+                        file.read(0, &mut [0; 320]).unwrap();
+                        file.remove().unwrap();
+                        wins += 1;
+                    }
+                    Err(error) => match error.kind() {
+                        FileErrorKind::Locked | FileErrorKind::PathUnstable { .. } => {}
+                        other => panic!("{other:?}"),
+                    },
+                }
+            }
+            wins
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(churn)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(wins > 0);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn create_says_what_to_do_about_a_file_that_is_or_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x");
+    let config = SlotFileConfig::new(&path, 8).initial_slots(2);
+    let error = SlotFile::open(config.clone().create(Create::Never)).unwrap_err();
+    assert_eq!(error.kind(), &FileErrorKind::NotFound);
+    SlotFile::open(config.clone().create(Create::New)).unwrap().write(0, &[1; 8]).unwrap();
+    let error = SlotFile::open(config.clone().create(Create::New)).unwrap_err();
+    assert_eq!(error.kind(), &FileErrorKind::AlreadyExists);
+    // Larger than asked for is kept, smaller is grown; the content stays.
+    assert_eq!(SlotFile::open(config.clone().initial_slots(1)).unwrap().slots(), 2);
+    assert_eq!(SlotFile::open(config.create(Create::Never).initial_slots(3)).unwrap().slots(), 3);
+    assert_eq!(fs::read(&path).unwrap(), [[1; 8], [0; 8], [0; 8]].concat());
+}
+
+#[test]
+fn the_directory_of_a_bare_name_is_the_current_one() {
+    let disk = Disk::new();
+    disk.open(SlotFileConfig::new("x", 8)).unwrap();
+    let calls = disk.take_calls();
+    assert!(calls.contains(&Call::Create(".x.creating".into())), "{calls:?}");
+    assert_eq!(calls.last(), Some(&Call::SyncDirectory(".".into())));
+}
+
+#[test]
+fn links_are_followed_and_dangling_ones_are_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, link) = (directory.path().join("x"), directory.path().join("link"));
+    symlink("x", &link).unwrap();
+    let error = SlotFile::open(SlotFileConfig::new(&link, 8)).unwrap_err();
+    assert!(matches!(error.kind(), FileErrorKind::PathUnstable { attempts: 2.. }), "{error:?}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+
+    drop(SlotFile::open(SlotFileConfig::new(&path, 8).initial_slots(2)).unwrap());
+    let file = SlotFile::open(SlotFileConfig::new(&link, 8)).unwrap();
+    assert_eq!(file.slots(), 2);
+    file.remove().unwrap();
+    assert_eq!(link.symlink_metadata().unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(path.exists());
+}
+
+#[test]
+fn a_name_too_long_for_its_temporary_name_is_an_error_with_its_cause() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = SlotFile::open(SlotFileConfig::new(directory.path().join("x".repeat(250)), 8)).unwrap_err();
+    assert!(matches!(error.kind(), FileErrorKind::CreateFailed { .. }), "{error:?}");
+    assert_eq!(error.raw_os_error(), Some(Errno::ENAMETOOLONG as i32));
+}

@@ -1,0 +1,14 @@
+//! Slot files through their public API, on the real file system and on a scripted disk.
+
+mod bad_input;
+mod catalogue;
+mod creation;
+mod disk;
+mod faults;
+mod growth;
+mod latch;
+mod locks;
+mod model;
+mod reference_mistakes;
+mod removal;
+mod vectored;
