@@ -1,9 +1,7 @@
 //! Which buffers are free: one bit each, 1 = free.
 //!
 //! A *word* covers 32 buffers: their bits below, and above them a count of the claims made in the
-//! word. The count makes a scan exact: bits come by releases and go by claims, so between two
-//! scans with equal counts no buffer was taken, and what the second did not find was nowhere at
-//! the instant between them (see [`Bitmap::claim_exact`]).
+//! word, which costs nothing there and saves a shared counter of allocations.
 //!
 //! A *mark* says that a word probably has a free bit. Marks only save time: they may be wrong in
 //! both directions, and nothing is declared exhausted on their word.
@@ -42,8 +40,6 @@ pub(crate) struct Bitmap {
 struct Scan {
     /// The first buffer of the run that was claimed.
     claimed: Option<u32>,
-    /// The sum of the words' claim counts as they were read.
-    claims: u64,
     /// A run was seen, and somebody else took a part of it first.
     lost_race: bool,
 }
@@ -99,7 +95,7 @@ impl Bitmap {
     }
 
     /// Claims `count` (at most 32) neighbours within one word, `near` if it has them, else in the
-    /// next marked word that does. Lock-free. `None` proves nothing: ask `claim_exact`.
+    /// next marked word that does. Lock-free. `None` proves nothing: ask `claim_settled`.
     #[inline]
     pub(crate) fn claim_in_word(&self, near: u32, count: u32) -> Option<u32> {
         match self.claim_in(near, count) {
@@ -200,30 +196,12 @@ impl Bitmap {
         }
     }
 
-    /// Claims `count` neighbours anywhere, across words too. `None` means that there was an instant
-    /// during the call at which no such run was free.
+    /// Claims `count` neighbours within the words `from..to`, across words too. After `None`, any such
+    /// run there includes a buffer that was released after the call began.
     ///
-    /// The caller holds the pool's lot lock, so that only one claim at a time crosses words, and
-    /// has raised `attention`, so that no new claim within a word begins: the loop then ends after
-    /// the claims that had begun.
-    pub(crate) fn claim_exact(&self, count: u32) -> Option<u32> {
-        let mut before = None;
-        loop {
-            let scan = self.scan(0, self.words(), count);
-            if scan.claimed.is_some() {
-                return scan.claimed;
-            }
-            // Let T lie between two scans with equal counts. No word was claimed in between its two
-            // reads, so what was free at T was still free when the second scan read it.
-            if before == Some(scan.claims) {
-                return None;
-            }
-            before = Some(scan.claims);
-        }
-    }
-
-    /// Claims `count` neighbours within the words `from..to`, under the same conditions. After
-    /// `None`, any such run there includes a buffer that was released after the call began.
+    /// The caller holds the pool's lot lock, so that only one claim at a time crosses words, and has
+    /// raised `attention`, so that no new claim within a word begins: the loop then ends after the
+    /// claims that had begun.
     pub(crate) fn claim_settled(&self, from: u32, to: u32, count: u32) -> Option<u32> {
         loop {
             let scan = self.scan(from, to, count);
@@ -242,13 +220,12 @@ impl Bitmap {
 
     /// One look over the words `from..to`, claiming the first run of `count` it can.
     fn scan(&self, from: u32, to: u32, count: u32) -> Scan {
-        let mut scan = Scan { claimed: None, claims: 0, lost_race: false };
+        let mut scan = Scan { claimed: None, lost_race: false };
         // The run of free bits that ends where the scan stands.
         let mut run = 0..0;
         for word in from..to {
             // SeqCst pairs with the `SeqCst` release: one that did not see our attention is seen here.
             let value = self.word(word).load(Ordering::SeqCst);
-            scan.claims = scan.claims.wrapping_add(value / CLAIM);
             let (bits, base) = (free_bits(value), word * WORD_BUFFERS);
             let mut low = 0;
             while low < WORD_BUFFERS {

@@ -114,7 +114,7 @@ impl Inner {
         if !tenant.line.is_empty() {
             return None;
         }
-        let claimed = self.claim_across(count, Bitmap::claim_exact);
+        let claimed = self.claim_across(count);
         self.lot.lower_attention();
         claimed
     }
@@ -125,8 +125,7 @@ impl Inner {
         let mut tenant = self.lot.lock();
         let tenant = self.expect_mine(&mut tenant);
         if tenant.line.is_empty() {
-            let settled = |bitmap: &Bitmap, count| bitmap.claim_settled(0, bitmap.words(), count);
-            if let Some(first) = self.claim_across(count, settled) {
+            if let Some(first) = self.claim_across(count) {
                 self.lot.lower_attention();
                 return Ok(first);
             }
@@ -141,14 +140,14 @@ impl Inner {
     }
 
     /// Claims under the lock: first without disturbing the others, then so that none is missed.
-    fn claim_across(&self, count: u32, thoroughly: impl Fn(&Bitmap, u32) -> Option<u32>) -> Option<u32> {
+    fn claim_across(&self, count: u32) -> Option<u32> {
         if count > WORD_BUFFERS
             && let Some(first) = self.bitmap.claim_at_first_sight(count)
         {
             return Some(first);
         }
         self.lot.raise_attention();
-        thoroughly(&self.bitmap, count)
+        self.bitmap.claim_settled(0, self.bitmap.words(), count)
     }
 
     /// Tells the one in `place` in another way from now on; `Some` if it has been served already.

@@ -191,16 +191,19 @@ fn a_long_run_is_claimed_whole_or_not_at_all() {
 fn a_refusal_means_that_there_was_no_run() {
     let pool = pool(WORD + 2);
     let _rest = pool.allocate(WORD - 1).unwrap();
-    let last_of_the_first_word = pool.allocate(1).unwrap();
+    let mut one = pool.allocate(1).unwrap();
     let other = {
         let pool = pool.clone();
-        // First releases one buffer in the first word, then claims the two in the second: one is always free.
+        // Always leaves a buffer free, now the last of the first word, now those of the second.
         thread::spawn(move || {
-            drop(last_of_the_first_word);
-            pool.try_allocate(2)
+            for _ in 0..2 {
+                drop(one);
+                let two = pool.allocate(2).unwrap();
+                drop(two);
+                one = pool.allocate(1).unwrap();
+            }
         })
     };
-    let one = pool.try_allocate(1).expect("there was never an instant without a free buffer");
-    drop(other.join().unwrap());
-    drop(one);
+    drop(pool.try_allocate(1).expect("there was never an instant without a free buffer"));
+    other.join().unwrap();
 }
