@@ -138,7 +138,8 @@ pub(crate) struct Loom {
 #[command(after_help = "Examples:
   cargo xtask mutants
   cargo xtask mutants --only retry_failed_sync
-  cargo xtask mutants --quick --json")]
+  cargo xtask mutants --quick --json
+  cargo xtask mutants --killers --only retry_failed_sync")]
 pub(crate) struct Mutants {
     /// Only the mutants whose name contains this
     #[arg(long, value_name = "NAME")]
@@ -147,6 +148,10 @@ pub(crate) struct Mutants {
     /// The first check of each mutant only
     #[arg(long)]
     pub(crate) quick: bool,
+
+    /// List the tests that fail with each mutant, to fill the table from
+    #[arg(long)]
+    pub(crate) killers: bool,
 
     /// A check that runs longer hangs, and is stopped [default: 60, with --quick 10]
     #[arg(long, value_name = "N")]

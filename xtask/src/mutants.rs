@@ -4,6 +4,7 @@
 //! (`fz_error::mutants`), so that one build serves all of them. The table is in `mutants/table.rs`.
 
 mod build;
+mod killers;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use crate::invocation::End;
 use crate::runner::Runner;
 use crate::workspace;
 use build::Binaries;
-use table::{Check, MUTANTS, Mutant};
+use table::{Build, Check, MUTANTS, Mutant};
 
 pub(crate) const RUSTFLAGS: &str = "--cfg fz_mutants";
 pub(crate) const DIRECTORY: &str = "mutants";
@@ -26,6 +27,9 @@ const LIMIT_SECONDS: u64 = 60;
 const LIMIT_SECONDS_QUICK: u64 = 10;
 
 pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
+    if flags.killers {
+        return find_killers(runner, flags);
+    }
     runner.check("mutants in the source are those in the table", "mutants", agreement);
     let chosen: Vec<_> =
         MUTANTS.iter().filter(|mutant| flags.only.as_ref().is_none_or(|only| mutant.name.contains(only))).collect();
@@ -59,6 +63,24 @@ pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
     }
 }
 
+/// For each mutant in the source, in the table or not, the tests that fail with it.
+fn find_killers(runner: &mut Runner, flags: &Mutants) {
+    let chosen: Vec<_> = match in_source() {
+        Ok(mutants) => {
+            mutants.into_iter().filter(|(_, name)| flags.only.as_ref().is_none_or(|only| name.contains(only))).collect()
+        }
+        Err(error) => {
+            runner.check("mutants", "mutants --killers", || Err(error));
+            return;
+        }
+    };
+    let packages = chosen.iter().map(|(package, _)| package.as_str()).collect();
+    let limit = Duration::from_secs(flags.seconds.unwrap_or(LIMIT_SECONDS_QUICK));
+    if let Some(binaries) = Binaries::build(runner, &packages, &[Build::Plain, Build::Loom].into()) {
+        killers::run(runner, &binaries, &chosen, limit);
+    }
+}
+
 /// One cell of the table: `mutant` under `check`, which must fail.
 fn kill(runner: &mut Runner, binaries: &Binaries, mutant: &Mutant, check: Check, limit: Duration) -> bool {
     let name = format!("{} × {check}", mutant.name);
@@ -77,6 +99,11 @@ fn kill(runner: &mut Runner, binaries: &Binaries, mutant: &Mutant, check: Check,
 
 /// Every mutant in the source is in the table, under its crate, with two checks or more; and the reverse.
 pub(crate) fn agreement() -> Result<String, String> {
+    agree(&in_source()?, MUTANTS)
+}
+
+/// Every mutant that the source can switch on, with its crate.
+fn in_source() -> Result<BTreeSet<(String, String)>, String> {
     let mut in_source = BTreeSet::new();
     for package in workspace::packages().iter().filter(|package| package.name != "xtask") {
         for path in package.rust_files() {
@@ -85,7 +112,7 @@ pub(crate) fn agreement() -> Result<String, String> {
             in_source.extend(names.into_iter().map(|name| (package.name.clone(), name)));
         }
     }
-    agree(&in_source, MUTANTS)
+    Ok(in_source)
 }
 
 fn agree(in_source: &BTreeSet<(String, String)>, table: &[Mutant]) -> Result<String, String> {

@@ -85,7 +85,9 @@ impl Rules<'_> {
             ("mod", [TokenTree::Ident(name), ..]) => self.name(line, &name.to_string()),
             ("unsafe", [next, ..]) => self.unsafety(line, next),
             ("allow", [TokenTree::Group(group), ..]) => self.allowed(line, group),
-            ("with_cases", _) => self.found(line, "with_cases overrides --cases; leave the number to the default"),
+            ("with_cases", [TokenTree::Group(_), ..]) => {
+                self.found(line, "with_cases overrides --cases; take a share of ProptestConfig::default().cases");
+            }
             (macro_name, [TokenTree::Punct(bang), ..]) if bang.as_char() == '!' && UNFINISHED.contains(&macro_name) => {
                 self.found(line, format!("{macro_name}! marks unfinished work"));
             }
