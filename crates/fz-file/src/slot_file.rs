@@ -322,11 +322,9 @@ impl SlotFile {
     ///
     /// ```compile_fail,E0505
     /// # fn example(file: fz_file::SlotFile) -> fz_file::Result<()> {
-    /// std::thread::scope(|scope| {
-    ///     let writer = scope.spawn(|| file.write(0, &[1; 128]));
-    ///     file.remove()?; // a file in use cannot be removed
-    ///     writer.join().unwrap()
-    /// })
+    /// let user = &file;
+    /// file.remove()?; // does not compile: the file is in use
+    /// user.write(0, &[1; 128])
     /// # }
     /// ```
     pub fn remove(self) -> Result<()> {

@@ -136,6 +136,12 @@ impl World {
         self.names.insert(to.into(), self.names[Path::new(from)]);
     }
 
+    /// Cuts the file at `path`.
+    pub(crate) fn cut(&mut self, path: &str, bytes: usize) {
+        let inode = self.names[Path::new(path)];
+        self.files.get_mut(&inode).unwrap().bytes.truncate(bytes);
+    }
+
     /// Locks the file at `path` for somebody who never closes it.
     pub(crate) fn lock(&mut self, path: &str) {
         let (inode, owner) = (self.names[Path::new(path)], self.id());

@@ -127,6 +127,16 @@ fn a_file_that_somebody_else_cut_is_not_grown() {
 }
 
 #[test]
+fn a_file_that_is_cut_while_it_is_opened_is_an_error() {
+    let disk = Disk::new();
+    disk.change(|world| world.put(PATH, &[1; 16]));
+    disk.script(Rule::before("Length", |world| world.cut(PATH, 9)).after(1));
+    let error = disk.open(config().initial_slots(3)).unwrap_err();
+    assert_eq!(error.kind(), &FileErrorKind::FileCut { length: 9, length_expected: 16 });
+    assert_eq!(disk.bytes(PATH).unwrap(), [1; 9]);
+}
+
+#[test]
 fn g_growth_beyond_any_file_is_an_error_and_costs_nothing() {
     let disk = Disk::new();
     let file = disk.open(config().initial_slots(2)).unwrap();
