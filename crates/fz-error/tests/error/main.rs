@@ -1,0 +1,5 @@
+//! The envelope and the id, through the public API.
+
+mod envelope;
+mod id;
+mod readme;
