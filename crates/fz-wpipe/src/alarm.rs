@@ -86,8 +86,10 @@ mod descriptors {
         /// Sleeps until there is a cause. Stop comes before demand, demand before deadline.
         pub(crate) fn wait(&self) -> Cause {
             loop {
-                let mut ready =
-                    [PollFd::new(self.event.as_fd(), PollFlags::POLLIN), PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)];
+                let mut ready = [
+                    PollFd::new(self.event.as_fd(), PollFlags::POLLIN),
+                    PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
+                ];
                 match poll(&mut ready, PollTimeout::NONE) {
                     Ok(_) | Err(Errno::EINTR) => {}
                     Err(errno) => panic!("poll(2) of the flusher's alarm: {errno}"),

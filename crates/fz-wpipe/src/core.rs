@@ -150,24 +150,36 @@ impl Core {
     fn hand_over(&self, remains: Remains, wishes: Wishes) {
         if remains.batch || remains.tasks || wishes.of_tasks() {
             self.bell.alarm.demand();
-        } else if wishes.of_threads() {
+            return;
+        }
+        if wishes.of_flusher() {
+            // What it came for is durable now, or younger than this round.
+            self.bell.alarm.set(self.time_until_due());
+        }
+        if wishes.of_threads() {
             self.completion.wake_a_leader();
         }
     }
 
-    /// The flusher thread, after it woke for a demand, or for the deadline.
-    pub(crate) fn serve(&self, is_demand: bool) {
-        self.counters.wakeups.add(1);
-        if is_demand || self.time_until_due().is_zero() {
-            self.lead_while_asked();
-        }
-        self.rest();
+    /// The flusher thread, after it woke for a demand.
+    pub(crate) fn serve_demand(&self) {
+        self.lead_as(Asker::Task);
     }
 
-    fn lead_while_asked(&self) {
+    /// The flusher thread, after it woke for a deadline.
+    pub(crate) fn serve_deadline(&self) {
+        if self.time_until_due().is_zero() {
+            self.lead_as(Asker::Flusher);
+        } else {
+            self.rest();
+        }
+    }
+
+    /// The flusher thread leads for as long as only it can, or leaves word with who leads now.
+    fn lead_as(&self, asker: Asker) {
         while self.completion.failure().is_none() {
             if !self.lead.try_acquire() {
-                if self.lead.ask(Asker::Task) {
+                if self.lead.ask(asker) {
                     // The holder will call.
                     return;
                 }
@@ -180,13 +192,15 @@ impl Core {
             if wishes.of_threads() {
                 self.completion.wake_a_leader();
             }
+            self.rest();
             return;
         }
     }
 
     /// Arranges the flusher thread's next wake-up: none if there is nothing to do.
     fn rest(&self) {
-        if self.completion.failure().is_some() {
+        if self.sender.is_closed() {
+            // Who closed the pipe waits for the rest, and leads.
             return;
         }
         let is_idle = {

@@ -11,8 +11,10 @@ const FREE: u32 = 0;
 const HELD: u32 = 1 << 0;
 /// A blocked thread sleeps and waits for a round that has not begun.
 const THREAD_WAITS: u32 = 1 << 1;
-/// A task, or the flusher thread itself, waits for a round that has not begun.
+/// A task waits for a round that has not begun, and only the flusher thread can lead for it.
 const TASK_WAITS: u32 = 1 << 2;
+/// The flusher thread came to lead for writes that nobody awaits; it sleeps without a deadline.
+const FLUSHER_WAITS: u32 = 1 << 3;
 
 /// Who asks for a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) enum Asker {
     Thread,
     /// Anybody for whom the flusher thread must lead.
     Task,
+    /// The flusher thread, when the deadline of unawaited writes came.
+    Flusher,
 }
 
 /// What was asked for while the lead was held.
@@ -34,6 +38,10 @@ impl Wishes {
 
     pub(crate) fn of_tasks(self) -> bool {
         self.0 & TASK_WAITS != 0
+    }
+
+    pub(crate) fn of_flusher(self) -> bool {
+        self.0 & FLUSHER_WAITS != 0
     }
 }
 
@@ -57,6 +65,7 @@ impl Lead {
         let mark = match asker {
             Asker::Thread => THREAD_WAITS,
             Asker::Task => TASK_WAITS,
+            Asker::Flusher => FLUSHER_WAITS,
         };
         let mut now = self.0.load(Ordering::Relaxed);
         while now != FREE {

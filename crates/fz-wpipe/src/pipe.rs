@@ -10,7 +10,9 @@ use crate::bell::Bell;
 use crate::core::Core;
 use crate::sync::{Mutex, lock, thread};
 use crate::writer::Writer;
-use crate::{PipeError, PipeErrorKind, PipeStats, RejectedWrite, Result, WritePipeConfig, WriteRequest, WriteSink, WriteTicket};
+use crate::{
+    PipeError, PipeErrorKind, PipeStats, RejectedWrite, Result, WritePipeConfig, WriteRequest, WriteSink, WriteTicket,
+};
 
 /// A durable write path to one [`SlotFile`]: writes are accepted at once, written in batches, and
 /// made durable by one sync a batch.
@@ -62,15 +64,17 @@ impl WritePipe {
     /// capacity of zero or more than memory allows, [`PipeErrorKind::Thread`].
     pub fn new(config: WritePipeConfig, file: Arc<SlotFile>) -> Result<Self> {
         config.check()?;
-        let error = |kind| PipeError::new(config.module_id, "new", kind);
+        let module_id = config.module_id;
+        let error = |kind| PipeError::new(module_id, "new", kind);
         if file.is_read_only() {
             return Err(error(PipeErrorKind::ReadOnly).with_path(file.path()));
         }
-        let bell = Bell::new(config.flush_interval).map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
+        let bell =
+            Bell::new(config.flush_interval).map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
         let bell = Arc::new(bell);
         let caller = Arc::clone(&bell);
         let capacity = config.queue_capacity;
-        let queue = QueueConfig::new(capacity).module_id(config.module_id);
+        let queue = QueueConfig::new(capacity).module_id(module_id);
         let (sender, mut receiver) = channel_with_alarm(queue, move || caller.first_write())
             .map_err(|source| error(PipeErrorKind::Queue { capacity }).with_source(source))?;
         // A new queue is empty and open.
@@ -78,7 +82,7 @@ impl WritePipe {
 
         let quarter = u64::try_from(capacity / 4).unwrap_or(u64::MAX).max(1);
         let writer = Writer::new(receiver, Arc::clone(&file));
-        let core = Core::new(config.clone(), &file, bell, sender, writer);
+        let core = Core::new(config, &file, bell, sender, writer);
         let running = Arc::clone(&core);
         let flusher = thread::Builder::new()
             .name("fz-flusher".to_owned())
@@ -206,11 +210,8 @@ impl WritePipe {
     /// The error that stopped the pipe before everything was durable.
     pub fn close(&self) -> Result<u64> {
         self.core.sender.close();
-        let settled = if fz_error::mutants::active("close_skips_tail") {
-            Ok(self.durable_epoch())
-        } else {
-            self.sync().wait()
-        };
+        let settled =
+            if fz_error::mutants::active("close_skips_tail") { Ok(self.durable_epoch()) } else { self.sync().wait() };
         self.core.bell.alarm.stop();
         // The flusher thread itself may get here, from a waker that drops the last handle; it
         // cannot wait for its own end.
@@ -265,10 +266,7 @@ impl WritePipe {
     }
 
     #[inline]
-    pub(crate) fn accepted(
-        &self,
-        outcome: Result<u64, PushError<WriteRequest>>,
-    ) -> Result<WriteTicket, RejectedWrite> {
+    pub(crate) fn accepted(&self, outcome: Result<u64, PushError<WriteRequest>>) -> Result<WriteTicket, RejectedWrite> {
         match outcome {
             Ok(epoch) => {
                 if epoch & (self.call_every - 1) == 0 {
@@ -299,10 +297,12 @@ impl WritePipe {
 fn run(core: &Core) {
     let panic = catch_unwind(AssertUnwindSafe(|| {
         loop {
-            match core.bell.alarm.wait() {
+            let cause = core.bell.alarm.wait();
+            core.counters.wakeups.add(1);
+            match cause {
                 Cause::Stop => return,
-                Cause::Demand => core.serve(true),
-                Cause::Deadline => core.serve(false),
+                Cause::Demand => core.serve_demand(),
+                Cause::Deadline => core.serve_deadline(),
             }
         }
     }));
