@@ -155,13 +155,17 @@ impl Storage for HostFile {
     #[cfg(target_os = "linux")]
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()> {
         use nix::fcntl::{FallocateFlags, fallocate};
-        Ok(fallocate(&self.file, FallocateFlags::empty(), file_offset(offset)?, file_offset(bytes)?)?)
+        match fallocate(&self.file, FallocateFlags::empty(), file_offset(offset)?, file_offset(bytes)?) {
+            // Said in one way, for std does not map both in every version.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            result => Ok(result?),
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
     fn allocate(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
         // F_PREALLOCATE of macOS takes no offset; the slot file writes zeros instead.
-        Err(Errno::EOPNOTSUPP.into())
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn try_lock(&self, access: Access) -> io::Result<()> {
@@ -191,8 +195,9 @@ impl Drop for HostFile {
     }
 }
 
-fn file_offset(bytes: u64) -> nix::Result<i64> {
-    i64::try_from(bytes).map_err(|_| Errno::EOVERFLOW)
+/// Bytes as `off_t`, or whatever the call takes.
+fn file_offset<T: TryFrom<u64>>(bytes: u64) -> nix::Result<T> {
+    T::try_from(bytes).map_err(|_| Errno::EOVERFLOW)
 }
 
 #[cfg(test)]

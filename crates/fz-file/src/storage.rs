@@ -102,7 +102,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// The system call's: `ENOSPC`, `EDQUOT`, `EOPNOTSUPP`, `EINTR`.
+    /// [`io::ErrorKind::Unsupported`] where blocks cannot be reserved; else the system call's:
+    /// `ENOSPC`, `EDQUOT`, `EINTR`.
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
     /// Takes the exclusive lock ([`Access::ReadWrite`]) or a shared one ([`Access::Read`]) on the

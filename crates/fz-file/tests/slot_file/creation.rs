@@ -64,6 +64,17 @@ fn j_a_name_that_could_not_be_made_durable_is_taken_back() {
     disk.open(config().create(Create::New)).unwrap();
 }
 
+/// A creator that lives clears up behind itself; it does not leave a full disk full.
+#[test]
+fn j_a_creation_that_failed_leaves_nothing_behind() {
+    for call in ["Length", "SetLength", "Allocate", "Write", "SyncAll", "RenameNew", "SyncDirectory"] {
+        let disk = Disk::new();
+        disk.script(Rule::once(call, Errno::ENOSPC));
+        disk.open(config().initial_slots(2)).unwrap_err();
+        assert_eq!((disk.bytes(PATH), disk.bytes(TEMPORARY)), (None, None), "{call}");
+    }
+}
+
 #[test]
 fn j_a_temporary_file_that_a_crash_left_is_made_anew() {
     let disk = Disk::new();

@@ -6,6 +6,7 @@ mod creation;
 mod disk;
 mod faults;
 mod growth;
+mod host;
 mod latch;
 mod locks;
 mod model;
