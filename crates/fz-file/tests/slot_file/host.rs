@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 
-use fz_file::{Access, HostVolume, Storage, Volume};
+use fz_file::{Access, HostVolume, Volume};
 
 fn kind<T>(result: std::io::Result<T>) -> ErrorKind {
     result.err().expect("an error").kind()
