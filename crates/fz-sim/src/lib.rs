@@ -1,1 +1,40 @@
-//! Under construction.
+//! placeholder
+#![forbid(unsafe_code)]
+
+mod config;
+mod content;
+mod crash_space;
+mod crash_test;
+mod directory;
+pub mod disk;
+mod enumeration;
+mod errno;
+mod fault;
+mod file;
+mod history;
+mod inode;
+mod op;
+mod path;
+mod plan;
+mod power_cut;
+mod random;
+mod state;
+mod stats;
+mod tree;
+mod whole;
+
+pub use config::{DirectoryLoss, SimDiskConfig, Tear};
+pub use content::SECTOR_BYTES;
+pub use crash_space::CrashSpace;
+pub use crash_test::{CrashFailure, CrashReport, CrashTest};
+#[doc(inline)]
+pub use disk::SimDisk;
+pub use errno::Errno;
+pub use fault::{Fault, FaultKind, PageFate};
+pub use fz_file::{Access, FileIdentity, Storage, Volume};
+pub use history::{Operation, Outcome};
+pub use op::{Op, OpSet};
+pub use plan::{FaultPlan, FaultRule};
+pub use power_cut::PowerCut;
+pub use stats::SimStats;
+pub use whole::WholeTransfers;

@@ -1,0 +1,104 @@
+/// What a power cut does to a sector that was being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tear {
+    /// A sector holds all of a write or nothing of it.
+    #[default]
+    Never,
+    /// A sector can hold the first bytes of a newer version and the rest of an older one. What the
+    /// two have in common stays: bytes beside the written ones are safe ("powersafe overwrite").
+    Prefix,
+    /// A sector with an unsynced write can hold anything: bytes that were durable, and shared the
+    /// sector with the written ones, are lost too.
+    Damage,
+}
+
+/// Which of a directory's unsynced changes a power cut keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DirectoryLoss {
+    /// The first *n* of them, any *n*: a journal.
+    #[default]
+    Prefix,
+    /// Any of them: no journal. A rename is still one change.
+    Subset,
+}
+
+/// How a [`SimDisk`](crate::SimDisk) behaves.
+///
+/// ```
+/// use fz_sim::{SimDisk, SimDiskConfig, Tear};
+///
+/// let disk = SimDisk::with_config(SimDiskConfig::new(42).tear(Tear::Prefix).capacity_bytes(1 << 20));
+/// assert_eq!(disk.seed(), 42);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SimDiskConfig {
+    pub(crate) seed: u64,
+    pub(crate) tear: Tear,
+    pub(crate) directory_loss: DirectoryLoss,
+    pub(crate) capacity_bytes: Option<u64>,
+    pub(crate) file_bytes_max: u64,
+    pub(crate) versions_max: usize,
+    pub(crate) history_max: usize,
+}
+
+impl SimDiskConfig {
+    /// The defaults: sectors never tear, directories lose a suffix of their changes, no limit of
+    /// space, files up to 4 GiB, 64 versions of an unsynced sector, the last 1024 operations.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            tear: Tear::default(),
+            directory_loss: DirectoryLoss::default(),
+            capacity_bytes: None,
+            file_bytes_max: 1 << 32,
+            versions_max: 64,
+            history_max: 1024,
+        }
+    }
+
+    /// What a power cut does to a sector in mid-write.
+    pub fn tear(mut self, tear: Tear) -> Self {
+        self.tear = tear;
+        self
+    }
+
+    /// What a power cut does to a directory's unsynced changes.
+    pub fn directory_loss(mut self, loss: DirectoryLoss) -> Self {
+        self.directory_loss = loss;
+        self
+    }
+
+    /// The space for data, in bytes, used in blocks of 4096; `ENOSPC` beyond it. Holes use none.
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.capacity_bytes = Some(bytes);
+        self
+    }
+
+    /// The longest file, in bytes; `EFBIG` beyond it.
+    pub fn file_bytes_max(mut self, bytes: u64) -> Self {
+        self.file_bytes_max = bytes;
+        self
+    }
+
+    /// How many unsynced versions of one sector a crash image chooses from. Above it, one drawn
+    /// from those between is forgotten: the images stay legal, some become unreachable. While a
+    /// sync runs or a write is paused nothing is forgotten.
+    ///
+    /// # Panics
+    ///
+    /// If it is less than 2.
+    pub fn versions_max(mut self, versions: usize) -> Self {
+        assert!(versions >= 2, "versions_max is {versions}; the newest and one to forget must fit, so at least 2");
+        self.versions_max = versions;
+        self
+    }
+
+    /// How many operations [`history`](crate::SimDisk::history) keeps, the last ones; 0 for none.
+    pub fn history_max(mut self, operations: usize) -> Self {
+        self.history_max = operations;
+        self
+    }
+}

@@ -1,0 +1,255 @@
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::random::Random;
+use crate::{Operation, SimDisk, SimDiskConfig, SimStats};
+
+/// Runs a workload once for every point at which the power can go, and checks what each cut leaves.
+///
+/// The *workload* drives the engine on the disk and returns what the engine promised: the writes
+/// it acknowledged. It must come to an end when calls fail, and must not panic for it. The *check*
+/// opens the engine on a crash image and returns (or panics with) what is missing. Both may be
+/// called often; both get a disk of their own.
+///
+/// The workload is cut at operation 1, 2, 3, … until it ends before the cut; each time, distinct
+/// images are checked, and one more of the whole run's end. A workload with one thread replays
+/// exactly; with several, operations interleave as the scheduler pleases, and so does what a cut
+/// at the n-th finds.
+///
+/// ```
+/// use fz_sim::{CrashTest, SimDisk, Volume, WholeTransfers};
+///
+/// // Writes a record, syncs file and directory, acknowledges.
+/// fn store(disk: &SimDisk) -> std::io::Result<()> {
+///     let file = disk.volume().create("/record".as_ref())?;
+///     file.write_all_at(b"precious", 0)?;
+///     file.sync_data()?;
+///     disk.volume().sync_directory("/".as_ref())
+/// }
+///
+/// let report = CrashTest::new(1)
+///     .run(
+///         |disk| store(disk).is_ok(),
+///         |disk, acknowledged| match disk.contents("/record") {
+///             Ok(bytes) if bytes == b"precious" => Ok(()),
+///             _ if !acknowledged => Ok(()),
+///             other => Err(format!("acknowledged, but after the cut there is {other:?}")),
+///         },
+///     )
+///     .expect("the store keeps its word");
+/// assert_eq!(report.cuts(), 4);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct CrashTest {
+    config: SimDiskConfig,
+    images_max: usize,
+    cuts_max: u64,
+}
+
+impl CrashTest {
+    /// With a disk as [`SimDiskConfig::new`] describes, 32 images for each cut, at most 100,000
+    /// cuts.
+    pub fn new(seed: u64) -> Self {
+        Self::with_config(SimDiskConfig::new(seed))
+    }
+
+    /// With this disk; its seed also chooses the images.
+    pub fn with_config(config: SimDiskConfig) -> Self {
+        Self { config, images_max: 32, cuts_max: 100_000 }
+    }
+
+    /// At most this many images for each cut: all, if there are no more, else distinct samples.
+    pub fn images_max(mut self, images: usize) -> Self {
+        self.images_max = images;
+        self
+    }
+
+    /// At most this many cuts.
+    pub fn cuts_max(mut self, cuts: u64) -> Self {
+        self.cuts_max = cuts;
+        self
+    }
+
+    /// Runs it. Blocks as long as workload and checks take.
+    ///
+    /// # Errors
+    ///
+    /// The first image that `check` refused, with what [`replay`](Self::replay) needs.
+    pub fn run<A>(
+        &self,
+        workload: impl Fn(&SimDisk) -> A,
+        check: impl Fn(&SimDisk, &A) -> Result<(), String>,
+    ) -> Result<CrashReport, CrashFailure> {
+        let mut report = CrashReport::default();
+        for cut_at in 1..=self.cuts_max {
+            let (disk, promised) = self.cut(cut_at, &workload);
+            report.stats.add(&disk.stats());
+            let space = disk.crash_space();
+            let judge = |image_seed, image: &SimDisk| judge(&disk, cut_at, image_seed, || check(image, &promised));
+            for (image_seed, image) in space.distinct(self.image_seed(cut_at)).take(self.images_max) {
+                report.images += 1;
+                judge(image_seed, &image)?;
+            }
+            if disk.power_is_on() {
+                // The workload ended before the cut; what was checked is its end.
+                return Ok(report);
+            }
+            report.cuts += 1;
+        }
+        report.truncated = true;
+        Ok(report)
+    }
+
+    /// Repeats one image of one cut: runs the workload, cut at operation `cut_at`, and checks the
+    /// image of `image_seed`.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn replay<A>(
+        &self,
+        cut_at: u64,
+        image_seed: u64,
+        workload: impl Fn(&SimDisk) -> A,
+        check: impl Fn(&SimDisk, &A) -> Result<(), String>,
+    ) -> Result<(), CrashFailure> {
+        let (disk, promised) = self.cut(cut_at, &workload);
+        let image = disk.power_cut(image_seed);
+        judge(&disk, cut_at, image_seed, || check(&image, &promised))
+    }
+
+    fn cut<A>(&self, cut_at: u64, workload: &impl Fn(&SimDisk) -> A) -> (SimDisk, A) {
+        let disk = SimDisk::with_config(self.config.clone());
+        disk.cut_power_at(cut_at);
+        let promised = workload(&disk);
+        (disk, promised)
+    }
+
+    fn image_seed(&self, cut_at: u64) -> u64 {
+        Random::of_call(self.config.seed, cut_at).word()
+    }
+}
+
+fn judge(
+    disk: &SimDisk,
+    cut_at: u64,
+    image_seed: u64,
+    check: impl FnOnce() -> Result<(), String>,
+) -> Result<(), CrashFailure> {
+    let text = |panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the check panicked".to_owned())
+    };
+    // The check owns all that it changes: what it leaves behind is dropped unseen.
+    let verdict = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(text(panic)));
+    verdict.map_err(|message| CrashFailure { seed: disk.seed(), cut_at, image_seed, message, history: disk.history() })
+}
+
+/// What a [`CrashTest`] did.
+#[derive(Clone, Debug, Default)]
+pub struct CrashReport {
+    cuts: u64,
+    images: u64,
+    truncated: bool,
+    stats: SimStats,
+}
+
+impl CrashReport {
+    /// The operations at which the power was cut.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
+    /// The images that were checked.
+    #[must_use]
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Whether the workload had more operations than [`CrashTest::cuts_max`].
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// The operations of all runs.
+    #[must_use]
+    pub fn stats(&self) -> &SimStats {
+        &self.stats
+    }
+}
+
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.truncated { ", stopped at cuts_max" } else { "" };
+        write!(f, "{} power cuts{more}, {} crash images checked\n{}", self.cuts, self.images, self.stats)
+    }
+}
+
+/// A crash image that an engine's check refused, and how to see it again.
+#[derive(Clone, Debug)]
+pub struct CrashFailure {
+    seed: u64,
+    cut_at: u64,
+    image_seed: u64,
+    message: String,
+    history: Vec<Operation>,
+}
+
+/// The operations that the text of a failure shows.
+const SHOWN_MAX: usize = 20;
+
+impl CrashFailure {
+    /// The seed of the disk.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The operation at which the power was cut.
+    #[must_use]
+    pub fn cut_at(&self) -> u64 {
+        self.cut_at
+    }
+
+    /// The seed of the image.
+    #[must_use]
+    pub fn image_seed(&self) -> u64 {
+        self.image_seed
+    }
+
+    /// What the check said.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The operations up to the cut, as far as the disk kept them.
+    #[must_use]
+    pub fn history(&self) -> &[Operation] {
+        &self.history
+    }
+}
+
+impl fmt::Display for CrashFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, cut_at, image_seed, message, history } = self;
+        writeln!(
+            f,
+            "{message}\ndisk seed {seed}, power cut at operation {cut_at}, image seed {image_seed}; to see it again:"
+        )?;
+        writeln!(
+            f,
+            "    CrashTest::new({seed}).replay({cut_at}, {image_seed}, workload, check)\nthe operations before:"
+        )?;
+        for operation in &history[history.len().saturating_sub(SHOWN_MAX)..] {
+            writeln!(f, "    {operation}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CrashFailure {}

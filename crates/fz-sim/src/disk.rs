@@ -1,0 +1,350 @@
+//! FAULT MODEL PLACEHOLDER
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fz_file::{Access, FileIdentity, Storage, Volume};
+
+use crate::file::SimFile;
+use crate::inode::{Inode, mask, sectors_of};
+use crate::path::{normal, split};
+use crate::plan::ActivePlan;
+use crate::state::{Asked, Call, Shared};
+use crate::tree::Tree;
+use crate::{CrashSpace, Fault, FaultPlan, Op, Operation, SimDiskConfig, SimStats};
+
+/// A simulated disk with its file system. A clone is another handle to the same disk.
+///
+/// Give an engine [`volume`](Self::volume), or the disk itself, which is a [`Volume`]. The module's
+/// header says what the disk does to it.
+#[derive(Clone)]
+pub struct SimDisk {
+    shared: Arc<Shared>,
+}
+
+impl SimDisk {
+    /// An empty disk that behaves as [`SimDiskConfig::new`] says.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::with_config(SimDiskConfig::new(seed))
+    }
+
+    /// An empty disk: one directory, `/`, no file in it.
+    #[must_use]
+    pub fn with_config(config: SimDiskConfig) -> Self {
+        Self::holding(config, Tree::new())
+    }
+
+    pub(crate) fn holding(config: SimDiskConfig, tree: Tree) -> Self {
+        Self { shared: Arc::new(Shared::new(config, tree)) }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn config(&self) -> &SimDiskConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn identity_of(&self, inode: u64) -> FileIdentity {
+        FileIdentity { device: self.shared.config.seed, inode }
+    }
+
+    /// The disk as an engine takes it.
+    #[must_use]
+    pub fn volume(&self) -> Arc<dyn Volume> {
+        Arc::new(self.clone())
+    }
+
+    /// The seed of its faults.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.shared.config.seed
+    }
+
+    /// Adds a directory, and those above it that are missing. It is durable at once, no operation
+    /// is counted, no fault happens.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if a file has the name of one of them.
+    pub fn create_directory(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.shared.lock().tree_mut().create_directory(&normal(path.as_ref()))
+    }
+
+    /// Adds a file with these bytes, as [`create_directory`](Self::create_directory) adds a
+    /// directory: a test's starting point.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken, [`io::ErrorKind::NotFound`] if the
+    /// directory is missing.
+    pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+        self.shared.lock().tree_mut().put(&normal(path.as_ref()), bytes)
+    }
+
+    /// The bytes of a file, as reads see them. Not counted, no fault happens, also without power.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is no such file, [`io::ErrorKind::IsADirectory`] for a
+    /// directory.
+    pub fn contents(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        let tree = self.tree();
+        let inode = tree.inode(tree.lookup(&normal(path.as_ref()))?);
+        let mut bytes = vec![0; usize::try_from(inode.length).map_err(io::Error::other)?];
+        inode.live.read(0, &mut bytes);
+        Ok(bytes)
+    }
+
+    /// The paths of all files, in order.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.tree().files().map(|(path, _)| path).collect();
+        files.sort();
+        files
+    }
+
+    /// The space that files use, in bytes, whole blocks of 4096.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.tree().used_bytes()
+    }
+
+    /// Replaces the faults; the rules count from here on.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        self.shared.lock().plan = ActivePlan::new(plan, self.shared.config.seed);
+    }
+
+    /// Blocks until at least `calls` calls hang at [`Fault::Hang`].
+    ///
+    /// Returns at once when the power is off: then none hangs.
+    pub fn wait_until_hung(&self, calls: usize) {
+        let mut state = self.shared.lock();
+        while state.power_is_on && state.hung < calls {
+            state = self.shared.wait(state);
+        }
+    }
+
+    /// Lets every call that hangs now go on.
+    pub fn release_hung(&self) {
+        self.shared.lock().releases += 1;
+        self.shared.changed.notify_all();
+    }
+
+    /// Evicts the clean pages from the cache, as the kernel may at any time. Pages that a failed
+    /// sync marked clean show from now on what the media happens to hold, drawn from `seed`.
+    pub fn drop_caches(&self, seed: u64) {
+        let mut random = crate::random::Random::new(seed);
+        let mut state = self.shared.lock();
+        for inode in state.tree_mut().inodes.values_mut() {
+            Arc::make_mut(inode).drop_caches(&mut random);
+        }
+    }
+
+    /// Cuts the power in the middle of operation number `operation`, counted from 1 over the whole
+    /// life of the disk; at once in the next one if that number has passed.
+    ///
+    /// What that operation changes may or may not be on the media; it and all later ones fail with
+    /// [`PowerCut`](crate::PowerCut). Take what is left with [`power_cut`](Self::power_cut).
+    pub fn cut_power_at(&self, operation: u64) {
+        self.shared.lock().cut_at = Some(operation);
+    }
+
+    /// Cuts the power now, unless it is off, and gives the disk after the restart: one legal crash
+    /// image, chosen by `seed`, without faults, locks and open files.
+    #[must_use]
+    pub fn power_cut(&self, seed: u64) -> SimDisk {
+        self.shared.lock().power_is_on = false;
+        self.shared.changed.notify_all();
+        self.crash_image(seed)
+    }
+
+    /// What [`power_cut`](Self::power_cut) would give now; this disk goes on.
+    #[must_use]
+    pub fn crash_image(&self, seed: u64) -> SimDisk {
+        self.shared.lock().stats.took_image();
+        self.crash_space().image(seed)
+    }
+
+    /// All that a power cut could leave now. It costs one reference count.
+    #[must_use]
+    pub fn crash_space(&self) -> CrashSpace {
+        CrashSpace::new(self.shared.config.clone(), self.tree())
+    }
+
+    /// Whether the power is on.
+    #[must_use]
+    pub fn power_is_on(&self) -> bool {
+        self.shared.lock().power_is_on
+    }
+
+    /// Whether every write to these bytes of the file was covered: whether a sync that began after
+    /// it had returned has succeeded, likewise for the length and the entry in the directory.
+    ///
+    /// It asks for more than equal bytes: a write that changed nothing and was not synced counts.
+    /// False if the range reaches past the end, or there is no such file.
+    #[must_use]
+    pub fn is_durable(&self, path: impl AsRef<Path>, range: Range<u64>) -> bool {
+        let (tree, path) = (self.tree(), normal(path.as_ref()));
+        let Ok(inode) = tree.lookup(&path) else { return false };
+        let entry = split(&path)
+            .is_ok_and(|(parent, name)| tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name)));
+        let inode = tree.inode(inode);
+        let whole_sectors = self.shared.config.tear == crate::Tear::Damage;
+        let covered = |(sector, within): (u64, Range<usize>)| {
+            let asked = if whole_sectors { u64::MAX } else { mask(within) };
+            inode
+                .sectors
+                .get(&sector)
+                .is_none_or(|versions| versions.iter().all(|version| version.touched & asked == 0))
+        };
+        entry && range.end <= inode.guaranteed_length() && sectors_of(range).all(covered)
+    }
+
+    /// For each byte of the file the value that it has after every possible power cut, `None`
+    /// where it depends on the cut; up to the shortest length that a cut can leave. `None` for the
+    /// whole if the file's name is not durable.
+    #[must_use]
+    pub fn guaranteed(&self, path: impl AsRef<Path>) -> Option<Vec<Option<u8>>> {
+        let (tree, path) = (self.tree(), normal(path.as_ref()));
+        let inode = tree.lookup(&path).ok()?;
+        let (parent, name) = split(&path).ok()?;
+        let durable = tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name));
+        durable.then(|| tree.inode(inode).guaranteed_bytes(self.shared.config.tear))
+    }
+
+    /// The last operations, as many as [`SimDiskConfig::history_max`] says, in the order in which
+    /// they ended. With one thread, equal seeds and equal calls give equal histories.
+    #[must_use]
+    pub fn history(&self) -> Vec<Operation> {
+        self.shared.lock().history.to_vec()
+    }
+
+    /// How many operations have begun.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.shared.lock().operations
+    }
+
+    /// Counts of operations, faults and images.
+    #[must_use]
+    pub fn stats(&self) -> SimStats {
+        self.shared.lock().stats.clone()
+    }
+
+    fn tree(&self) -> Arc<Tree> {
+        Arc::clone(&self.shared.lock().tree)
+    }
+
+    fn open_as(&self, call: &mut Call<'_>, inode: u64, path: &Arc<Path>, access: Access) -> Box<dyn Storage> {
+        Box::new(SimFile::new(self, call.state(), inode, Arc::clone(path), access))
+    }
+}
+
+impl Inode {
+    fn guaranteed_length(&self) -> u64 {
+        self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::min)
+    }
+
+    fn guaranteed_bytes(&self, tear: crate::Tear) -> Vec<Option<u8>> {
+        let length = usize::try_from(self.guaranteed_length()).expect("a length within file_bytes_max fits usize");
+        let mut stable = vec![0; length];
+        self.stable.read(0, &mut stable);
+        let mut bytes: Vec<Option<u8>> = stable.into_iter().map(Some).collect();
+        for (sector, versions) in &self.sectors {
+            let first =
+                usize::try_from(*sector).map_or(usize::MAX, |sector| sector.saturating_mul(crate::SECTOR_BYTES));
+            for (position, byte) in bytes.iter_mut().skip(first).take(crate::SECTOR_BYTES).enumerate() {
+                let differs = |version: &crate::inode::Version| Some(version.bytes[position]) != *byte;
+                if tear == crate::Tear::Damage || versions.iter().any(differs) {
+                    *byte = None;
+                }
+            }
+        }
+        bytes
+    }
+}
+
+impl Volume for SimDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
+        let path: Arc<Path> = normal(path).into();
+        let open = |call: &mut Call<'_>| {
+            call.pause()?;
+            let inode = call.state().tree.lookup(&path)?;
+            Ok(self.open_as(call, inode, &path, access))
+        };
+        self.shared.call(Asked { op: Op::Open, path: &path, offset: 0, bytes: 0 }, open, |_| 0)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
+        let path: Arc<Path> = normal(path).into();
+        let create = |call: &mut Call<'_>| {
+            let inode = call.change(|state, sequence| state.tree_mut().create(&path, sequence))?;
+            Ok(self.open_as(call, inode, &path, Access::ReadWrite))
+        };
+        self.shared.call(Asked { op: Op::Create, path: &path, offset: 0, bytes: 0 }, create, |_| 0)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to): (Arc<Path>, _) = (normal(from).into(), normal(to));
+        let rename = |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().rename(&from, &to, sequence));
+        self.shared.call(Asked { op: Op::Rename, path: &from, offset: 0, bytes: 0 }, rename, |()| 0)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let path: Arc<Path> = normal(path).into();
+        let remove = |call: &mut Call<'_>| {
+            call.change(|state, sequence| {
+                let inode = state.tree_mut().remove(&path, sequence)?;
+                state.unlinked.insert(inode);
+                Ok(())
+            })
+        };
+        self.shared.call(Asked { op: Op::Remove, path: &path, offset: 0, bytes: 0 }, remove, |()| 0)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        let path: Arc<Path> = normal(path).into();
+        let read = |call: &mut Call<'_>| {
+            call.pause()?;
+            call.state().tree.lookup(&path).map(|inode| self.identity_of(inode))
+        };
+        self.shared
+            .call(Asked { op: Op::PathIdentity, path: &path, offset: 0, bytes: 0 }, read, |identity| identity.inode)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let path: Arc<Path> = normal(path).into();
+        let sync = |call: &mut Call<'_>| {
+            call.state().tree.directory(&path)?;
+            call.sync(|state, start, fault| {
+                let directory = state.tree_mut().directory_mut(&path)?;
+                if let Some(Fault::SyncFailed(errno, fate)) = fault {
+                    directory.fail_sync(start, fate);
+                    return Err(errno.to_io());
+                }
+                directory.sync(start);
+                state.collect();
+                Ok(())
+            })
+        };
+        self.shared.call(Asked { op: Op::SyncDirectory, path: &path, offset: 0, bytes: 0 }, sync, |()| 0)
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.lock();
+        f.debug_struct("SimDisk")
+            .field("config", &self.shared.config)
+            .field("power_is_on", &state.power_is_on)
+            .field("operations", &state.operations)
+            .field("files", &state.tree.files().map(|(path, _)| path).collect::<Vec<_>>())
+            .finish()
+    }
+}

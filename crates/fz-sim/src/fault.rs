@@ -1,0 +1,159 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Errno, Op};
+
+/// What becomes of the pages that a failed sync was to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PageFate {
+    /// They are marked clean with the new bytes in them: reads show the bytes, no later sync
+    /// writes them. ext4 and XFS.
+    Dropped,
+    /// They are marked clean and show what is on the disk again. Btrfs.
+    Reverted,
+    /// They stay dirty, and the next sync tries again. FreeBSD.
+    Kept,
+}
+
+/// One thing that goes wrong. [`FaultRule`](crate::FaultRule) says where and when.
+///
+/// A fault fires only on the operations named here; on others its rule is passed over.
+///
+/// ```
+/// use fz_sim::{Errno, Fault, FaultKind, Op, PageFate};
+///
+/// let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
+/// assert!(fault.applies_to(Op::SyncData) && !fault.applies_to(Op::Write));
+/// assert_eq!(fault.kind(), FaultKind::SyncFailed);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The call fails and has done nothing. On a sync: it failed before it reached a page, so that
+    /// the pages stay dirty. All operations.
+    Error(Errno),
+    /// The write fails, and some prefix of its bytes is in the file. [`Op::Write`].
+    ErrorAfterPart(Errno),
+    /// Fewer bytes are transferred than asked, at least one. [`Op::Read`], [`Op::Write`] of two
+    /// bytes or more.
+    Short,
+    /// `Ok(0)`, nothing transferred. [`Op::Read`], [`Op::Write`].
+    Zero,
+    /// The sync fails after it has started. For a directory, [`PageFate::Kept`] keeps the changed
+    /// entries for the next sync, the others give them up. [`Op::SyncData`], [`Op::SyncAll`],
+    /// [`Op::WriteBack`], [`Op::SyncDirectory`].
+    SyncFailed(Errno, PageFate),
+    /// The sync reports success and has done nothing: a device that ignores the flush command.
+    /// [`Op::SyncData`], [`Op::SyncAll`], [`Op::SyncDirectory`].
+    SyncIgnored,
+    /// The write succeeds, its background write-back fails later: the pages are marked clean, and
+    /// the next sync of the file, and only that one, reports the error. [`Op::Write`].
+    LostInBackground(Errno),
+    /// The call takes this long. All operations.
+    Delay(Duration),
+    /// The call does not return until [`SimDisk::release_hung`](crate::SimDisk::release_hung). All
+    /// operations.
+    Hang,
+    /// The power goes during this call. All operations.
+    PowerCut,
+}
+
+impl Fault {
+    /// Whether it can happen to `op`.
+    #[must_use]
+    pub const fn applies_to(&self, op: Op) -> bool {
+        match self {
+            Fault::Error(_) | Fault::Delay(_) | Fault::Hang | Fault::PowerCut => true,
+            Fault::ErrorAfterPart(_) | Fault::LostInBackground(_) => matches!(op, Op::Write),
+            Fault::Short | Fault::Zero => matches!(op, Op::Read | Op::Write),
+            Fault::SyncFailed(..) => matches!(op, Op::SyncData | Op::SyncAll | Op::WriteBack | Op::SyncDirectory),
+            Fault::SyncIgnored => matches!(op, Op::SyncData | Op::SyncAll | Op::SyncDirectory),
+        }
+    }
+
+    /// The fault without its values, as it is counted.
+    #[must_use]
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Fault::Error(_) => FaultKind::Error,
+            Fault::ErrorAfterPart(_) => FaultKind::ErrorAfterPart,
+            Fault::Short => FaultKind::Short,
+            Fault::Zero => FaultKind::Zero,
+            Fault::SyncFailed(..) => FaultKind::SyncFailed,
+            Fault::SyncIgnored => FaultKind::SyncIgnored,
+            Fault::LostInBackground(_) => FaultKind::LostInBackground,
+            Fault::Delay(_) => FaultKind::Delay,
+            Fault::Hang => FaultKind::Hang,
+            Fault::PowerCut => FaultKind::PowerCut,
+        }
+    }
+
+    pub(crate) const fn is_pause(&self) -> bool {
+        matches!(self, Fault::Delay(_) | Fault::Hang)
+    }
+}
+
+/// A [`Fault`] without its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// [`Fault::Error`].
+    Error,
+    /// [`Fault::ErrorAfterPart`].
+    ErrorAfterPart,
+    /// [`Fault::Short`].
+    Short,
+    /// [`Fault::Zero`].
+    Zero,
+    /// [`Fault::SyncFailed`].
+    SyncFailed,
+    /// [`Fault::SyncIgnored`].
+    SyncIgnored,
+    /// [`Fault::LostInBackground`].
+    LostInBackground,
+    /// [`Fault::Delay`].
+    Delay,
+    /// [`Fault::Hang`].
+    Hang,
+    /// [`Fault::PowerCut`], and [`SimDisk::cut_power_at`](crate::SimDisk::cut_power_at).
+    PowerCut,
+}
+
+impl FaultKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [FaultKind; 10] = [
+        FaultKind::Error,
+        FaultKind::ErrorAfterPart,
+        FaultKind::Short,
+        FaultKind::Zero,
+        FaultKind::SyncFailed,
+        FaultKind::SyncIgnored,
+        FaultKind::LostInBackground,
+        FaultKind::Delay,
+        FaultKind::Hang,
+        FaultKind::PowerCut,
+    ];
+
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            FaultKind::Error => "error",
+            FaultKind::ErrorAfterPart => "error after part",
+            FaultKind::Short => "short transfer",
+            FaultKind::Zero => "zero transfer",
+            FaultKind::SyncFailed => "failed sync",
+            FaultKind::SyncIgnored => "ignored sync",
+            FaultKind::LostInBackground => "lost write-back",
+            FaultKind::Delay => "delay",
+            FaultKind::Hang => "hang",
+            FaultKind::PowerCut => "power cut",
+        })
+    }
+}

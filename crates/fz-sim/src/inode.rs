@@ -1,0 +1,236 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::content::{Content, SECTOR_BYTES, Sector};
+use crate::random::Random;
+use crate::{Errno, PageFate};
+
+/// The moment at which a sync began: what it covers if it succeeds.
+#[derive(Clone, Debug)]
+pub(crate) struct SyncStart {
+    /// The last change that had been made.
+    pub(crate) sequence: u64,
+    /// The changes among them whose call had not returned; the sync owes them nothing.
+    pub(crate) in_flight: BTreeSet<u64>,
+}
+
+impl SyncStart {
+    pub(crate) fn covers(&self, sequence: u64) -> bool {
+        if fz_error::mutants::active("sim_sync_covers_in_flight") {
+            return true;
+        }
+        sequence <= self.sequence && !self.in_flight.contains(&sequence)
+    }
+}
+
+/// A sector as one write left it, not known to be on the media.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) sequence: u64,
+    /// Which bytes the write touched: bit *i* for the eight from `8 * i` on.
+    pub(crate) touched: u64,
+    pub(crate) bytes: Arc<Sector>,
+    /// Its page was marked clean by a sync that failed: no later sync makes it durable.
+    pub(crate) lost: bool,
+}
+
+/// A length of the file, not known to be on the media.
+#[derive(Clone, Debug)]
+pub(crate) struct LengthVersion {
+    pub(crate) sequence: u64,
+    pub(crate) bytes: u64,
+    pub(crate) lost: bool,
+}
+
+/// One file. Invariant: each sector of `live` equals its newest version, or `stable` if it has
+/// none; likewise the length.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inode {
+    pub(crate) live: Content,
+    pub(crate) length: u64,
+    pub(crate) stable: Content,
+    pub(crate) stable_length: u64,
+    /// Oldest first.
+    pub(crate) lengths: Vec<LengthVersion>,
+    /// By sector; each list has at least one entry, oldest first.
+    pub(crate) sectors: BTreeMap<u64, Vec<Version>>,
+    /// What the next sync reports, of a write-back that failed in the background.
+    pub(crate) background_error: Option<Errno>,
+}
+
+/// The bits for the bytes `range` of a sector.
+pub(crate) fn mask(range: Range<usize>) -> u64 {
+    if range.is_empty() {
+        return 0;
+    }
+    let (first, last) = (range.start / 8, (range.end - 1) / 8);
+    (u64::MAX >> (63 - (last - first))) << first
+}
+
+/// The sectors of `range`, each with the bytes of it that lie in the range.
+pub(crate) fn sectors_of(range: Range<u64>) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let bytes = SECTOR_BYTES as u64;
+    let sectors = if range.is_empty() { 0..0 } else { range.start / bytes..range.end.div_ceil(bytes) };
+    sectors.map(move |sector| {
+        let within = |position: u64| usize::try_from(position.saturating_sub(sector * bytes)).unwrap_or(usize::MAX);
+        (sector, within(range.start)..within(range.end).min(SECTOR_BYTES))
+    })
+}
+
+/// How many versions a sector may have; `None` while all of them must be kept.
+pub(crate) type Thinning = Option<usize>;
+
+impl Inode {
+    /// A file that is wholly on the media.
+    pub(crate) fn durable(content: Content, length: u64) -> Self {
+        Self { live: content.clone(), length, stable: content, stable_length: length, ..Self::default() }
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.sectors.is_empty() && self.lengths.is_empty() && self.background_error.is_none()
+    }
+
+    pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8], thinning: Thinning) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end = offset + bytes.len() as u64;
+        self.live.write(offset, bytes);
+        for (sector, within) in sectors_of(offset..end) {
+            self.push_version(sequence, sector, mask(within), thinning);
+        }
+        if end > self.length {
+            self.push_length(sequence, end, thinning);
+        }
+    }
+
+    pub(crate) fn set_length(&mut self, sequence: u64, bytes: u64, thinning: Thinning) {
+        if bytes < self.length {
+            let cut: Vec<u64> = self.live.sectors_from(bytes).collect();
+            self.live.truncate(bytes);
+            for (sector, within) in sectors_of(bytes..self.length) {
+                // A hole has nothing to lose.
+                if cut.binary_search(&sector).is_ok() {
+                    self.push_version(sequence, sector, mask(within), thinning);
+                }
+            }
+        }
+        if bytes != self.length {
+            self.push_length(sequence, bytes, thinning);
+        }
+    }
+
+    pub(crate) fn allocate(&mut self, sequence: u64, range: Range<u64>, thinning: Thinning) {
+        let end = range.end;
+        self.live.reserve(range);
+        if end > self.length {
+            self.push_length(sequence, end, thinning);
+        }
+    }
+
+    fn push_version(&mut self, sequence: u64, sector: u64, touched: u64, thinning: Thinning) {
+        let versions = self.sectors.entry(sector).or_default();
+        versions.push(Version { sequence, touched, bytes: Arc::new(self.live.sector(sector)), lost: false });
+        if thinning.is_some_and(|max| versions.len() > max) {
+            // Not the newest: it is what reads see.
+            let forgotten = versions.remove(Random::of_call(sector, sequence).below(versions.len() - 1));
+            // Whoever comes after it becomes durable no earlier, so it can answer for the bytes.
+            let position = versions.partition_point(|version| version.sequence < forgotten.sequence);
+            versions[position].touched |= forgotten.touched;
+        }
+    }
+
+    fn push_length(&mut self, sequence: u64, bytes: u64, thinning: Thinning) {
+        self.length = bytes;
+        self.lengths.push(LengthVersion { sequence, bytes, lost: false });
+        if thinning.is_some_and(|max| self.lengths.len() > max) {
+            let forgotten = Random::of_call(bytes, sequence).below(self.lengths.len() - 1);
+            self.lengths.remove(forgotten);
+        }
+    }
+
+    /// A sync that began at `start` has succeeded.
+    pub(crate) fn sync(&mut self, start: &SyncStart) {
+        let stable = &mut self.stable;
+        self.sectors.retain(|sector, versions| {
+            if let Some(newest) = versions.iter().rposition(|version| !version.lost && start.covers(version.sequence)) {
+                stable.set_sector(*sector, &versions[newest].bytes);
+                versions.drain(..=newest);
+            }
+            !versions.is_empty()
+        });
+        if let Some(newest) = self.lengths.iter().rposition(|length| !length.lost && start.covers(length.sequence)) {
+            self.stable_length = self.lengths[newest].bytes;
+            self.lengths.drain(..=newest);
+        }
+    }
+
+    /// A sync that began at `start` has failed, and treats the pages of `sectors` so.
+    pub(crate) fn fail_sync(&mut self, start: &SyncStart, fate: PageFate, sectors: Range<u64>) {
+        match fate {
+            PageFate::Kept => {}
+            PageFate::Dropped if fz_error::mutants::active("sim_dropped_pages_come_back") => {}
+            PageFate::Dropped => self.lose(|sequence| sequence <= start.sequence, sectors),
+            PageFate::Reverted => self.revert(start.sequence, sectors),
+        }
+    }
+
+    /// Marks the versions whose sequence is `taken` clean, without writing them.
+    pub(crate) fn lose(&mut self, taken: impl Fn(u64) -> bool, sectors: Range<u64>) {
+        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
+            version.lost |= taken(version.sequence);
+        }
+        for length in &mut self.lengths {
+            length.lost |= taken(length.sequence);
+        }
+    }
+
+    fn revert(&mut self, sequence: u64, sectors: Range<u64>) {
+        let affected: Vec<u64> = self.sectors.range(sectors).map(|(sector, _)| *sector).collect();
+        for sector in affected {
+            let versions = self.sectors.get_mut(&sector).expect("the sector was just listed");
+            versions.retain(|version| version.sequence > sequence);
+            if versions.is_empty() {
+                self.sectors.remove(&sector);
+                let media = self.stable.sector(sector);
+                self.live.set_sector(sector, &media);
+            }
+        }
+        if self.sectors.is_empty() && self.lengths.iter().all(|length| length.sequence <= sequence) {
+            self.lengths.clear();
+            self.length = self.stable_length;
+            self.live.truncate(self.length);
+        } else {
+            // Newer writes lie beyond the old length, so the length stays, and is on the media or not.
+            self.lose(|at| at <= sequence, 0..0);
+        }
+    }
+
+    /// Evicts the clean pages: reads then see what the media happens to hold.
+    pub(crate) fn drop_caches(&mut self, random: &mut Random) {
+        let (live, stable) = (&mut self.live, &mut self.stable);
+        self.sectors.retain(|sector, versions| {
+            if !versions.iter().all(|version| version.lost) {
+                return true;
+            }
+            if let Some(chosen) = random.below(versions.len() + 1).checked_sub(1) {
+                stable.set_sector(*sector, &versions[chosen].bytes);
+            }
+            live.set_sector(*sector, &stable.sector(*sector));
+            false
+        });
+        self.live.truncate(self.length);
+    }
+
+    /// The file on the media after a crash with this length and these sectors; where a sector is
+    /// not named the old one is there.
+    pub(crate) fn crashed(&self, length: u64, sectors: impl Iterator<Item = (u64, Arc<Sector>)>) -> Self {
+        let mut media = self.stable.clone();
+        for (sector, bytes) in sectors {
+            media.set_sector(sector, &bytes);
+        }
+        media.truncate(length);
+        Self::durable(media, length)
+    }
+}

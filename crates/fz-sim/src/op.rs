@@ -1,0 +1,179 @@
+use std::fmt;
+use std::ops::BitOr;
+
+/// What an engine can ask of the disk: one per method of [`Storage`](fz_file::Storage) and
+/// [`Volume`](fz_file::Volume).
+///
+/// ```
+/// use fz_sim::Op;
+///
+/// assert_eq!(Op::SyncData.to_string(), "sync_data");
+/// assert_eq!(Op::ALL.len(), 16);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Op {
+    /// [`Storage::read_vectored_at`](fz_file::Storage::read_vectored_at).
+    Read,
+    /// [`Storage::write_vectored_at`](fz_file::Storage::write_vectored_at).
+    Write,
+    /// [`Storage::sync_data`](fz_file::Storage::sync_data).
+    SyncData,
+    /// [`Storage::sync_all`](fz_file::Storage::sync_all).
+    SyncAll,
+    /// [`Storage::write_back`](fz_file::Storage::write_back).
+    WriteBack,
+    /// [`Storage::length`](fz_file::Storage::length).
+    Length,
+    /// [`Storage::set_length`](fz_file::Storage::set_length).
+    SetLength,
+    /// [`Storage::allocate`](fz_file::Storage::allocate).
+    Allocate,
+    /// [`Storage::try_lock`](fz_file::Storage::try_lock).
+    Lock,
+    /// [`Storage::identity`](fz_file::Storage::identity).
+    FileIdentity,
+    /// [`Volume::open`](fz_file::Volume::open).
+    Open,
+    /// [`Volume::create`](fz_file::Volume::create).
+    Create,
+    /// [`Volume::rename_new`](fz_file::Volume::rename_new).
+    Rename,
+    /// [`Volume::remove`](fz_file::Volume::remove).
+    Remove,
+    /// [`Volume::identity`](fz_file::Volume::identity).
+    PathIdentity,
+    /// [`Volume::sync_directory`](fz_file::Volume::sync_directory).
+    SyncDirectory,
+}
+
+impl Op {
+    /// Every operation, in the order of declaration.
+    pub const ALL: [Op; 16] = [
+        Op::Read,
+        Op::Write,
+        Op::SyncData,
+        Op::SyncAll,
+        Op::WriteBack,
+        Op::Length,
+        Op::SetLength,
+        Op::Allocate,
+        Op::Lock,
+        Op::FileIdentity,
+        Op::Open,
+        Op::Create,
+        Op::Rename,
+        Op::Remove,
+        Op::PathIdentity,
+        Op::SyncDirectory,
+    ];
+
+    /// The method's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Op::Read => "read",
+            Op::Write => "write",
+            Op::SyncData => "sync_data",
+            Op::SyncAll => "sync_all",
+            Op::WriteBack => "write_back",
+            Op::Length => "length",
+            Op::SetLength => "set_length",
+            Op::Allocate => "allocate",
+            Op::Lock => "try_lock",
+            Op::FileIdentity => "file_identity",
+            Op::Open => "open",
+            Op::Create => "create",
+            Op::Rename => "rename_new",
+            Op::Remove => "remove",
+            Op::PathIdentity => "path_identity",
+            Op::SyncDirectory => "sync_directory",
+        }
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A set of [`Op`]s that a fault applies to.
+///
+/// ```
+/// use fz_sim::{Op, OpSet};
+///
+/// let growth = Op::SetLength | Op::Allocate;
+/// assert!(growth.contains(Op::Allocate) && !growth.contains(Op::Write));
+/// assert!(OpSet::SYNCS.contains(Op::SyncData));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OpSet(u32);
+
+impl OpSet {
+    /// Every operation.
+    pub const ALL: OpSet = OpSet((1 << Op::ALL.len()) - 1);
+    /// [`Op::SyncData`] and [`Op::SyncAll`].
+    pub const SYNCS: OpSet = OpSet::of(Op::SyncData).with(Op::SyncAll);
+    /// Whatever changes the disk or makes a change durable.
+    pub const CHANGES: OpSet = OpSet::SYNCS
+        .with(Op::Write)
+        .with(Op::WriteBack)
+        .with(Op::SetLength)
+        .with(Op::Allocate)
+        .with(Op::Create)
+        .with(Op::Rename)
+        .with(Op::Remove)
+        .with(Op::SyncDirectory);
+
+    /// The set of one.
+    #[must_use]
+    pub const fn of(op: Op) -> Self {
+        OpSet(1 << op.index())
+    }
+
+    /// This set and `op`.
+    #[must_use]
+    pub const fn with(self, op: Op) -> Self {
+        OpSet(self.0 | 1 << op.index())
+    }
+
+    /// Whether `op` is in it.
+    #[must_use]
+    pub const fn contains(self, op: Op) -> bool {
+        self.0 & 1 << op.index() != 0
+    }
+}
+
+impl From<Op> for OpSet {
+    fn from(op: Op) -> Self {
+        OpSet::of(op)
+    }
+}
+
+impl BitOr for Op {
+    type Output = OpSet;
+
+    fn bitor(self, other: Op) -> OpSet {
+        OpSet::of(self).with(other)
+    }
+}
+
+impl BitOr<Op> for OpSet {
+    type Output = OpSet;
+
+    fn bitor(self, other: Op) -> OpSet {
+        self.with(other)
+    }
+}
+
+impl fmt::Debug for OpSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Op::ALL.iter().filter(|op| self.contains(**op))).finish()
+    }
+}

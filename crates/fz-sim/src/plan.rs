@@ -1,0 +1,200 @@
+use std::path::{Path, PathBuf};
+
+use crate::random::Random;
+use crate::{Fault, Op, OpSet};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum When {
+    Nth(u64),
+    FromNth(u64),
+    AtOperation(u64),
+    FromOperation(u64),
+    Chance(f64),
+}
+
+/// Where and when one [`Fault`] happens.
+///
+/// A rule counts the calls of its operations (on its path, if it has one), 1, 2, 3, …; without a
+/// position it fires at each. [`FaultPlan`] says how rules combine.
+///
+/// ```
+/// use fz_sim::{Errno, Fault, FaultRule, Op, OpSet, PageFate};
+///
+/// // The third write is cut short.
+/// let short = FaultRule::new(Op::Write, Fault::Short).nth(3);
+/// // From the second sync on, every one fails.
+/// let dead = FaultRule::new(OpSet::SYNCS, Fault::SyncFailed(Errno::Eio, PageFate::Dropped)).from_nth(2);
+/// // One call in a hundred is interrupted, at most five times.
+/// let signals = FaultRule::new(OpSet::ALL, Fault::Error(Errno::Eintr)).probability(0.01).times(5);
+/// # let _ = (short, dead, signals);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FaultRule {
+    ops: OpSet,
+    fault: Fault,
+    path: Option<PathBuf>,
+    when: When,
+    times: u64,
+}
+
+impl FaultRule {
+    /// The fault on every call of `ops`.
+    pub fn new(ops: impl Into<OpSet>, fault: Fault) -> Self {
+        Self { ops: ops.into(), fault, path: None, when: When::FromNth(1), times: u64::MAX }
+    }
+
+    /// Only on calls that name this path, or a file that was opened by it.
+    pub fn path(mut self, path: impl AsRef<Path>) -> Self {
+        self.path = Some(crate::path::normal(path.as_ref()));
+        self
+    }
+
+    /// Once, at the `n`-th call that the rule counts; the first is 1.
+    pub fn nth(mut self, n: u64) -> Self {
+        self.when = When::Nth(n);
+        self
+    }
+
+    /// At the `n`-th call that the rule counts, and each after it.
+    pub fn from_nth(mut self, n: u64) -> Self {
+        self.when = When::FromNth(n);
+        self
+    }
+
+    /// Once, if the disk's `n`-th operation of all is one of the rule's; the first is 1.
+    pub fn at_operation(mut self, n: u64) -> Self {
+        self.when = When::AtOperation(n);
+        self
+    }
+
+    /// From the disk's `n`-th operation of all on.
+    pub fn from_operation(mut self, n: u64) -> Self {
+        self.when = When::FromOperation(n);
+        self
+    }
+
+    /// On each counted call with this probability. The draw depends on the seed, the rule and the
+    /// call's count only, not on what other operations happened in between.
+    ///
+    /// # Panics
+    ///
+    /// If it is not within `0.0..=1.0`.
+    pub fn probability(mut self, probability: f64) -> Self {
+        assert!((0.0..=1.0).contains(&probability), "the probability {probability} is not within 0.0..=1.0");
+        self.when = When::Chance(probability);
+        self
+    }
+
+    /// At most this often.
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
+    }
+}
+
+/// The faults of one run.
+///
+/// At each call, every rule for it counts it. Of the rules that then fire, the first that pauses
+/// ([`Fault::Delay`], [`Fault::Hang`]) and the first that does not take effect, in this order: a
+/// sync can hang and then fail.
+///
+/// ```
+/// use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume};
+///
+/// let disk = SimDisk::new(1);
+/// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Write, Fault::Error(Errno::Eio)).nth(2)));
+/// let file = disk.volume().create("/log".as_ref())?;
+/// let bytes = [std::io::IoSlice::new(b"record")];
+/// assert_eq!(file.write_vectored_at(&bytes, 0)?, 6);
+/// assert_eq!(file.write_vectored_at(&bytes, 6).unwrap_err().raw_os_error(), Some(Errno::Eio.raw()));
+/// assert_eq!(file.write_vectored_at(&bytes, 6)?, 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct FaultPlan {
+    rules: Vec<FaultRule>,
+}
+
+impl FaultPlan {
+    /// No faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, and this rule.
+    pub fn with(mut self, rule: FaultRule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+}
+
+/// What happens to one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) pause: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
+    /// Seed for what the fault itself draws, such as the length of a short write.
+    pub(crate) draw: u64,
+}
+
+/// A plan at work.
+#[derive(Debug, Default)]
+pub(crate) struct ActivePlan {
+    rules: Vec<ActiveRule>,
+}
+
+#[derive(Debug)]
+struct ActiveRule {
+    rule: FaultRule,
+    key: u64,
+    seen: u64,
+    fired: u64,
+}
+
+impl ActivePlan {
+    pub(crate) fn new(plan: FaultPlan, seed: u64) -> Self {
+        let mut keys = Random::new(seed);
+        let rules = plan.rules.into_iter().map(|rule| ActiveRule { rule, key: keys.word(), seen: 0, fired: 0 });
+        Self { rules: rules.collect() }
+    }
+
+    pub(crate) fn judge(&mut self, op: Op, path: &Path, bytes: usize, number: u64) -> Verdict {
+        let mut verdict = Verdict::default();
+        for active in &mut self.rules {
+            let Some(draw) = active.consider(op, path, bytes, number) else { continue };
+            let fault = active.rule.fault;
+            let place = if fault.is_pause() { &mut verdict.pause } else { &mut verdict.fault };
+            if place.is_none() {
+                *place = Some(fault);
+                active.fired += 1;
+                verdict.draw = draw;
+            }
+        }
+        verdict
+    }
+}
+
+impl ActiveRule {
+    /// Counts the call; a draw for the fault if the rule fires.
+    fn consider(&mut self, op: Op, path: &Path, bytes: usize, number: u64) -> Option<u64> {
+        let rule = &self.rule;
+        if !rule.ops.contains(op) || !rule.fault.applies_to(op) || rule.path.as_deref().is_some_and(|own| own != path) {
+            return None;
+        }
+        self.seen += 1;
+        if self.fired >= rule.times || (rule.fault == Fault::Short && bytes < 2) {
+            return None;
+        }
+        let mut random = Random::of_call(self.key, self.seen);
+        let fires = match rule.when {
+            When::Nth(n) => self.seen == n,
+            When::FromNth(n) => self.seen >= n,
+            When::AtOperation(n) => number == n,
+            When::FromOperation(n) => number >= n,
+            When::Chance(probability) => random.chance(probability),
+        };
+        fires.then(|| random.word())
+    }
+}

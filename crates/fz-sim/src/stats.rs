@@ -1,0 +1,98 @@
+use std::fmt;
+
+use crate::{FaultKind, Op};
+
+/// Counts of what happened on a disk, to see that a test reached what it was written for.
+///
+/// ```
+/// use fz_sim::{Op, SimDisk, Volume};
+///
+/// let disk = SimDisk::new(1);
+/// let _file = disk.volume().create("/a".as_ref())?;
+/// let _ = disk.volume().create("/a".as_ref());
+/// assert_eq!(disk.stats().calls(Op::Create), 2);
+/// assert_eq!(disk.stats().failures(Op::Create), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SimStats {
+    calls: [u64; Op::ALL.len()],
+    failures: [u64; Op::ALL.len()],
+    faults: [u64; FaultKind::ALL.len()],
+    bytes_written: u64,
+    images: u64,
+}
+
+impl SimStats {
+    /// Calls of `op` that began.
+    #[must_use]
+    pub fn calls(&self, op: Op) -> u64 {
+        self.calls[op.index()]
+    }
+
+    /// Calls of `op` that returned an error, for whatever reason.
+    #[must_use]
+    pub fn failures(&self, op: Op) -> u64 {
+        self.failures[op.index()]
+    }
+
+    /// Faults of this kind that were injected.
+    #[must_use]
+    pub fn faults(&self, kind: FaultKind) -> u64 {
+        self.faults[kind.index()]
+    }
+
+    /// Bytes that writes reported as written.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written
+    }
+
+    /// Crash images that were taken.
+    #[must_use]
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Adds another disk's counts, for the sum over many runs.
+    pub fn add(&mut self, other: &SimStats) {
+        let pairs = |to: &mut [u64], from: &[u64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        pairs(&mut self.calls, &other.calls);
+        pairs(&mut self.failures, &other.failures);
+        pairs(&mut self.faults, &other.faults);
+        self.bytes_written += other.bytes_written;
+        self.images += other.images;
+    }
+
+    pub(crate) fn called(&mut self, op: Op) {
+        self.calls[op.index()] += 1;
+    }
+
+    pub(crate) fn failed(&mut self, op: Op) {
+        self.failures[op.index()] += 1;
+    }
+
+    pub(crate) fn injected(&mut self, kind: FaultKind) {
+        self.faults[kind.index()] += 1;
+    }
+
+    pub(crate) fn wrote(&mut self, bytes: u64) {
+        self.bytes_written += bytes;
+    }
+
+    pub(crate) fn took_image(&mut self) {
+        self.images += 1;
+    }
+}
+
+impl fmt::Display for SimStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for op in Op::ALL.into_iter().filter(|op| self.calls(*op) > 0) {
+            writeln!(f, "{op:<16} {:>9} calls {:>7} failed", self.calls(op), self.failures(op))?;
+        }
+        for kind in FaultKind::ALL.into_iter().filter(|kind| self.faults(*kind) > 0) {
+            writeln!(f, "{kind:<16} {:>9} injected", self.faults(kind))?;
+        }
+        write!(f, "{} bytes written, {} crash images", self.bytes_written, self.images)
+    }
+}

@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::content::{Content, PAGE_BYTES};
+use crate::directory::{Directory, Edit, Names};
+use crate::inode::Inode;
+use crate::path::split;
+
+/// Directories and files. A clone shares everything until one of the two changes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    pub(crate) directories: BTreeMap<Arc<Path>, Arc<Directory>>,
+    pub(crate) inodes: BTreeMap<u64, Arc<Inode>>,
+    pub(crate) next_inode: u64,
+}
+
+fn errno(raw: i32) -> io::Error {
+    io::Error::from_raw_os_error(raw)
+}
+
+impl Tree {
+    pub(crate) fn new() -> Self {
+        let root = (Arc::from(Path::new("/")), Arc::default());
+        Self { directories: BTreeMap::from([root]), inodes: BTreeMap::new(), next_inode: 2 }
+    }
+
+    pub(crate) fn directory(&self, path: &Path) -> io::Result<&Directory> {
+        if let Some(directory) = self.directories.get(path) {
+            return Ok(directory);
+        }
+        Err(errno(if self.lookup(path).is_ok() { libc::ENOTDIR } else { libc::ENOENT }))
+    }
+
+    pub(crate) fn directory_mut(&mut self, path: &Path) -> io::Result<&mut Directory> {
+        self.directory(path)?;
+        Ok(Arc::make_mut(self.directories.get_mut(path).expect("the directory was just found")))
+    }
+
+    pub(crate) fn inode(&self, inode: u64) -> &Inode {
+        self.inodes.get(&inode).expect("an inode lives as long as an entry or an open file means it")
+    }
+
+    pub(crate) fn inode_mut(&mut self, inode: u64) -> &mut Inode {
+        Arc::make_mut(self.inodes.get_mut(&inode).expect("an inode lives as long as an entry or an open file means it"))
+    }
+
+    /// The file that `path` means.
+    pub(crate) fn lookup(&self, path: &Path) -> io::Result<u64> {
+        if self.directories.contains_key(path) {
+            return Err(errno(libc::EISDIR));
+        }
+        let (parent, name) = split(path)?;
+        let directory = self.directories.get(parent).ok_or_else(|| errno(libc::ENOENT))?;
+        directory.live.get(&name).copied().ok_or_else(|| errno(libc::ENOENT))
+    }
+
+    /// The directory and the name for a new entry.
+    fn vacant<'a>(&self, path: &'a Path) -> io::Result<(&'a Path, OsString)> {
+        match self.lookup(path) {
+            Ok(_) => return Err(errno(libc::EEXIST)),
+            Err(error) if error.raw_os_error() == Some(libc::EISDIR) => return Err(errno(libc::EEXIST)),
+            Err(_) => {}
+        }
+        let (parent, name) = split(path)?;
+        self.directory(parent)?;
+        Ok((parent, name))
+    }
+
+    pub(crate) fn create(&mut self, path: &Path, sequence: u64) -> io::Result<u64> {
+        let (parent, name) = self.vacant(path)?;
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(inode, Arc::default());
+        self.directory_mut(parent)?.edit(sequence, Edit::Link { name, inode });
+        Ok(inode)
+    }
+
+    pub(crate) fn rename(&mut self, from: &Path, to: &Path, sequence: u64) -> io::Result<()> {
+        let inode = self.lookup(from)?;
+        let (from_parent, from) = split(from)?;
+        let (to_parent, to) = self.vacant(to)?;
+        if from_parent != to_parent {
+            return Err(errno(libc::EXDEV));
+        }
+        self.directory_mut(from_parent)?.edit(sequence, Edit::Rename { from, to, inode });
+        Ok(())
+    }
+
+    /// The inode that lost its name.
+    pub(crate) fn remove(&mut self, path: &Path, sequence: u64) -> io::Result<u64> {
+        let inode = self.lookup(path)?;
+        let (parent, name) = split(path)?;
+        self.directory_mut(parent)?.edit(sequence, Edit::Unlink { name });
+        Ok(inode)
+    }
+
+    /// Adds a directory, and those above it, durable at once.
+    pub(crate) fn create_directory(&mut self, path: &Path) -> io::Result<()> {
+        for path in path.ancestors() {
+            if self.lookup(path).is_ok() {
+                return Err(errno(libc::EEXIST));
+            }
+        }
+        for path in path.ancestors() {
+            self.directories.entry(Arc::from(path)).or_default();
+        }
+        Ok(())
+    }
+
+    /// Adds a file with these bytes, durable at once.
+    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (parent, name) = self.vacant(path)?;
+        let mut content = Content::default();
+        content.write(0, bytes);
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(inode, Arc::new(Inode::durable(content, bytes.len() as u64)));
+        let directory = self.directory_mut(parent)?;
+        directory.live.insert(name.clone(), inode);
+        directory.durable.insert(name, inode);
+        Ok(())
+    }
+
+    /// Whether a directory still has an entry for the inode, or a crash could bring one back.
+    pub(crate) fn means(&self, inode: u64) -> bool {
+        self.directories.values().any(|directory| directory.inodes().contains(&inode))
+    }
+
+    /// The space used by all files, in bytes.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.inodes.values().map(|inode| inode.live.blocks()).sum::<u64>() * PAGE_BYTES as u64
+    }
+
+    /// Every file, with its path.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (PathBuf, u64)> {
+        self.directories
+            .iter()
+            .flat_map(|(path, directory)| directory.live.iter().map(move |(name, inode)| (path.join(name), *inode)))
+    }
+
+    /// The tree on the media, given what a crash made of each directory and each file in one.
+    pub(crate) fn crashed(
+        &self,
+        mut names: impl FnMut(&Arc<Path>, &Directory) -> Names,
+        mut file: impl FnMut(u64, &Inode) -> Inode,
+    ) -> Self {
+        let mut inodes = BTreeMap::new();
+        let mut directories = BTreeMap::new();
+        for (path, directory) in &self.directories {
+            let directory = if directory.changes.is_empty() {
+                Arc::clone(directory)
+            } else {
+                Arc::new(Directory::holding(names(path, directory)))
+            };
+            for inode in directory.live.values() {
+                let before = self.inodes.get(inode).expect("an inode lives as long as a crash could leave an entry");
+                inodes.entry(*inode).or_insert_with(|| {
+                    if before.is_clean() { Arc::clone(before) } else { Arc::new(file(*inode, before)) }
+                });
+            }
+            directories.insert(Arc::clone(path), directory);
+        }
+        Self { directories, inodes, next_inode: self.next_inode }
+    }
+}
