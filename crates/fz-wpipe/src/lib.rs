@@ -15,6 +15,7 @@ mod sink;
 mod stats;
 mod sync;
 mod ticket;
+mod trace;
 mod wait_word;
 mod writer;
 
