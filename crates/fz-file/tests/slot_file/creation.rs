@@ -44,7 +44,20 @@ fn j_the_name_comes_after_the_content_is_durable_and_is_durable_itself() {
 fn j_opening_an_existing_file_syncs_its_directory() {
     let disk = Disk::new();
     disk.change(|world| world.put(PATH, &[0; 16]));
-    let file = disk.open(config()).unwrap();
+    let file = disk.open(config().initial_slots(2)).unwrap();
+    assert_eq!(
+        disk.take_calls(),
+        [
+            Call::Open(PATH.into()),
+            Call::TryLock(Access::ReadWrite),
+            Call::FileIdentity,
+            Call::PathIdentity(PATH.into()),
+            Call::Length,
+            Call::FileIdentity,
+            Call::PathIdentity(TEMPORARY.into()),
+            Call::SyncDirectory("/data".into()),
+        ]
+    );
     file.write(0, &[1; 8]).unwrap();
     file.sync().unwrap();
     drop(file);
