@@ -52,12 +52,15 @@ const FAILED: u64 = 1;
 /// A place among the waiting tasks; 0 is none.
 pub(crate) type Registration = u64;
 
-/// Whom a round woke.
-#[derive(Clone, Copy, Debug, Default)]
+/// Whom a round settled.
+#[derive(Debug, Default)]
+#[must_use = "the wakers must be called"]
 pub(crate) struct Published {
-    /// Wakers of tasks, and of threads with a time limit.
-    pub(crate) tasks: u64,
-    /// Blocked threads; never too few.
+    /// The wakers of tasks, and of threads with a time limit. To be called, by
+    /// [`wake_each_once`], when the lead is given back: a waker may do anything, even close the
+    /// pipe, which needs the lead.
+    pub(crate) wakers: Vec<Waker>,
+    /// How many blocked threads were woken; never too few.
     pub(crate) threads: u64,
     /// Whether tasks wait for more than this round covered.
     pub(crate) tasks_left: bool,
@@ -161,8 +164,8 @@ impl Completion {
         }
     }
 
-    /// Declares every epoch up to `target` durable and wakes those who wait for one of them, each
-    /// once. Only the leader calls it, after the sync that [`begin_round`](Self::begin_round)
+    /// Declares every epoch up to `target` durable, wakes the threads that wait for one of them, and
+    /// returns the wakers of the tasks that do. Only the leader calls it, after the sync that [`begin_round`](Self::begin_round)
     /// announced.
     pub(crate) fn publish(&self, target: u64) -> Published {
         if !self.advance(target) {
@@ -170,21 +173,18 @@ impl Completion {
         }
         let parity = usize::from(self.read_round() & 1 == 1);
         let mut published = Published { threads: u64::from(self.beds[parity].wake_all()), ..Published::default() };
-        let mut wakers = Vec::new();
         let mut tasks = lock(&self.tasks);
         while let Some(entry) = tasks.waiting.first_entry() {
             if entry.key().0 > target {
                 published.tasks_left = true;
                 break;
             }
-            wakers.push(entry.remove());
+            published.wakers.push(entry.remove());
             if fz_error::mutants::active("wake_first_waiter_only") {
                 break;
             }
         }
         drop(tasks);
-        published.tasks = u64::try_from(wakers.len()).unwrap_or(u64::MAX);
-        wake_each_once(wakers);
         published
     }
 
@@ -269,8 +269,8 @@ impl Completion {
     }
 }
 
-/// Calls each waker, but one task only once if its tickets lie side by side.
-fn wake_each_once(wakers: Vec<Waker>) {
+/// Calls each waker, but one task only once if its tickets lie side by side. Without any lock.
+pub(crate) fn wake_each_once(wakers: Vec<Waker>) {
     let mut last: Option<Waker> = None;
     for waker in wakers {
         if last.as_ref().is_some_and(|last| last.will_wake(&waker)) {

@@ -32,6 +32,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -39,7 +40,7 @@ use fz_file::SlotFile;
 use fz_mpsc::Sender;
 
 use crate::bell::Bell;
-use crate::completion::{Completion, Published};
+use crate::completion::{Completion, wake_each_once};
 use crate::lead::{Asker, Lead, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
@@ -62,11 +63,19 @@ struct Syncer {
 
 /// What a round leaves to do.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Remains {
+struct Remains {
     /// A batch was closed by its limits.
     batch: bool,
     /// Tasks wait for more than the round covered.
     tasks: bool,
+}
+
+/// Who leads a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leader {
+    /// A thread that blocks on a ticket of its own.
+    Waiter,
+    Flusher,
 }
 
 #[derive(Debug)]
@@ -132,12 +141,11 @@ impl Core {
             self.completion.sleep(epoch, || self.lead.ask(Asker::Thread));
             return;
         }
-        let (remains, wishes) = if self.completion.status(epoch).is_none() {
-            self.lead_round()
+        if self.completion.status(epoch).is_none() {
+            self.lead_round(Leader::Waiter, |remains, wishes| self.hand_over(remains, wishes));
         } else {
-            (Remains::default(), self.lead.release())
-        };
-        self.hand_over(remains, wishes);
+            self.hand_over(Remains::default(), self.lead.release());
+        }
     }
 
     /// Sees to it that a round which has not begun yet will be led, by the flusher thread.
@@ -185,15 +193,17 @@ impl Core {
                 }
                 continue;
             }
-            let (remains, wishes) = self.lead_round();
-            if remains.batch || remains.tasks || wishes.of_tasks() {
-                continue;
+            let go_on = self.lead_round(Leader::Flusher, |remains, wishes| {
+                let go_on = remains.batch || remains.tasks || wishes.of_tasks();
+                if !go_on && wishes.of_threads() {
+                    self.completion.wake_a_leader();
+                }
+                go_on
+            });
+            if !go_on {
+                self.rest();
+                return;
             }
-            if wishes.of_threads() {
-                self.completion.wake_a_leader();
-            }
-            self.rest();
-            return;
         }
     }
 
@@ -218,17 +228,21 @@ impl Core {
         (began + self.bell.patience()).saturating_sub(self.born.elapsed())
     }
 
-    /// One round and the lead given back. The caller holds the lead and serves the wishes.
-    fn lead_round(&self) -> (Remains, Wishes) {
-        let remains = if self.completion.failure().is_none() {
-            self.guarded("flush", || self.round(&mut lock(&self.syncer))).unwrap_or_default()
-        } else {
-            Remains::default()
-        };
-        (remains, self.lead.release())
+    /// One round by the caller, who holds the lead; `hand_over` is called when it is given back, and
+    /// after that the tasks are woken.
+    fn lead_round<R>(&self, leader: Leader, hand_over: impl FnOnce(Remains, Wishes) -> R) -> R {
+        let mut wakers = Vec::new();
+        let mut remains = Remains::default();
+        if self.completion.failure().is_none() {
+            let round = || self.round(&mut lock(&self.syncer), leader, &mut wakers);
+            remains = self.guarded("flush", round).unwrap_or_default();
+        }
+        let outcome = hand_over(remains, self.lead.release());
+        wake_each_once(wakers);
+        outcome
     }
 
-    fn round(&self, syncer: &mut Syncer) -> Result<Remains> {
+    fn round(&self, syncer: &mut Syncer, leader: Leader, wakers: &mut Vec<Waker>) -> Result<Remains> {
         let Some(file) = syncer.file.clone() else { return Ok(Remains::default()) };
         self.gather(syncer);
         let trace = trace::Round::enter(self.module_id());
@@ -243,7 +257,7 @@ impl Core {
         }
         self.completion.begin_round(target);
         if fz_error::mutants::active("ack_before_sync") {
-            self.completion.publish(target);
+            wake_each_once(self.completion.publish(target).wakers);
         }
         let written_at = self.born.elapsed();
         if !fz_error::mutants::active("sync_before_last_write") {
@@ -255,9 +269,12 @@ impl Core {
         self.account(syncer, synced_at - began, synced_at - written_at);
 
         let pushed = self.sender.last_position();
-        let Published { tasks, threads, tasks_left } = self.completion.publish(target);
-        syncer.gathered_at = if threads + tasks > 1 { pushed + threads + tasks } else { 0 };
-        Ok(Remains { batch, tasks: tasks_left })
+        let published = self.completion.publish(target);
+        *wakers = published.wakers;
+        let tasks = u64::try_from(wakers.len()).unwrap_or(u64::MAX);
+        let woken = published.threads + tasks + u64::from(leader == Leader::Waiter);
+        syncer.gathered_at = if woken > 1 { pushed + woken } else { 0 };
+        Ok(Remains { batch, tasks: published.tasks_left })
     }
 
     fn account(&self, syncer: &mut Syncer, round: Duration, sync: Duration) {
