@@ -13,14 +13,14 @@ pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     lint::run(runner, &Lint::default());
     doc::run(runner, &Doc::default());
     if !flags.no_test {
-        test::run(runner, &Test { quick: true, random: random.clone(), ..Test::default() });
+        // Its short run of models and mutants is left to the long one.
+        test::run(runner, &Test { quick: flags.long, random: random.clone(), ..Test::default() });
     }
-    let preemptions = if flags.long { None } else { Some(loom::SHORT_PREEMPTIONS) };
-    loom::run(runner, &Loom { preemptions, ..Loom::default() });
     let with_cases = Random { cases: Some(cases), ..random.clone() };
     prop::run(runner, &Prop { random: with_cases, ..Prop::default() });
-    mutants::run(runner, &Mutants { quick: !flags.long, ..Mutants::default() });
     if flags.long {
+        loom::run(runner, &Loom::default());
+        mutants::run(runner, &Mutants::default());
         sanitize::run(runner, &Sanitize { random, ..Sanitize::default() });
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum Command {
 
 /// Unit, integration and doc tests of every crate, and their examples compiled
 ///
-/// Needs nothing but the toolchain. Then a short run of the models and of the mutants.
+/// Needs nothing but the toolchain. Without `--crate`, a short run of the models and of the mutants follows.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask test
@@ -191,7 +191,7 @@ pub(crate) struct Ci {
     #[arg(long)]
     pub(crate) long: bool,
 
-    /// Leave out `test`, which ran before
+    /// Leave out what `cargo xtask test` runs
     #[arg(long)]
     pub(crate) no_test: bool,
 

@@ -126,8 +126,11 @@ fn agree(in_source: &BTreeSet<(String, String)>, table: &[Mutant]) -> Result<Str
     for (package, name) in in_table.difference(in_source) {
         findings.push(format!("the table has {name} of {package}, which switches on nothing there"));
     }
-    for mutant in table.iter().filter(|mutant| mutant.checks.len() < 2) {
-        findings.push(format!("{} has fewer than two checks: one may pass by chance", mutant.name));
+    for mutant in table {
+        let different: BTreeSet<_> = mutant.checks.iter().collect();
+        if different.len() < 2 || different.len() < mutant.checks.len() {
+            findings.push(format!("{} needs two different checks or more: one may fail by chance", mutant.name));
+        }
     }
     if findings.is_empty() { Ok(format!("{} mutants", in_table.len())) } else { Err(findings.join("\n")) }
 }
@@ -187,7 +190,10 @@ mod tests {
 
     #[test]
     fn a_mutant_needs_two_checks() {
-        const LONELY: [Mutant; 1] = [Mutant { name: "listed", package: "fz-x", checks: &[table::lib("one")] }];
-        assert!(agree(&source(&["listed"]), &LONELY).unwrap_err().contains("fewer than two"));
+        const LONELY: [&[Check]; 2] = [&[table::lib("one")], &[table::lib("one"), table::lib("one")]];
+        for checks in LONELY {
+            let table = [Mutant { name: "listed", package: "fz-x", checks }];
+            assert!(agree(&source(&["listed"]), &table).unwrap_err().contains("two different checks"));
+        }
     }
 }

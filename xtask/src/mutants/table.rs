@@ -55,5 +55,112 @@ impl fmt::Display for Build {
     }
 }
 
-/// All of them, by crate. In a quick run only the first check counts: put the fastest first.
-pub(crate) const MUTANTS: &[Mutant] = &[];
+/// All of them, by crate. A quick run makes do with the first check: put the fastest first.
+///
+/// `cargo xtask mutants --killers` lists the tests that could stand here.
+pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "skip_directory_sync",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "creation::j_the_name_comes_after_the_content_is_durable_and_is_durable_itself"),
+            test("slot_file", "faults::j_a_power_cut_at_any_call_leaves_a_file_that_opens_and_never_shrinks"),
+            test("slot_file", "reference_mistakes::j_a_new_file_survives_a_power_cut_with_what_was_synced"),
+            test("slot_file", "removal::removing_syncs_the_directory_afterwards"),
+        ],
+    },
+    Mutant {
+        name: "resume_at_wrong_byte",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "reference_mistakes::a_write_cut_short_inside_a_slice_is_resumed_at_that_byte"),
+            test("slot_file", "faults::interruptions_and_short_transfers_are_no_failures"),
+            test("slot_file", "model::a_slot_file_is_a_vector_of_bytes_on_a_disk_that_interrupts_and_shortens"),
+        ],
+    },
+    Mutant {
+        name: "retry_failed_sync",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "latch::c_after_a_failed_sync_every_sync_and_write_is_refused_without_asking_the_kernel"),
+            test("slot_file", "latch::c_of_syncs_at_the_same_time_none_succeeds_after_one_failed"),
+        ],
+    },
+    Mutant {
+        name: "grow_truncates",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "growth::j_a_smaller_growth_after_a_failed_larger_one_does_not_cut_the_file"),
+            test("slot_file", "growth::growths_at_the_same_time_each_add_their_own"),
+            test("slot_file", "reference_mistakes::j_growths_at_the_same_time_lose_no_synced_data"),
+        ],
+    },
+    Mutant {
+        name: "eintr_is_failure",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "latch::an_interrupted_sync_is_run_again_and_is_no_failure"),
+            test("slot_file", "faults::interruptions_and_short_transfers_are_no_failures"),
+            test("slot_file", "model::a_slot_file_is_a_vector_of_bytes_on_a_disk_that_interrupts_and_shortens"),
+        ],
+    },
+    Mutant {
+        name: "epoch_outside_queue_order",
+        package: "fz-mpsc",
+        checks: &[
+            test("order", "b_every_value_lies_at_the_position_its_push_returned"),
+            test("order", "b_order_holds_while_pushers_wait_for_room"),
+            loom("loom", "two_pushers_never_share_a_position_and_the_drain_follows_it"),
+        ],
+    },
+    Mutant {
+        name: "lose_wakeup_between_check_and_sleep",
+        package: "fz-mpsc",
+        checks: &[
+            loom("loom", "a_consumer_that_goes_to_sleep_misses_no_push"),
+            loom("loom", "a_consumer_that_goes_to_sleep_misses_no_close"),
+        ],
+    },
+    Mutant {
+        name: "close_drops_tail",
+        package: "fz-mpsc",
+        checks: &[
+            loom("loom", "a_cell_is_not_refilled_before_it_was_read"),
+            loom("loom", "a_drain_through_a_claimed_position_waits_for_its_value"),
+        ],
+    },
+    Mutant {
+        name: "wake_one_pusher_only",
+        package: "fz-mpsc",
+        checks: &[
+            test("room", "f_waiting_tasks_are_served_in_the_order_they_came"),
+            loom("loom", "f_room_freed_at_once_wakes_every_waiting_pusher_that_it_is_for"),
+        ],
+    },
+    Mutant {
+        name: "release_twice",
+        package: "fz-bufpool",
+        checks: &[
+            loom("loom", "a_new_owner_comes_after_the_last"),
+            loom("loom", "pool_and_allocations_end_in_any_order"),
+        ],
+    },
+    Mutant {
+        name: "overlapping_allocation",
+        package: "fz-bufpool",
+        checks: &[
+            loom("loom", "a_long_run_is_claimed_whole_or_not_at_all"),
+            loom("loom", "two_releases_serve_one_large_request"),
+        ],
+    },
+    Mutant {
+        name: "wake_one_waiter_only",
+        package: "fz-bufpool",
+        checks: &[loom("loom", "one_release_serves_all_it_can"), loom("loom", "one_release_serves_all_it_can")],
+    },
+    Mutant {
+        name: "pool_loses_wakeup",
+        package: "fz-bufpool",
+        checks: &[loom("loom", "a_release_wakes_the_waiter"), loom("loom", "two_releases_serve_one_large_request")],
+    },
+];
