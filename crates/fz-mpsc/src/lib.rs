@@ -1,5 +1,19 @@
-//! A bounded, sequenced queue: many producers, one consumer, and each push returns its position
-//! in the total order.
+#![doc = include_str!("../README.md")]
+//!
+//! ## How it is built
+//!
+//! ```text
+//!   Sender  Sender  Sender                 Receiver
+//!      └──────┴───┬───┴───────── Gate ────────┘     who may enter, who waits, who is woken
+//!                 │       claim word · head · line · alarm
+//!                 └───────────── Ring ────────► Outlet    the values, in cells
+//! ```
+//!
+//! A push *claims* a position by moving the claim word, whose low bits also say whether the queue
+//! is closed, whether the consumer sleeps and whether others wait for room; then it *fills* the
+//! position's cell. So a push learns all it must know from the word that it has to change anyway,
+//! and a close cannot come between. The consumer takes filled cells in order and publishes the
+//! head, the lowest position not taken, once a batch.
 
 mod channel;
 mod config;
@@ -26,3 +40,24 @@ pub use receiver::Receiver;
 pub use room_waiter::RoomWaiter;
 pub use sender::Sender;
 pub use wait::Wait;
+
+/// Ends move between threads, senders are shared, futures need no pinning: checked when compiled.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn sync<T: Sync>() {}
+    const fn unpin<T: Unpin>() {}
+    /// A value that is `Send` and nothing else.
+    type Value = std::cell::Cell<u8>;
+    send::<Sender<Value>>();
+    sync::<Sender<Value>>();
+    send::<Receiver<Value>>();
+    send::<Push<'_, Value>>();
+    send::<Wait<'_, Value>>();
+    send::<RoomWaiter>();
+    sync::<RoomWaiter>();
+    unpin::<Push<'_, std::marker::PhantomPinned>>();
+    unpin::<Wait<'_, Value>>();
+    unpin::<RoomWaiter>();
+    send::<QueueError>();
+    sync::<QueueError>();
+};

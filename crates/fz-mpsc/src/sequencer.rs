@@ -239,7 +239,9 @@ impl Sequencer {
         let mut word = self.word();
         if fz_error::mutants::active("lose_wakeup_between_check_and_sleep") {
             let idle = word.next() == next && !word.has(CLOSED);
-            // Broken on purpose: what was claimed between the check and here goes unseen.
+            // Broken on purpose: what is claimed between the check and the set goes unseen. The
+            // yield widens the gap, so that tests on real threads fall into it.
+            crate::sync::yield_now();
             self.entry.tail.fetch_or(if idle { ASLEEP } else { 0 }, Ordering::AcqRel);
             return idle;
         }

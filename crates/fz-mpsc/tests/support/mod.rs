@@ -13,7 +13,7 @@ use std::time::Duration;
 use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
 /// Longer than any machine needs for a test: only a hang takes this long.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(30);
 
 pub(crate) fn queue<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     channel(QueueConfig::new(capacity)).expect("the capacity is fine")
