@@ -16,7 +16,7 @@ use crate::flags::Mutants;
 use crate::invocation::End;
 use crate::runner::Runner;
 use crate::workspace;
-use build::Binaries;
+use build::{Binaries, NO_MUTANT};
 use table::{Build, Check, MUTANTS, Mutant};
 
 pub(crate) const RUSTFLAGS: &str = "--cfg fz_mutants";
@@ -50,8 +50,9 @@ pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
         for &check in checks(mutant) {
             let sound = *baselines.entry((mutant.package, check)).or_insert_with(|| {
                 let Some(invocation) = binaries.invocation(mutant.package, check, limit) else { return true };
-                let repeat = Binaries::repeat(mutant.package, check, None);
-                runner.tests(&format!("without a mutant: {check}"), &invocation.repeat_as(&repeat))
+                let repeat = Binaries::repeat(mutant.package, check, NO_MUTANT);
+                let invocation = invocation.env("FZ_MUTANT", NO_MUTANT).repeat_as(&repeat);
+                runner.tests(&format!("without a mutant: {check}"), &invocation)
             });
             if sound && !kill(runner, &binaries, mutant, check, limit) {
                 survivors.push(format!("{} survives {check}", mutant.name));
@@ -87,7 +88,7 @@ fn kill(runner: &mut Runner, binaries: &Binaries, mutant: &Mutant, check: Check,
     let Some(invocation) = binaries.invocation(mutant.package, check, limit) else {
         return runner.check(&name, "mutants", || Err(format!("{} has no test binary {check}", mutant.package)));
     };
-    let repeat = Binaries::repeat(mutant.package, check, Some(mutant.name));
+    let repeat = Binaries::repeat(mutant.package, check, mutant.name);
     let invocation = invocation.env("FZ_MUTANT", mutant.name).repeat_as(&repeat);
     runner.judged(&name, &invocation, |finished| match finished.end {
         End::Failure(_) => Ok("killed".to_owned()),
@@ -106,8 +107,9 @@ pub(crate) fn agreement() -> Result<String, String> {
 fn in_source() -> Result<BTreeSet<(String, String)>, String> {
     let mut in_source = BTreeSet::new();
     for package in workspace::packages().iter().filter(|package| package.name != "xtask") {
-        for path in package.rust_files() {
-            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        // Not in tests: what they ask for need not exist.
+        for path in package.rust_files().iter().filter(|path| path.starts_with(package.directory.join("src"))) {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             let names = switches(&text).map_err(|error| format!("{}: {error}", path.display()))?;
             in_source.extend(names.into_iter().map(|name| (package.name.clone(), name)));
         }
@@ -165,7 +167,7 @@ mod tests {
     use super::*;
 
     const LISTED: [Mutant; 1] =
-        [Mutant { name: "listed", package: "fz-x", checks: &[table::lib("one"), table::test("two", "three")] }];
+        [Mutant { name: "listed", package: "fz-x", checks: &[table::test("lib", "one"), table::test("two", "three")] }];
 
     fn source(names: &[&str]) -> BTreeSet<(String, String)> {
         names.iter().map(|name| ("fz-x".to_owned(), (*name).to_owned())).collect()
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_mutant_needs_two_checks() {
-        const LONELY: [&[Check]; 2] = [&[table::lib("one")], &[table::lib("one"), table::lib("one")]];
+        const LONELY: [&[Check]; 2] =
+            [&[table::test("lib", "one")], &[table::test("lib", "one"), table::test("lib", "one")]];
         for checks in LONELY {
             let table = [Mutant { name: "listed", package: "fz-x", checks }];
             assert!(agree(&source(&["listed"]), &table).unwrap_err().contains("two different checks"));

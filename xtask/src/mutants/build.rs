@@ -19,6 +19,9 @@ use crate::workspace::{self, Selection};
 /// The seed of the properties among the checks.
 const SEED: &str = "1";
 
+/// What `FZ_MUTANT` says when no mutant is on: the variable is set, so that only the mutant makes a difference.
+pub(super) const NO_MUTANT: &str = "none";
+
 /// Where each package's test binaries are.
 #[derive(Debug)]
 pub(super) struct Binaries(BTreeMap<(Build, String, String), PathBuf>);
@@ -101,11 +104,11 @@ impl Binaries {
     }
 
     /// The same as a line for people.
-    pub(super) fn repeat(package: &str, check: Check, mutant: Option<&str>) -> Invocation {
+    pub(super) fn repeat(package: &str, check: Check, mutant: &str) -> Invocation {
         let cargo = check.build.configure(Invocation::cargo("test -p").argument(package));
         let cargo =
             if check.target == "lib" { cargo.words("--lib") } else { cargo.words("--test").argument(check.target) };
-        cargo.argument(check.filter).env("PROPTEST_RNG_SEED", SEED).env_if("FZ_MUTANT", mutant)
+        cargo.argument(check.filter).env("PROPTEST_RNG_SEED", SEED).env("FZ_MUTANT", mutant)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::build::{Binaries, TestBinary};
+use super::build::{Binaries, NO_MUTANT, TestBinary};
 use super::table::Build;
 use crate::invocation::End;
 use crate::runner::Runner;
@@ -14,8 +14,8 @@ pub(super) fn run(runner: &mut Runner, binaries: &Binaries, mutants: &[(String, 
             let mut killers = Vec::new();
             for binary in binaries.of(package) {
                 for test in tests(&binary)? {
-                    let end = outcome(&binary, &test, Some(mutant), limit)?;
-                    if end != End::Success && outcome(&binary, &test, None, limit)? == End::Success {
+                    let end = outcome(&binary, &test, mutant, limit)?;
+                    if end != End::Success && outcome(&binary, &test, NO_MUTANT, limit)? == End::Success {
                         killers.push(line(&binary, &test, end));
                     }
                 }
@@ -29,7 +29,6 @@ pub(super) fn run(runner: &mut Runner, binaries: &Binaries, mutants: &[(String, 
 fn line(binary: &TestBinary<'_>, test: &str, end: End) -> String {
     let hang = if matches!(end, End::Hang(_)) { " // hangs" } else { "" };
     match (binary.build, binary.target) {
-        (Build::Plain, "lib") => format!("\n    lib(\"{test}\"),{hang}"),
         (Build::Plain, target) => format!("\n    test(\"{target}\", \"{test}\"),{hang}"),
         (Build::Loom, target) => format!("\n    loom(\"{target}\", \"{test}\"),{hang}"),
     }
@@ -41,7 +40,7 @@ fn tests(binary: &TestBinary<'_>) -> Result<Vec<String>, String> {
     Ok(finished.output.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
-fn outcome(binary: &TestBinary<'_>, test: &str, mutant: Option<&String>, limit: Duration) -> Result<End, String> {
-    let invocation = binary.invocation().argument(test).words("--exact").env_if("FZ_MUTANT", mutant).limit(limit);
+fn outcome(binary: &TestBinary<'_>, test: &str, mutant: &str, limit: Duration) -> Result<End, String> {
+    let invocation = binary.invocation().argument(test).words("--exact").env("FZ_MUTANT", mutant).limit(limit);
     Ok(invocation.run(&binary.log()).map_err(|error| format!("{invocation}: {error}"))?.end)
 }

@@ -28,17 +28,12 @@ pub(crate) enum Build {
     Loom,
 }
 
-/// Unit tests.
-pub(crate) const fn lib(filter: &'static str) -> Check {
-    Check { build: Build::Plain, target: "lib", filter }
-}
-
-/// Tests in `tests/<target>.rs`.
+/// Tests in `tests/<target>.rs`, or unit tests if `target` is `lib`.
 pub(crate) const fn test(target: &'static str, filter: &'static str) -> Check {
     Check { build: Build::Plain, target, filter }
 }
 
-/// Loom models in `tests/<target>.rs`, or among the unit tests if `target` is `lib`.
+/// Loom models, likewise.
 pub(crate) const fn loom(target: &'static str, filter: &'static str) -> Check {
     Check { build: Build::Loom, target, filter }
 }
@@ -117,6 +112,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "lose_wakeup_between_check_and_sleep",
         package: "fz-mpsc",
         checks: &[
+            // Hangs: dearer than a model, but not than compiling the models for a quick run.
+            test("sleep", "d_no_wake_up_is_lost_by_a_blocking_consumer"),
             loom("loom", "a_consumer_that_goes_to_sleep_misses_no_push"),
             loom("loom", "a_consumer_that_goes_to_sleep_misses_no_close"),
         ],
@@ -125,7 +122,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "close_drops_tail",
         package: "fz-mpsc",
         checks: &[
-            loom("loom", "a_cell_is_not_refilled_before_it_was_read"),
+            test("closing", "e_what_was_accepted_before_the_close_is_delivered_to_the_last_value"),
+            test("model", "any_calls_do_what_a_bounded_deque_would"),
             loom("loom", "a_drain_through_a_claimed_position_waits_for_its_value"),
         ],
     },
@@ -141,6 +139,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "release_twice",
         package: "fz-bufpool",
         checks: &[
+            test("fairness", "f_the_limit_is_exact"),
+            test("drop_order", "h_an_allocation_can_be_used_after_its_pool_is_gone"),
             loom("loom", "a_new_owner_comes_after_the_last"),
             loom("loom", "pool_and_allocations_end_in_any_order"),
         ],
@@ -149,6 +149,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "overlapping_allocation",
         package: "fz-bufpool",
         checks: &[
+            test("fairness", "f_the_limit_is_exact"),
+            test("threads", "f_bounded_and_nobody_is_forgotten_by_64_threads_and_cancelled_futures"),
             loom("loom", "a_long_run_is_claimed_whole_or_not_at_all"),
             loom("loom", "two_releases_serve_one_large_request"),
         ],
@@ -156,11 +158,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "wake_one_waiter_only",
         package: "fz-bufpool",
-        checks: &[loom("loom", "one_release_serves_all_it_can"), loom("loom", "one_release_serves_all_it_can")],
+        checks: &[
+            test("fairness", "f_one_release_serves_all_it_can_in_order"),
+            test("fairness", "f_a_request_that_leaves_the_head_of_the_line_passes_its_turn_on"),
+            loom("loom", "one_release_serves_all_it_can"),
+        ],
     },
     Mutant {
         name: "pool_loses_wakeup",
         package: "fz-bufpool",
-        checks: &[loom("loom", "a_release_wakes_the_waiter"), loom("loom", "two_releases_serve_one_large_request")],
+        checks: &[
+            test("fairness", "f_the_latest_waker_is_the_one_that_is_woken"),
+            test("fairness", "f_a_large_request_is_not_starved_by_streams_of_small_ones"),
+            loom("loom", "a_release_wakes_the_waiter"),
+            loom("loom", "two_releases_serve_one_large_request"),
+        ],
     },
 ];
