@@ -200,12 +200,13 @@ impl World {
 
 /// Failures of the real pool are kept beside this file, those of its broken twins are not.
 fn config() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    config.failure_persistence = match cfg!(fz_mutants) {
-        true => None,
-        false => Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
-    };
-    config
+    ProptestConfig {
+        failure_persistence: match cfg!(fz_mutants) {
+            true => None,
+            false => Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
+        },
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -213,7 +214,7 @@ proptest! {
 
     #[test]
     fn f_h_every_history_is_that_of_the_model(
-        (capacity, operations) in prop_oneof![1..8usize, 30..36usize, 60..200usize]
+        (capacity, operations) in prop_oneof![1..8usize, 30..36usize, 60..200usize, 2030..2100usize]
             .prop_flat_map(|capacity| (Just(capacity), prop::collection::vec(operation(capacity), 1..200)))
     ) {
         let mut world = World::new(capacity);
