@@ -13,7 +13,8 @@ use crate::{Operation, SimDisk, SimDiskConfig, SimStats};
 /// called often; both get a disk of their own.
 ///
 /// The workload is cut at operation 1, 2, 3, … until it ends before the cut; each time, distinct
-/// images are checked, and one more of the whole run's end. A workload with one thread replays
+/// images are checked, and at last those of the whole run's end. Faults beside the cut are the
+/// workload's to set, with [`SimDisk::set_faults`]. A workload with one thread replays
 /// exactly; with several, operations interleave as the scheduler pleases, and so does what a cut
 /// at the n-th finds.
 ///
@@ -60,7 +61,7 @@ impl CrashTest {
         Self { config, images_max: 32, cuts_max: 100_000 }
     }
 
-    /// At most this many images for each cut: all, if there are no more, else distinct samples.
+    /// At most this many images for each cut, no two alike.
     pub fn images_max(mut self, images: usize) -> Self {
         self.images_max = images;
         self

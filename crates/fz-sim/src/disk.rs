@@ -167,7 +167,6 @@ impl SimDisk {
     /// What [`power_cut`](Self::power_cut) would give now; this disk goes on.
     #[must_use]
     pub fn crash_image(&self, seed: u64) -> SimDisk {
-        self.shared.lock().stats.took_image();
         self.crash_space().image(seed)
     }
 
@@ -175,6 +174,27 @@ impl SimDisk {
     #[must_use]
     pub fn crash_space(&self) -> CrashSpace {
         CrashSpace::new(self.shared.config.clone(), self.tree())
+    }
+
+    /// Kills the process: open files are closed and locks given back, what the cache holds stays.
+    /// Gives the disk for the next process; calls on this one fail from now on, as after a power
+    /// cut.
+    ///
+    /// Unsynced writes are there and still unsynced, and pages that a failed sync marked clean
+    /// still show bytes that the media lacks: an engine that believes what it reads after a restart
+    /// is wrong.
+    #[must_use]
+    pub fn kill_process(&self) -> SimDisk {
+        let mut state = self.shared.lock();
+        state.power_is_on = false;
+        self.shared.changed.notify_all();
+        let next = Shared::new(self.shared.config.clone(), Tree::clone(&state.tree));
+        let mut next_state = next.lock();
+        next_state.sequence = state.sequence;
+        next_state.unlinked = state.unlinked.clone();
+        next_state.collect();
+        drop(next_state);
+        SimDisk { shared: Arc::new(next) }
     }
 
     /// Whether the power is on.
@@ -231,7 +251,7 @@ impl SimDisk {
         self.shared.lock().operations
     }
 
-    /// Counts of operations, faults and images.
+    /// Counts of operations and faults.
     #[must_use]
     pub fn stats(&self) -> SimStats {
         self.shared.lock().stats.clone()

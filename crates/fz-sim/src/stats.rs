@@ -20,7 +20,6 @@ pub struct SimStats {
     failures: [u64; Op::ALL.len()],
     faults: [u64; FaultKind::ALL.len()],
     bytes_written: u64,
-    images: u64,
 }
 
 impl SimStats {
@@ -48,12 +47,6 @@ impl SimStats {
         self.bytes_written
     }
 
-    /// Crash images that were taken.
-    #[must_use]
-    pub fn images(&self) -> u64 {
-        self.images
-    }
-
     /// Adds another disk's counts, for the sum over many runs.
     pub fn add(&mut self, other: &SimStats) {
         let pairs = |to: &mut [u64], from: &[u64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
@@ -61,7 +54,6 @@ impl SimStats {
         pairs(&mut self.failures, &other.failures);
         pairs(&mut self.faults, &other.faults);
         self.bytes_written += other.bytes_written;
-        self.images += other.images;
     }
 
     pub(crate) fn called(&mut self, op: Op) {
@@ -79,10 +71,6 @@ impl SimStats {
     pub(crate) fn wrote(&mut self, bytes: u64) {
         self.bytes_written += bytes;
     }
-
-    pub(crate) fn took_image(&mut self) {
-        self.images += 1;
-    }
 }
 
 impl fmt::Display for SimStats {
@@ -93,6 +81,6 @@ impl fmt::Display for SimStats {
         for kind in FaultKind::ALL.into_iter().filter(|kind| self.faults(*kind) > 0) {
             writeln!(f, "{kind:<16} {:>9} injected", self.faults(kind))?;
         }
-        write!(f, "{} bytes written, {} crash images", self.bytes_written, self.images)
+        write!(f, "{} bytes written", self.bytes_written)
     }
 }

@@ -1,0 +1,223 @@
+//! What a power cut leaves of a directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use fz_sim::{
+    Access, DirectoryLoss, Errno, Fault, FaultPlan, FaultRule, Op, PageFate, SimDisk, SimDiskConfig, Volume,
+    WholeTransfers,
+};
+use proptest::prelude::*;
+
+const NAMES: [&str; 3] = ["/a", "/b", "/c"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(usize),
+    Remove(usize),
+    Rename(usize, usize),
+    Sync,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..3usize).prop_map(Step::Create),
+        2 => (0..3usize).prop_map(Step::Remove),
+        2 => (0..3usize, 0..3usize).prop_map(|(from, to)| Step::Rename(from, to)),
+        1 => Just(Step::Sync),
+    ];
+    prop::collection::vec(step, 1..10)
+}
+
+/// Names, each with the number that is written in its file.
+type Entries = BTreeMap<PathBuf, Vec<u8>>;
+
+fn entries(disk: &SimDisk) -> Entries {
+    disk.files().into_iter().map(|path| (path.clone(), disk.contents(&path).unwrap())).collect()
+}
+
+/// One edit of the entries, as the second model has it.
+#[derive(Clone)]
+enum Edit {
+    Insert(usize, u8),
+    Remove(usize),
+    Rename(usize, usize, u8),
+}
+
+impl Edit {
+    fn apply(&self, entries: &mut Entries) {
+        match *self {
+            Edit::Insert(name, number) => entries.insert(NAMES[name].into(), vec![number]),
+            Edit::Remove(name) => entries.remove(Path::new(NAMES[name])),
+            Edit::Rename(from, to, number) => {
+                entries.remove(Path::new(NAMES[from]));
+                entries.insert(NAMES[to].into(), vec![number])
+            }
+        };
+    }
+}
+
+/// The disk after the steps; what was synced; the edits since.
+fn run(steps: &[Step], loss: DirectoryLoss) -> (SimDisk, Entries, Vec<Edit>) {
+    let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
+    let (mut synced, mut edits) = (Entries::new(), Vec::new());
+    for (number, step) in (1u8..).zip(steps) {
+        let before = entries(&disk);
+        let number_in = |name: usize| before.get(Path::new(NAMES[name])).map(|bytes| bytes[0]);
+        match *step {
+            Step::Create(name) => match disk.create(NAMES[name].as_ref()) {
+                Ok(file) => {
+                    file.write_all_at(&[number], 0).unwrap();
+                    file.sync_all().unwrap();
+                    edits.push(Edit::Insert(name, number));
+                }
+                Err(error) => {
+                    assert!(number_in(name).is_some());
+                    assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+                }
+            },
+            Step::Remove(name) => match disk.remove(NAMES[name].as_ref()) {
+                Ok(()) => edits.push(Edit::Remove(name)),
+                Err(error) => assert!(number_in(name).is_none() && error.kind() == std::io::ErrorKind::NotFound),
+            },
+            Step::Rename(from, to) => {
+                if disk.rename_new(NAMES[from].as_ref(), NAMES[to].as_ref()).is_ok() {
+                    edits.push(Edit::Rename(from, to, number_in(from).unwrap()));
+                }
+            }
+            Step::Sync => {
+                disk.sync_directory("/".as_ref()).unwrap();
+                edits.drain(..).for_each(|edit: Edit| edit.apply(&mut synced));
+            }
+        }
+    }
+    (disk, synced, edits)
+}
+
+fn keeping(synced: &Entries, edits: &[Edit], keep: impl Fn(usize) -> bool) -> Entries {
+    let mut entries = synced.clone();
+    edits.iter().enumerate().filter(|(position, _)| keep(*position)).for_each(|(_, edit)| edit.apply(&mut entries));
+    entries
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_cut_keeps_a_prefix_of_the_changes_any_prefix(steps in steps(), seed: u64) {
+        let (disk, synced, edits) = run(&steps, DirectoryLoss::Prefix);
+        let legal: BTreeSet<Entries> = (0..=edits.len()).map(|end| keeping(&synced, &edits, |at| at < end)).collect();
+        let images: BTreeSet<Entries> = disk.crash_space().all(1000).unwrap().map(|image| entries(&image)).collect();
+        prop_assert_eq!(&images, &legal);
+        for (_, image) in disk.crash_space().distinct(seed) {
+            prop_assert!(legal.contains(&entries(&image)));
+        }
+    }
+
+    #[test]
+    fn without_a_journal_a_cut_keeps_any_subset(steps in steps(), seed: u64) {
+        let (disk, synced, edits) = run(&steps, DirectoryLoss::Subset);
+        let legal: BTreeSet<Entries> =
+            (0..1usize << edits.len()).map(|choice| keeping(&synced, &edits, |at| choice >> at & 1 == 1)).collect();
+        let images: BTreeSet<Entries> = disk.crash_space().all(10_000).unwrap().map(|image| entries(&image)).collect();
+        prop_assert_eq!(&images, &legal);
+        for (_, image) in disk.crash_space().distinct(seed).take(50) {
+            prop_assert!(legal.contains(&entries(&image)));
+        }
+    }
+}
+
+/// Whether some power cut leaves no file at `path`.
+fn can_vanish(disk: &SimDisk, path: &str) -> bool {
+    disk.crash_space().all(1000).unwrap().any(|image| image.contents(path).is_err())
+}
+
+fn created(disk: &SimDisk, path: &str) {
+    let file = disk.create(path.as_ref()).unwrap();
+    file.write_all_at(b"bytes", 0).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn a_new_file_needs_its_directory_synced_however_often_it_is_synced_itself() {
+    let disk = SimDisk::new(1);
+    disk.create_directory("/dir").unwrap();
+    created(&disk, "/dir/file");
+    disk.sync_directory("/".as_ref()).unwrap();
+    assert!(can_vanish(&disk, "/dir/file"));
+    assert!(!disk.is_durable("/dir/file", 0..5));
+    assert_eq!(disk.guaranteed("/dir/file"), None);
+    disk.sync_directory("/dir".as_ref()).unwrap();
+    assert!(!can_vanish(&disk, "/dir/file"));
+    assert!(disk.is_durable("/dir/file", 0..5));
+    assert_eq!(disk.guaranteed("/dir/file").unwrap(), b"bytes".map(Some));
+}
+
+#[test]
+fn a_rename_is_atomic_and_needs_the_sync() {
+    let disk = SimDisk::new(1);
+    created(&disk, "/new");
+    disk.sync_directory("/".as_ref()).unwrap();
+    disk.rename_new("/new".as_ref(), "/final".as_ref()).unwrap();
+    let names: BTreeSet<_> = disk.crash_space().all(10).unwrap().map(|image| image.files()).collect();
+    assert_eq!(names, BTreeSet::from([vec![PathBuf::from("/new")], vec![PathBuf::from("/final")]]));
+    disk.sync_directory("/".as_ref()).unwrap();
+    assert!(!can_vanish(&disk, "/final"));
+}
+
+#[test]
+fn a_removed_file_can_come_back_with_its_bytes_until_the_sync() {
+    let disk = SimDisk::new(1);
+    disk.put("/old", b"still here").unwrap();
+    disk.remove("/old".as_ref()).unwrap();
+    let images: BTreeSet<_> = disk.crash_space().all(10).unwrap().map(|image| image.contents("/old").ok()).collect();
+    assert_eq!(images, BTreeSet::from([None, Some(b"still here".to_vec())]));
+    disk.sync_directory("/".as_ref()).unwrap();
+    assert_eq!(disk.crash_space().count(), Some(1));
+    assert_eq!(disk.used_bytes(), 0);
+}
+
+#[test]
+fn an_open_file_outlives_its_name_and_then_gives_its_space_back() {
+    let disk = SimDisk::new(1);
+    disk.put("/old", &[7; 5000]).unwrap();
+    let file = disk.open("/old".as_ref(), Access::ReadWrite).unwrap();
+    disk.remove("/old".as_ref()).unwrap();
+    disk.sync_directory("/".as_ref()).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 4999).unwrap();
+    assert_eq!((byte, disk.used_bytes()), ([7], 8192));
+    drop(file);
+    assert_eq!(disk.used_bytes(), 0);
+}
+
+#[test]
+fn a_directory_sync_that_failed_does_not_count_however_well_the_next_one_goes() {
+    let fail = |fate| {
+        let disk = SimDisk::new(1);
+        let fault = Fault::SyncFailed(Errno::Eio, fate);
+        disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::SyncDirectory, fault).nth(1)));
+        created(&disk, "/file");
+        disk.sync_directory("/".as_ref()).unwrap_err();
+        disk.sync_directory("/".as_ref()).unwrap();
+        disk
+    };
+    assert!(can_vanish(&fail(PageFate::Dropped), "/file"));
+    assert!(!fail(PageFate::Dropped).is_durable("/file", 0..5));
+    assert!(!can_vanish(&fail(PageFate::Kept), "/file"));
+}
+
+#[test]
+fn paths_mean_the_same_file_however_they_are_written() {
+    let disk = SimDisk::new(1);
+    disk.create_directory("dir/sub").unwrap();
+    created(&disk, "dir/sub/file");
+    let identity = disk.identity("/dir/./sub/../sub/file".as_ref()).unwrap();
+    assert_eq!(disk.open("dir/sub/file".as_ref(), Access::Read).unwrap().identity().unwrap(), identity);
+    let kind = |result: std::io::Result<_>| result.map(drop).unwrap_err().kind();
+    assert_eq!(kind(disk.open("dir/sub".as_ref(), Access::Read)), std::io::ErrorKind::IsADirectory);
+    assert_eq!(kind(disk.create("nowhere/file".as_ref())), std::io::ErrorKind::NotFound);
+    assert_eq!(kind(disk.create("dir/sub/file/below".as_ref())), std::io::ErrorKind::NotADirectory);
+    let moved = disk.rename_new("dir/sub/file".as_ref(), "dir/file".as_ref());
+    assert_eq!(moved.unwrap_err().kind(), std::io::ErrorKind::CrossesDevices);
+}
