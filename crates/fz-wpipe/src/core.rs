@@ -45,7 +45,7 @@ use crate::lead::{Asker, Lead, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
 use crate::writer::Writer;
-use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, trace};
+use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe};
 
 /// What only the leader touches.
 #[derive(Debug)]
@@ -245,7 +245,7 @@ impl Core {
     fn round(&self, syncer: &mut Syncer, leader: Leader, wakers: &mut Vec<Waker>) -> Result<Remains> {
         let Some(file) = syncer.file.clone() else { return Ok(Remains::default()) };
         self.gather(syncer);
-        let trace = trace::Round::enter(self.module_id());
+        let observed = observe::Round::enter(self.module_id());
         let began = self.born.elapsed();
         self.round_began.store(nanos(began), Ordering::Relaxed);
         if fz_error::mutants::active("sync_before_last_write") {
@@ -264,7 +264,13 @@ impl Core {
             self.sync(&file, target)?;
         }
         let synced_at = self.born.elapsed();
-        trace.synced(target - syncer.synced, target, written_at - began, synced_at - written_at);
+        observed.synced(&observe::Synced {
+            writes: target - syncer.synced,
+            epoch: target,
+            queue_depth: self.sender.len(),
+            write: written_at - began,
+            sync: synced_at - written_at,
+        });
         syncer.synced = target;
         self.account(syncer, synced_at - began, synced_at - written_at);
 
@@ -351,7 +357,7 @@ impl Core {
             write(&self.writer).forget_failure();
             return;
         }
-        trace::stopped(&error);
+        observe::stopped(&error);
         // Before the queue is closed: who is refused then finds the reason.
         self.completion.fail(error);
         self.sender.close();

@@ -9,13 +9,13 @@ mod config;
 mod core;
 mod error;
 mod lead;
+mod observe;
 mod pipe;
 mod request;
 mod sink;
 mod stats;
 mod sync;
 mod ticket;
-mod trace;
 mod wait_word;
 mod writer;
 

@@ -1,0 +1,96 @@
+//! What a round tells `tracing` and `metrics`; nothing, and at no cost, without these features.
+//!
+//! `tracing`, target `fz_wpipe`: span `round` (debug) with the fields `module_id`, `writes`,
+//! `epoch` (the highest), `queue_depth`, `write_us` and `sync_us`; event `stopped` (error) with the fields `error`
+//! and `cause`.
+//!
+//! `metrics`, each with the label `module_id`: counters `fz_wpipe_writes`, `fz_wpipe_syncs`,
+//! `fz_wpipe_stopped`; histograms `fz_wpipe_write_seconds`, `fz_wpipe_sync_seconds`; gauges
+//! `fz_wpipe_durable_epoch`, `fz_wpipe_queue_depth`.
+
+use std::time::Duration;
+
+use crate::PipeError;
+
+/// One round that made something durable.
+#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(dead_code, reason = "nobody observes"))]
+pub(crate) struct Synced {
+    /// Writes made durable.
+    pub(crate) writes: u64,
+    /// The highest epoch of them.
+    pub(crate) epoch: u64,
+    /// Writes queued when the sync returned.
+    pub(crate) queue_depth: usize,
+    /// What the write calls took, and what went before them.
+    pub(crate) write: Duration,
+    /// What the sync took.
+    pub(crate) sync: Duration,
+}
+
+/// The span of one round.
+pub(crate) struct Round {
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the label of metrics"))]
+    module_id: u8,
+    #[cfg(feature = "tracing")]
+    span: tracing::span::EnteredSpan,
+}
+
+impl Round {
+    pub(crate) fn enter(module_id: u8) -> Self {
+        Self {
+            module_id,
+            #[cfg(feature = "tracing")]
+            span: tracing::debug_span!(
+                target: "fz_wpipe",
+                "round",
+                module_id,
+                writes = tracing::field::Empty,
+                epoch = tracing::field::Empty,
+                queue_depth = tracing::field::Empty,
+                write_us = tracing::field::Empty,
+                sync_us = tracing::field::Empty,
+            )
+            .entered(),
+        }
+    }
+
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "metrics")),
+        expect(unused_variables, clippy::unused_self, reason = "nobody observes")
+    )]
+    pub(crate) fn synced(&self, round: &Synced) {
+        #[cfg(feature = "tracing")]
+        {
+            let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            self.span.record("writes", round.writes);
+            self.span.record("epoch", round.epoch);
+            self.span.record("queue_depth", round.queue_depth);
+            self.span.record("write_us", micros(round.write));
+            self.span.record("sync_us", micros(round.sync));
+        }
+        #[cfg(feature = "metrics")]
+        {
+            let module = label(self.module_id);
+            metrics::counter!("fz_wpipe_writes", "module_id" => module.clone()).increment(round.writes);
+            metrics::counter!("fz_wpipe_syncs", "module_id" => module.clone()).increment(1);
+            metrics::histogram!("fz_wpipe_write_seconds", "module_id" => module.clone()).record(round.write);
+            metrics::histogram!("fz_wpipe_sync_seconds", "module_id" => module.clone()).record(round.sync);
+            metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => module.clone()).set(round.epoch as f64);
+            metrics::gauge!("fz_wpipe_queue_depth", "module_id" => module).set(round.queue_depth as f64);
+        }
+    }
+}
+
+/// The pipe has stopped for good.
+#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_variables, reason = "nobody observes"))]
+pub(crate) fn stopped(error: &PipeError) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(target: "fz_wpipe", error = %error, cause = error.io_error().map(tracing::field::display), "stopped");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("fz_wpipe_stopped", "module_id" => label(error.module_id())).increment(1);
+}
+
+#[cfg(feature = "metrics")]
+fn label(module_id: u8) -> String {
+    module_id.to_string()
+}
