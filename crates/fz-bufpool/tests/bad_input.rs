@@ -42,14 +42,6 @@ fn g_a_pool_of_a_bad_size_is_refused() {
 }
 
 #[test]
-fn g_an_arena_that_the_allocator_refuses_is_an_error_not_an_abort() {
-    // The most buffers of the largest size: 2 PiB, more than a process can address.
-    let bytes = (1 << 31) * BufferSize::S1048576.bytes();
-    let error = BufPool::new(BufPoolConfig::new(BufferSize::S1048576, bytes)).unwrap_err();
-    assert_kind(&error, 0, "new", &BufPoolErrorKind::OutOfMemory { bytes });
-}
-
-#[test]
 fn g_a_count_that_can_never_be_met_is_refused_at_once() {
     let pool = pool();
     for count in [0, 5, u32::MAX as usize + 2, usize::MAX] {

@@ -1,0 +1,75 @@
+//! Promise G: memory that the allocator refuses is an error, not an abort, and nothing is left behind.
+#![cfg(not(any(fz_loom, fz_shuttle)))]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr;
+
+use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+
+thread_local! {
+    /// The sizes that the allocator refuses, from and to.
+    static REFUSED: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
+    /// Bytes that live now.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Refusing;
+
+/// Enters a block in the book, unless it is refused.
+fn admit(layout: Layout) -> bool {
+    let (from, to) = REFUSED.get();
+    let admitted = !(from..=to).contains(&layout.size());
+    if admitted {
+        LIVE.set(LIVE.get() + layout.size().cast_signed());
+    }
+    admitted
+}
+
+// SAFETY: it hands every call on to the system's allocator as it is, or fails.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !admit(layout) {
+            return ptr::null_mut();
+        }
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if !admit(layout) {
+            return ptr::null_mut();
+        }
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get() - layout.size().cast_signed());
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) };
+    }
+}
+
+#[global_allocator]
+static HEAP: Refusing = Refusing;
+
+#[test]
+fn g_memory_that_the_allocator_refuses_is_an_error_and_leaves_nothing_behind() {
+    const BUFFERS: usize = 1 << 22;
+    let bytes = BUFFERS * BufferSize::S8.bytes();
+    // The arena; the bitmap, two bits a buffer; its marks, one bit for each of its 32-buffer words.
+    for (from, to) in [(bytes, usize::MAX), (BUFFERS / 4, BUFFERS / 4), (BUFFERS / 256, BUFFERS / 256)] {
+        let before = LIVE.get();
+        REFUSED.set((from, to));
+        let made = BufPool::new(BufPoolConfig::new(BufferSize::S8, bytes).module_id(9).prefault(false));
+        REFUSED.set((usize::MAX, 0));
+        let error = made.expect_err("the allocator refused");
+        assert_eq!((error.module_id(), error.operation()), (9, "new"));
+        assert_eq!(error.kind(), &BufPoolErrorKind::OutOfMemory { bytes });
+        drop(error);
+        assert_eq!(LIVE.get(), before, "something is left behind");
+    }
+    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, bytes).prefault(false)).unwrap();
+    assert_eq!(pool.capacity(), BUFFERS);
+}
