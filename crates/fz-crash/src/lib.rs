@@ -1,0 +1,2 @@
+//! Crash checks.
+#![forbid(unsafe_code)]
