@@ -31,14 +31,14 @@ fn code(runner: &mut Runner) {
 }
 
 fn clippy(runner: &mut Runner) {
-    let clippy = || Invocation::cargo("clippy --quiet --all-targets --all-features").words(&workspace::selection());
+    let clippy = |packages: &str| Invocation::cargo("clippy --quiet --all-targets --all-features").words(packages);
     if !runner.has("clippy", &CLIPPY) {
         return;
     }
     let deny_warnings = |invocation: Invocation| invocation.words("-- -D warnings");
-    runner.step("clippy", &deny_warnings(clippy()));
+    runner.step("clippy", &deny_warnings(clippy(&workspace::selection())));
     // The same directories as the commands that run these configurations: dependencies compile once.
-    let twins = clippy().rustflags(mutants::RUSTFLAGS, mutants::DIRECTORY);
+    let twins = clippy(&workspace::selection_of_crates()).rustflags(mutants::RUSTFLAGS, mutants::DIRECTORY);
     runner.step("clippy of the mutants", &deny_warnings(twins));
     for checker in [&loom::LOOM, &loom::SHUTTLE] {
         let mut words = BTreeSet::new();

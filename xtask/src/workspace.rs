@@ -1,6 +1,6 @@
 //! What is in the workspace: its packages, as cargo sees them, and its files, as git does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -73,7 +73,16 @@ fn light() -> impl Iterator<Item = &'static Package> {
 
 /// `-p a -p b …` for every checked package.
 pub(crate) fn selection() -> String {
-    light().map(|package| format!("-p {}", package.name)).collect::<Vec<_>>().join(" ")
+    select(light())
+}
+
+/// The same without these commands, which no configuration changes.
+pub(crate) fn selection_of_crates() -> String {
+    select(light().filter(|package| package.name != "xtask"))
+}
+
+fn select(packages: impl Iterator<Item = &'static Package>) -> String {
+    packages.map(|package| format!("-p {}", package.name)).collect::<Vec<_>>().join(" ")
 }
 
 /// The files that git tracks or would track, relative to the root.
@@ -109,6 +118,7 @@ impl Package {
     /// test binary.
     pub(crate) fn tests_in(&self, holds: impl Fn(&str) -> bool) -> Vec<Selection> {
         let mut binaries: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut whole = BTreeSet::new();
         for path in self.rust_files() {
             if !fs::read_to_string(&path).is_ok_and(|text| holds(&text)) {
                 continue;
@@ -118,13 +128,16 @@ impl Package {
             match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["src", "main"] => {}
                 ["src", modules @ ..] => binaries.entry("lib".to_owned()).or_default().push(module_path(modules)),
-                // A whole binary: which of its modules a shared file is in, only the compiler knows.
-                ["tests", binary, ..] if self.has("test", binary) => {
-                    binaries.entry((*binary).to_owned()).or_default();
+                ["tests", binary, "main"] | ["tests", binary] if self.has("test", binary) => {
+                    whole.insert((*binary).to_owned());
+                }
+                ["tests", binary, modules @ ..] if self.has("test", binary) => {
+                    binaries.entry((*binary).to_owned()).or_default().push(module_path(modules));
                 }
                 _ => {}
             }
         }
+        binaries.extend(whole.into_iter().map(|binary| (binary, Vec::new())));
         binaries.into_iter().map(|(binary, modules)| Selection { binary, modules }).collect()
     }
 }

@@ -13,6 +13,7 @@ const LAYERS: &[Layer] = &[
     ("fz-mpsc", &["fz-error"], &[]),
     ("fz-wpipe", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
     ("fz-sim", &["fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
+    ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe"], &["fz-sim"]),
     ("fz-bench", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
     ("xtask", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
 ];
