@@ -346,6 +346,8 @@ impl<T> Receiver<T> {
                     self.gate.alarm.set(Wake::Thread(current()));
                     if self.announce_sleep() {
                         park_until(deadline);
+                    } else {
+                        self.gate.alarm.clear();
                     }
                 }
             }
@@ -368,6 +370,7 @@ impl<T> Receiver<T> {
                     if self.announce_sleep() {
                         return Poll::Pending;
                     }
+                    self.gate.alarm.clear();
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use fz_error::{Kind, Reason};
 use fz_mpsc::{PushError, QueueConfig, QueueErrorKind, RoomWaiter, channel};
 use support::{Census, CountingWaker, finishes, poll_once, queue};
 
@@ -32,16 +33,35 @@ fn f_bounded_exactly_at_the_capacity() {
 
 #[test]
 fn g_a_capacity_that_cannot_be_is_an_error_that_names_it() {
-    let refused = |capacity| channel::<[u64; 512]>(QueueConfig::new(capacity).module_id(9)).expect_err("cannot be");
+    let refused = |capacity| channel::<[u64; 1 << 17]>(QueueConfig::new(capacity).module_id(9)).expect_err("cannot be");
     let zero = refused(0);
     assert_eq!(zero.kind(), &QueueErrorKind::ZeroCapacity);
     assert_eq!(zero.id().to_string(), "0x0903_0001");
     let large = refused(usize::MAX);
     assert!(matches!(large.kind(), QueueErrorKind::CapacityTooLarge { capacity: usize::MAX, .. }));
     assert!(large.to_string().contains(&usize::MAX.to_string()), "{large}");
-    // 8 TiB, more than a machine will promise.
+    // 2 PiB, more than there are addresses: no machine promises it and then fails to keep it.
     let memory = refused(QueueConfig::CAPACITY_MAX);
-    assert!(matches!(memory.kind(), QueueErrorKind::OutOfMemory { cell_bytes: 4160, .. }), "{memory}");
+    assert!(
+        matches!(memory.kind(), QueueErrorKind::OutOfMemory { capacity: QueueConfig::CAPACITY_MAX, .. }),
+        "{memory}"
+    );
+}
+
+#[test]
+fn the_catalogue_of_reasons_is_ascending_and_names_every_kind() {
+    let capacity = 0;
+    let kinds = [
+        QueueErrorKind::ZeroCapacity,
+        QueueErrorKind::CapacityTooLarge { capacity, capacity_max: 1 },
+        QueueErrorKind::OutOfMemory { capacity, cells: 0, cell_bytes: 0 },
+    ];
+    let codes: Vec<_> = QueueErrorKind::REASONS.iter().map(Reason::code).collect();
+    assert!(codes.is_sorted_by(|one, next| one < next));
+    assert_eq!(codes, kinds.each_ref().map(Kind::reason));
+    for (kind, reason) in kinds.iter().zip(QueueErrorKind::REASONS) {
+        assert!(format!("{kind:?}").starts_with(reason.name()));
+    }
 }
 
 #[test]
