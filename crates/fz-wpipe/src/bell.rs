@@ -18,9 +18,12 @@ pub(crate) struct Bell {
     round_nanos: AtomicU64,
 }
 
+/// A longer interval is cut to this, 136 years: a deadline must be a time that the clock can express.
+const INTERVAL_MAX: Duration = Duration::from_secs(u32::MAX as u64);
+
 impl Bell {
     pub(crate) fn new(interval: Duration) -> io::Result<Self> {
-        Ok(Self { alarm: Alarm::new()?, interval, round_nanos: AtomicU64::new(0) })
+        Ok(Self { alarm: Alarm::new()?, interval: interval.min(INTERVAL_MAX), round_nanos: AtomicU64::new(0) })
     }
 
     /// The queue's call: a write was accepted while the flusher had no deadline.
