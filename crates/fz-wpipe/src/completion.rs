@@ -9,6 +9,8 @@
 //!
 //! - `state`: the durable epoch and the failure flag in one word, so that "the durable epoch never
 //!   moves after a failure" is a property of one compare-exchange.
+//! - `is_told`: whether tickets resolve to the failure. Apart from the flag, so that the queue can
+//!   be closed in between: who heard of the failure finds every later write refused.
 //! - `tasks`: wakers by epoch, for polled tickets and for waits with a time limit. A publisher
 //!   moves the word first and takes the lock second; a registrant takes the lock first and looks
 //!   at the word second. So either the registrant sees the new word, or the publisher finds the
@@ -43,7 +45,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::PipeError;
 use crate::core::Core;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::wait_word::WaitWord;
 
 /// The lowest bit of `state`; the durable epoch is above it.
@@ -81,6 +83,8 @@ pub(crate) struct Completion {
     beds: [WaitWord; 2],
     tasks: Mutex<Tasks>,
     failure: OnceLock<PipeError>,
+    /// 1 once the failure is told.
+    is_told: AtomicU32,
     /// The pipe, for whoever waits and finds that nobody leads a round.
     core: OnceLock<Weak<Core>>,
 }
@@ -93,6 +97,7 @@ impl Completion {
             beds: [WaitWord::new(), WaitWord::new()],
             tasks: Mutex::new(Tasks::default()),
             failure: OnceLock::new(),
+            is_told: AtomicU32::new(0),
             core: OnceLock::new(),
         }
     }
@@ -107,7 +112,7 @@ impl Completion {
     }
 
     fn state(&self) -> u64 {
-        // Acquire: pairs with the Release half in `advance` and `fail`.
+        // Acquire: pairs with the Release half in `advance` and `freeze`.
         self.state.load(Ordering::Acquire)
     }
 
@@ -116,8 +121,14 @@ impl Completion {
         self.state() >> 1
     }
 
-    /// The error that stopped the pipe, if one did.
+    /// The error that stopped the pipe, if one did and was told.
     pub(crate) fn failure(&self) -> Option<&PipeError> {
+        // Acquire: pairs with the Release in `tell`.
+        if self.is_told.load(Ordering::Acquire) == 0 { None } else { self.reason() }
+    }
+
+    /// The error that stopped, or is just stopping, the pipe. For whom the closed queue refused.
+    pub(crate) fn reason(&self) -> Option<&PipeError> {
         // The cell is set before the flag; asked in this order it cannot be empty.
         if self.state() & FAILED == 0 { None } else { self.failure.get() }
     }
@@ -130,7 +141,7 @@ impl Completion {
         if durable >= epoch {
             return Some(Ok(durable));
         }
-        if state & FAILED != 0 { self.failure.get().cloned().map(Err) } else { None }
+        if state & FAILED != 0 { self.failure().cloned().map(Err) } else { None }
     }
 
     /// Announces that the sync about to begin will cover every epoch up to `target`.
@@ -188,21 +199,28 @@ impl Completion {
         published
     }
 
-    /// Ends everything: each ticket above the durable epoch resolves to `error`. The first call
-    /// wins; the error that did is returned.
-    pub(crate) fn fail(&self, error: PipeError) -> PipeError {
-        let error = self.failure.get_or_init(|| error).clone();
+    /// Stops the durable epoch for good. The first call's error is the reason.
+    ///
+    /// Nobody hears of it before [`tell`](Self::tell).
+    pub(crate) fn freeze(&self, error: PipeError) {
+        // A later error is a consequence of the first.
+        let _ = self.failure.set(error);
         // Release: pairs with the Acquire in `state`, for the cell.
         self.state.fetch_or(FAILED, Ordering::Release);
+    }
+
+    /// After [`freeze`](Self::freeze): resolves each ticket above the durable epoch to the error.
+    pub(crate) fn tell(&self) {
+        // Release: pairs with the Acquire in `failure`: who hears of it finds the queue closed.
+        self.is_told.store(1, Ordering::Release);
         if fz_error::mutants::active("forget_waiters_on_poison") {
-            return error;
+            return;
         }
         for bed in &self.beds {
             bed.wake_all();
         }
         let waiting = std::mem::take(&mut lock(&self.tasks).waiting);
         wake_each_once(waiting.into_values().collect());
-        error
     }
 
     /// Leaves `waker` to be woken when `epoch` is settled, in place of what `registration` left

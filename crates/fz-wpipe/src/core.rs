@@ -136,7 +136,13 @@ impl Core {
 
     /// One step of a blocked thread that waits for `epoch`: leads a round, or sleeps while somebody
     /// else does.
+    ///
+    /// # Panics
+    ///
+    /// In a waker that is called from within a round of this pipe, because the round made room or
+    /// gave memory back: the wait would be for its own caller.
     pub(crate) fn wait_once(&self, epoch: u64) {
+        self.assert_outside("waited for a ticket");
         if !self.lead.try_acquire() {
             self.completion.sleep(epoch, || self.lead.ask(Asker::Thread));
             return;
@@ -311,7 +317,7 @@ impl Core {
         let mut writer = write(&self.writer);
         let left = writer.write_batch(through, &self.config, &self.counters)?;
         let written = writer.written();
-        // Release: pairs with the Acquire in `write_through`. Under the lock, or it could go back.
+        // Release: pairs with the Acquire in `written`. Under the lock, or it could go back.
         self.written.store(written, Ordering::Release);
         Ok((written, left))
     }
@@ -334,7 +340,11 @@ impl Core {
 
     /// Runs `body`; its error or panic stops the pipe for good.
     fn guarded<R>(&self, operation: &'static str, body: impl FnOnce() -> Result<R>) -> Option<R> {
-        match catch_unwind(AssertUnwindSafe(body)) {
+        let outcome = {
+            let _entered = rounds::enter(self);
+            catch_unwind(AssertUnwindSafe(body))
+        };
+        match outcome {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => self.poison(error),
             Err(panic) => self.poison_by_panic(operation, &*panic),
@@ -351,23 +361,39 @@ impl Core {
     ///
     /// Takes the writer's lock; call it without.
     pub(crate) fn poison(&self, error: PipeError) {
+        observe::stopped(&error);
+        self.completion.freeze(error);
         if fz_error::mutants::active("clear_error_on_success") {
             // Broken on purpose: the tickets that wait are told, and the pipe goes on.
-            self.completion.fail(error);
+            self.completion.tell();
             write(&self.writer).forget_failure();
             return;
         }
-        observe::stopped(&error);
-        // Before the queue is closed: who is refused then finds the reason.
-        self.completion.fail(error);
-        self.sender.close();
+        // Before anybody is told: who heard of the failure finds every later write refused.
+        self.close_queue();
+        self.completion.tell();
+        // This wakes tasks that wait for memory.
+        let _entered = rounds::enter(self);
         write(&self.writer).discard();
+    }
+
+    /// Refuses every later write.
+    pub(crate) fn close_queue(&self) {
+        // This wakes tasks that wait for room; the panic of a waker, which is foreign code, must
+        // not keep the caller from what comes next.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.sender.close()));
+    }
+
+    /// The highest epoch handed to the kernel.
+    pub(crate) fn written(&self) -> u64 {
+        // Acquire: pairs with the Release in `write_batch`.
+        self.written.load(Ordering::Acquire)
     }
 
     /// Hands everything up to `accepted` to the kernel.
     pub(crate) fn write_through(&self, accepted: u64) -> Result<()> {
-        // Acquire: pairs with the Release in `write_batch`.
-        while self.written.load(Ordering::Acquire) < accepted {
+        self.assert_outside("read");
+        while self.written() < accepted {
             if let Some(error) = self.completion.failure() {
                 return Err(error.clone());
             }
@@ -383,10 +409,64 @@ impl Core {
         body()
     }
 
+    /// The flusher thread, at the end: settles what is left, if who closed the pipe could not wait.
+    pub(crate) fn finish(&self) {
+        let last = self.sender.last_position();
+        while self.completion.status(last).is_none() {
+            self.wait_once(last);
+        }
+        self.let_go();
+    }
+
+    /// Whether this thread is in a round of this pipe, and so holds the lead or locks: true only in
+    /// a waker, or in a user's `Storage`, that the round calls.
+    pub(crate) fn is_inside(&self) -> bool {
+        rounds::contain(self)
+    }
+
+    pub(crate) fn assert_outside(&self, what: &str) {
+        assert!(!self.is_inside(), "a waker {what} of the pipe that called it; leave that to a task or another thread");
+    }
+
     /// Lets the file go: after everything is settled.
     pub(crate) fn let_go(&self) {
         lock(&self.syncer).file = None;
         write(&self.writer).let_go();
+    }
+}
+
+/// The rounds that this thread is in.
+mod rounds {
+    use super::Core;
+    use crate::sync::thread_local;
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// More than one if a waker that one pipe called waits for another pipe.
+        static ENTERED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn name(core: &Core) -> usize {
+        std::ptr::from_ref(core).addr()
+    }
+
+    /// Until this is dropped, the thread is in a round of that pipe.
+    pub(super) struct Entered;
+
+    pub(super) fn enter(core: &Core) -> Entered {
+        ENTERED.with(|entered| entered.borrow_mut().push(name(core)));
+        Entered
+    }
+
+    pub(super) fn contain(core: &Core) -> bool {
+        // While the thread's locals are being destroyed it is in no round.
+        ENTERED.try_with(|entered| entered.borrow().contains(&name(core))).unwrap_or(false)
+    }
+
+    impl Drop for Entered {
+        fn drop(&mut self) {
+            ENTERED.with(|entered| entered.borrow_mut().pop());
+        }
     }
 }
 

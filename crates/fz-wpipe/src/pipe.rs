@@ -188,8 +188,11 @@ impl WritePipe {
     #[must_use]
     pub fn stats(&self) -> PipeStats {
         let sender = &self.core.sender;
-        let depth = u64::try_from(sender.len()).unwrap_or(u64::MAX);
-        self.core.counters.stats(sender.last_position(), self.core.completion.durable(), depth)
+        // In this order none of the differences can be negative.
+        let durable = self.core.completion.durable();
+        let written = self.core.written();
+        let accepted = sender.last_position();
+        self.core.counters.stats(accepted, durable, accepted.saturating_sub(written))
     }
 
     /// The file that this pipe writes to.
@@ -208,12 +211,19 @@ impl WritePipe {
     /// # Errors
     ///
     /// The error that stopped the pipe before everything was durable.
+    ///
+    /// # Panics
+    ///
+    /// In the [`Waker`](std::task::Waker) of a task that waits for room or for memory, if this pipe's
+    /// batch just gave it back and so calls that waker: the pipe would wait for itself. (Dropping
+    /// the pipe there is fine: the flusher thread does the rest.)
     pub fn close(&self) -> Result<u64> {
-        self.core.sender.close();
+        self.core.assert_outside("closed");
+        self.core.close_queue();
         let settled =
             if fz_error::mutants::active("close_skips_tail") { Ok(self.durable_epoch()) } else { self.sync().wait() };
         self.core.bell.alarm.stop();
-        // The flusher thread itself may get here, from a waker that drops the last handle; it
+        // The flusher thread itself may get here, from foreign code that drops the last handle; it
         // cannot wait for its own end.
         if thread::current().id() != self.flusher_id {
             let mut flusher = lock(&self.flusher);
@@ -281,7 +291,7 @@ impl WritePipe {
     #[cold]
     fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
         match refusal {
-            PushError::Closed(request) => match self.core.completion.failure() {
+            PushError::Closed(request) => match self.core.completion.reason() {
                 Some(error) => RejectedWrite { request, error: error.clone() },
                 None => self.reject(request, PipeErrorKind::Closed),
             },
@@ -300,7 +310,7 @@ fn run(core: &Core) {
             let cause = core.bell.alarm.wait();
             core.counters.wakeups.add(1);
             match cause {
-                Cause::Stop => return,
+                Cause::Stop => return core.finish(),
                 Cause::Demand => core.serve_demand(),
                 Cause::Deadline => core.serve_deadline(),
             }
@@ -313,6 +323,13 @@ fn run(core: &Core) {
 
 impl Drop for WritePipe {
     fn drop(&mut self) {
+        if self.core.is_inside() {
+            // The last handle went in a waker that a round calls, for example with a task of an
+            // executor that is no more. The round cannot be waited for under its own locks.
+            self.core.close_queue();
+            self.core.bell.alarm.stop();
+            return;
+        }
         // Who wants to know calls `close` first.
         let _ = self.close();
     }

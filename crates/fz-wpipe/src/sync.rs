@@ -16,7 +16,7 @@ pub(crate) use shuttle::{
         Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    thread,
+    thread, thread_local,
 };
 
 #[cfg(not(any(fz_loom, fz_shuttle)))]
@@ -29,7 +29,7 @@ pub(crate) use std::sync::{
 #[cfg(not(fz_shuttle))]
 pub(crate) use std::{
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
-    thread,
+    thread, thread_local,
 };
 
 use std::sync::PoisonError;

@@ -1,5 +1,6 @@
 //! The consumer's side of the queue: takes batches out of it and hands them to the kernel.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fz_file::SlotFile;
@@ -22,6 +23,10 @@ pub(crate) struct Writer {
     /// A batch is under way, or one failed or panicked: nothing may be written after that, not even
     /// before the pipe is declared failed.
     is_broken: bool,
+    /// The highest epoch handed to the kernel. Kept, not counted from the queue: what a batch that
+    /// failed took out of the queue is not written, and somebody else may ask before the failure
+    /// is declared.
+    written: u64,
     /// For the mutant `older_batch_after_newer`: what the last batch wrote.
     #[cfg(fz_mutants)]
     older: Vec<(u64, Vec<u8>)>,
@@ -35,6 +40,7 @@ impl Writer {
             requests: Vec::new(),
             backlog: Vec::new(),
             is_broken: false,
+            written: 0,
             #[cfg(fz_mutants)]
             older: Vec::new(),
         }
@@ -42,7 +48,7 @@ impl Writer {
 
     /// The highest epoch handed to the kernel.
     pub(crate) fn written(&self) -> u64 {
-        self.receiver.next_position() - 1 - u64::try_from(self.backlog.len()).unwrap_or(u64::MAX)
+        self.written
     }
 
     /// True if nothing is queued; then the next write calls.
@@ -74,6 +80,7 @@ impl Writer {
             let _ = file.write(slot_index, &bytes);
         }
         self.is_broken = false;
+        self.written = self.receiver.next_position() - 1 - u64::try_from(self.backlog.len()).unwrap_or(u64::MAX);
         // Whatever is left there was left by a mutant.
         self.requests.clear();
         counters.batches.add(1);
@@ -92,7 +99,10 @@ impl Writer {
         if room > 0 {
             let next = self.receiver.next_position();
             let last = next.saturating_add(u64::try_from(room).unwrap_or(u64::MAX) - 1);
-            self.receiver.drain_through(last.min(through), &mut self.requests);
+            // Last of all it wakes tasks that wait for room; the panic of a waker, which is foreign
+            // code, must not stop the pipe, and nothing is lost by it.
+            let (receiver, requests) = (&mut self.receiver, &mut self.requests);
+            let _ = catch_unwind(AssertUnwindSafe(|| receiver.drain_through(last.min(through), requests)));
         }
         let mut bytes = 0;
         let within = self.requests.iter().take(config.batch_writes_max).position(|request| {
