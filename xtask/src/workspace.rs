@@ -1,10 +1,11 @@
 //! What is in the workspace: its packages, as cargo sees them, and its files, as git does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::OnceLock;
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use serde_json::Value;
 
@@ -187,7 +188,11 @@ fn metadata() -> &'static Value {
             .current_dir(root())
             .output()
             .expect("cargo is running us, so it can be started");
-        assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            // A broken manifest: nothing can be said about the workspace, so no step can be either.
+            let _ = writeln!(io::stderr(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+            process::exit(1);
+        }
         serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
     })
 }
