@@ -132,14 +132,14 @@ impl<T> Ring<T> {
     /// a claim is always followed by `fill`, with nothing between that blocks or panics.
     #[inline]
     fn wait_filled(&self, position: u64) {
-        let mut spins = 0;
-        while !self.is_filled(position) {
-            if spins < SPINS_MAX {
-                spins += 1;
-                spin_loop();
-            } else {
-                yield_now();
+        for _ in 0..SPINS_MAX {
+            if self.is_filled(position) {
+                return;
             }
+            spin_loop();
+        }
+        while !self.is_filled(position) {
+            yield_now();
         }
     }
 

@@ -190,9 +190,10 @@ impl Sequencer {
 
     #[inline]
     fn exchange(&self, from: Word, to: Word) -> Result<(), Word> {
-        // Release: the next claimant, who acquires this word, must see the head that this one saw
-        // (see `word`). Acquire: pairs with the Release of `announce_sleep`, so that whoever
-        // clears ASLEEP sees the alarm set before it.
+        // Release: pairs with the Acquire in `word`. Who reads that a position was claimed sees the
+        // head that made room for it, so `len` is never above the capacity. Acquire: pairs with
+        // the Release of `announce_sleep`, so that whoever clears ASLEEP, and then rings, sees
+        // what the consumer did before it slept.
         self.entry.tail.compare_exchange_weak(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Word)
     }
 

@@ -315,3 +315,31 @@ fn a_task_that_waits_for_room_is_woken() {
         assert_eq!(pusher.join().expect("room came to it"), 2);
     });
 }
+
+#[test]
+fn the_alarm_sees_what_the_consumer_did_before_it_slept() {
+    explore(|| {
+        let note = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        let read = Arc::clone(&note);
+        let alarm = move || assert_eq!(read.load(Ordering::Relaxed), 1);
+        let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(1), alarm).expect("the capacity is fine");
+        let pusher = thread::spawn(move || sender.try_push(1).expect("there is room"));
+        note.store(1, Ordering::Relaxed);
+        let _ = receiver.announce_sleep();
+        pusher.join().expect("the alarm saw it");
+    });
+}
+
+#[test]
+fn f_the_length_is_never_above_the_capacity() {
+    explore(|| {
+        let (sender, mut receiver) = queue(1);
+        sender.try_push(1).expect("there is room");
+        let other = sender.clone();
+        let pusher = thread::spawn(move || other.try_push(2).is_ok());
+        let watcher = thread::spawn(move || assert!(sender.len() <= 1));
+        receiver.drain(&mut Vec::new(), 1);
+        pusher.join().expect("the pusher is done");
+        watcher.join().expect("the length was in bounds");
+    });
+}
