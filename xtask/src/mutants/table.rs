@@ -174,4 +174,39 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             loom("loom", "two_releases_serve_one_large_request"),
         ],
     },
+    Mutant {
+        name: "sim_dropped_pages_come_back",
+        package: "fz-sim",
+        checks: &[
+            test("faults", "dropped_pages_are_read_but_no_later_sync_makes_them_durable"),
+            test("faults", "a_write_back_gives_no_durability_and_its_failure_drops_its_pages"),
+            test("canaries", "retrying_or_ignoring_a_failed_sync_is_caught"),
+        ],
+    },
+    Mutant {
+        name: "sim_names_need_no_sync",
+        package: "fz-sim",
+        checks: &[
+            test("names", "a_new_file_needs_its_directory_synced_however_often_it_is_synced_itself"),
+            test("names", "a_rename_is_atomic_and_needs_the_sync"),
+            test("canaries", "every_broken_twin_is_caught"),
+        ],
+    },
+    Mutant {
+        name: "sim_sync_covers_in_flight",
+        package: "fz-sim",
+        checks: &[
+            test("power", "a_write_in_flight_is_not_covered_by_a_sync_that_began_before_it_returned"),
+            test("power", "a_hung_sync_covers_what_had_returned_when_it_began"),
+        ],
+    },
+    Mutant {
+        name: "sim_tears_sectors",
+        package: "fz-sim",
+        checks: &[
+            test("power", "sectors_are_whole_unless_tearing_is_asked_for"),
+            test("model", "every_sampled_image_is_legal"),
+            test("canaries", "the_right_store_passes_at_every_cut"),
+        ],
+    },
 ];
