@@ -39,8 +39,8 @@ use std::time::{Duration, Instant};
 
 /// How often a wait for another thread's next few instructions spins before it yields.
 ///
-/// A model checker explores every spin as a step of its own, so there it yields at once.
-pub(crate) const SPINS_MAX: u32 = if cfg!(any(fz_loom, fz_shuttle)) { 0 } else { 64 };
+/// A model checker explores every spin as a step of its own, so there it yields at the second.
+pub(crate) const SPINS_MAX: u32 = if cfg!(any(fz_loom, fz_shuttle)) { 1 } else { 64 };
 
 /// Locks, whatever became of earlier holders: no user code runs under a lock of this crate, so a
 /// poisoned one still holds consistent state.
