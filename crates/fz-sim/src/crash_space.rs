@@ -211,6 +211,9 @@ enum Style {
 
 impl Style {
     fn draw(random: &mut Random, pending: &Pending) -> Self {
+        if fz_error::mutants::active("sim_cut_loses_nothing") {
+            return Style::Everything;
+        }
         match random.below(12) {
             0 => Style::Nothing,
             1 => Style::Everything,

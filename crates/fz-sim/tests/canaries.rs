@@ -26,8 +26,8 @@ enum Twin {
     CreatesInPlace,
 }
 
-const SLOT: u64 = 128;
-const SLOTS: u64 = 8;
+const SLOT: usize = 128;
+const SLOTS: usize = 8;
 const FINAL: &str = "/data/slots";
 
 /// Slots that hold one number each, written in batches with one sync for each.
@@ -35,7 +35,7 @@ struct Store<'a> {
     disk: &'a SimDisk,
     file: Box<dyn Storage>,
     twin: Twin,
-    acknowledged: BTreeMap<u64, u8>,
+    acknowledged: BTreeMap<usize, u8>,
     /// Something was acknowledged that no sync had covered.
     uncovered: bool,
 }
@@ -44,7 +44,7 @@ impl<'a> Store<'a> {
     fn create(disk: &'a SimDisk, twin: Twin) -> io::Result<Self> {
         let path = if twin == Twin::CreatesInPlace { FINAL } else { "/data/new" };
         let file = disk.create(Path::new(path))?;
-        file.set_length(SLOT * SLOTS)?;
+        file.set_length((SLOT * SLOTS) as u64)?;
         file.sync_all()?;
         if twin != Twin::CreatesInPlace {
             disk.rename_new(Path::new(path), Path::new(FINAL))?;
@@ -57,7 +57,7 @@ impl<'a> Store<'a> {
         Ok(Self { disk, file, twin, acknowledged: BTreeMap::new(), uncovered: false })
     }
 
-    fn commit(&mut self, batch: &[(u64, u8)]) -> io::Result<()> {
+    fn commit(&mut self, batch: &[(usize, u8)]) -> io::Result<()> {
         if self.twin == Twin::AcknowledgesBeforeTheWrite {
             self.acknowledged.extend(batch.iter().copied());
         }
@@ -69,7 +69,7 @@ impl<'a> Store<'a> {
             writes.remove(1);
         }
         for (slot, number) in writes {
-            self.file.write_all_at(&[number; SLOT as usize], slot * SLOT)?;
+            self.file.write_all_at(&[number; SLOT], (slot * SLOT) as u64)?;
         }
         if self.twin == Twin::AcknowledgesBeforeTheSync {
             self.acknowledged.extend(batch.iter().copied());
@@ -81,14 +81,15 @@ impl<'a> Store<'a> {
             _ => synced?,
         }
         self.acknowledged.extend(batch.iter().copied());
-        let covered = |(slot, _): &(u64, u8)| self.disk.is_durable(FINAL, slot * SLOT..(slot + 1) * SLOT);
+        let covered =
+            |(slot, _): &(usize, u8)| self.disk.is_durable(FINAL, (slot * SLOT) as u64..((slot + 1) * SLOT) as u64);
         self.uncovered |= !batch.iter().all(covered);
         Ok(())
     }
 }
 
 /// Numbers grow with each commit, so that what a slot holds tells how new it is.
-fn run(disk: &SimDisk, twin: Twin, commits: u8) -> BTreeMap<u64, u8> {
+fn run(disk: &SimDisk, twin: Twin, commits: u8) -> BTreeMap<usize, u8> {
     drive(disk, twin, commits).map(|store| store.acknowledged).unwrap_or_default()
 }
 
@@ -96,7 +97,7 @@ fn drive(disk: &SimDisk, twin: Twin, commits: u8) -> io::Result<Store<'_>> {
     disk.create_directory("/data")?;
     let mut store = Store::create(disk, twin)?;
     for n in 0..commits {
-        let slot = u64::from(n) % SLOTS;
+        let slot = usize::from(n) % SLOTS;
         if store.commit(&[(slot, 3 * n + 1), ((slot + 5) % SLOTS, 3 * n + 2), (slot, 3 * n + 3)]).is_err() {
             break;
         }
@@ -105,14 +106,14 @@ fn drive(disk: &SimDisk, twin: Twin, commits: u8) -> io::Result<Store<'_>> {
 }
 
 /// The check: each acknowledged number, or a newer one, is in its slot, and no slot is half one.
-fn check(image: &SimDisk, acknowledged: &BTreeMap<u64, u8>) -> Result<(), String> {
+fn check(image: &SimDisk, acknowledged: &BTreeMap<usize, u8>) -> Result<(), String> {
     let Ok(bytes) = image.contents(FINAL) else {
         return if acknowledged.is_empty() { Ok(()) } else { Err("the file is gone".to_owned()) };
     };
-    if bytes.len() as u64 != SLOT * SLOTS {
+    if bytes.len() != SLOT * SLOTS {
         return Err(format!("the file has {} bytes", bytes.len()));
     }
-    for (slot, bytes) in (0u64..).zip(bytes.chunks(SLOT as usize)) {
+    for (slot, bytes) in bytes.chunks(SLOT).enumerate() {
         let least = acknowledged.get(&slot).copied().unwrap_or(0);
         if bytes[0] < least || bytes.iter().any(|byte| *byte != bytes[0]) {
             return Err(format!("slot {slot} holds {}, acknowledged was {least}", bytes[0]));
