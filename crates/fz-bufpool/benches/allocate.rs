@@ -27,9 +27,10 @@ fn main() {
     for _ in 0..BUFFERS {
         queue.push(vec![0u8; BUFFER_SIZE.bytes()].into_boxed_slice()).expect("it has room for all");
     }
-    let work: [(&str, &(dyn Fn() + Sync)); 7] = [
+    let work: [(&str, &(dyn Fn() + Sync)); 8] = [
         ("pool   allocate(1), drop", &|| pool_one(&pool, 1)),
         ("pool   allocate(4), drop", &|| pool_one(&pool, 4)),
+        ("pool   allocate(40), drop", &|| pool_one(&pool, 40)),
         ("queue  pop, push", &|| queue_one(&queue)),
         ("malloc malloc, free", &malloc_one),
         ("pool   64 x allocate(1), merge, drop", &|| pool_batch(&pool)),

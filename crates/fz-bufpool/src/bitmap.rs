@@ -212,10 +212,10 @@ impl Bitmap {
         }
     }
 
-    /// Claims the first `count` neighbours seen, across words too. `None` proves nothing. The caller
-    /// holds the pool's lot lock.
-    pub(crate) fn claim_at_first_sight(&self, count: u32) -> Option<u32> {
-        self.scan(0, self.words(), count).claimed
+    /// Claims the first `count` neighbours seen in the words `from..to`, across words too. `None`
+    /// proves nothing. The caller holds the pool's lot lock.
+    pub(crate) fn claim_at_first_sight(&self, from: u32, to: u32, count: u32) -> Option<u32> {
+        self.scan(from, to, count).claimed
     }
 
     /// One look over the words `from..to`, claiming the first run of `count` it can.

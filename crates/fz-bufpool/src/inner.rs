@@ -1,5 +1,72 @@
-//! A pool's state and the algorithm over it; the essay is in [`crate::design`].
+//! A pool's state, and the algorithm over it.
+//!
+//! # The idea: a claimed bit is a reference
+//!
+//! All buffers of a pool lie in one arena; a bitmap has a bit for each, 1 = free. To allocate is to
+//! clear bits with one exchange of one word, to release is to set them with one addition. There is
+//! no counter, list or reference count that every allocation would have to write: a pool lives while it has a
+//! handle or a clear bit.
+//!
+//! ```text
+//!  BufPool ──► Handle ──┐                                   ┌── Lot (never freed) ──────────────┐
+//!  BufPool ──►          ├──► Inner { bitmap, arena, lot } ──►  attention: bool                   │
+//!  AllocateFuture ─►    │                             ◄─────── tenant: Mutex { id, inner,        │
+//!  Allocation ──────────┘                                   │    line of waiters, … }            │
+//!                                                           └───────────────────────────────────┘
+//! ```
+//!
+//! The difficulty is the releaser. The moment its bits are set, another thread may find that all
+//! are free and no handle is left, and free the pool. So setting the last word's bits is the
+//! releaser's last access to `Inner`; what else it has to know, whether somebody waits or the pool awaits its end,
+//! stands in the *lot*, which is never freed, only let to another pool later.
+//!
+//! # Who does what
+//!
+//! - A **claimer** that sees no `attention` claims within one word, without a lock. If it finds
+//!   nothing, if it wants more than a word's 32 buffers, or if there is attention, it takes the lot's lock:
+//!   behind a line it joins the line (or is refused); else it raises attention, looks over the
+//!   whole bitmap for a run across words, and claims, joins or is refused.
+//! - A **releaser** sets its bits, then looks for attention. If there is, it takes the lock and
+//!   *attends*: it serves the line from the head as far as it goes, claiming on the waiters' behalf (a hand-off:
+//!   nobody can snatch the buffers before the waiter runs), and wakes them after the lock. Or it ends the pool.
+//! - A waiter that **leaves** (timeout, dropped future) attends too: the next one may want less. If it was served
+//!   just before, it owns an allocation, and drops it like any other.
+//! - The **last handle** marks the pool an orphan, raises attention for good, and attends.
+//!
+//! # Why it is right
+//!
+//! 1. *No buffer has two owners.* Only an exchange that finds all of a run's bits of a word set
+//!    clears them. A run across words is claimed word by word and rolled back if one fails.
+//! 2. *A new owner comes after the last.* The release is a release, the claim an acquire of the
+//!    same word, and every write to a word is a read-modify-write, so that its releases form one release sequence.
+//! 3. *No wake-up is lost.* Releaser: set bits; read attention. Waiter, under the lock: raise
+//!    attention; read bits. All four are `SeqCst`, so either the waiter's scan sees the bits, or the releaser
+//!    sees the attention, comes for the lock, and finds the waiter in line.
+//! 4. *The head of the line waits only while no run is free for it.* After a scan of the whole
+//!    bitmap without success, only a run with a buffer released later can serve it. That releaser
+//!    attends, by 3, and searches around its own buffers; two releasers that each have half of a run attend one
+//!    after the other, and the second sees both. A scan that saw a run and lost it to a claimer is repeated.
+//! 5. *Nobody passes.* With attention raised claims need the lock, and under the lock only the
+//!    head is served. What is released while the head waits adds up, however large its request. A claimer that
+//!    read attention just before it was raised may finish its one claim: each thread passes once at most.
+//! 6. *A refusal is right.* It comes from a scan under raised attention and the lock. Claims that
+//!    the scan saw and that began before count as made before it. A release that it did not see, and that did not precede
+//!    it, finds attention and cannot return before the scan is over: it counts as made after. So there is an
+//!    instant in the call at which no run was free, in an order that no thread can tell from what happened.
+//! 7. *The pool is freed once, and after everything.* Ending it takes the lock, no handle, and all
+//!    bits set. Reading all bits set acquires every release (by 2), hence whatever the releasers did to `Inner` before. By
+//!    the argument of 3 the last releaser or the last handle finds it so. A releaser that comes
+//!    later finds another tenant, or none, and goes; ids are never reused.
+//! 8. *`Inner` is there for whoever attends.* Under the lock, the tenant with the releaser's id
+//!    says so: the pool's end removes the tenant under the same lock, and frees after.
+//!
+//! # Locks
+//!
+//! There is one lock per pool, its lot's. Under it no user code runs (wakers are cloned before, woken and
+//! dropped after) and no other lock is taken; the list of vacant lots has a lock of its own, never held together with one.
 
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,6 +112,9 @@ impl Place {
     }
 }
 
+/// What a foreign waker panicked with.
+type Panic = Box<dyn Any + Send>;
+
 /// What stood in line and must be woken, outside the lock: wakers are foreign code.
 #[derive(Default)]
 struct Wakes {
@@ -62,8 +132,14 @@ impl Wakes {
         self.len == WAKES_MAX
     }
 
-    fn wake_all(self) {
-        self.list.into_iter().flatten().for_each(Wake::wake);
+    /// Wakes all, even if one panics; returns the first panic.
+    fn wake_all(self) -> Result<(), Panic> {
+        let mut woken = Ok(());
+        for wake in self.list.into_iter().flatten() {
+            // The waker's own state is none of ours, and we let the panic go on in the end.
+            woken = woken.and(panic::catch_unwind(AssertUnwindSafe(|| wake.wake())));
+        }
+        woken
     }
 }
 
@@ -85,6 +161,7 @@ impl Inner {
             line,
             next_place: 0,
             head_searched: false,
+            across_from: 0,
             orphan_from: None,
             waits: 0,
         };
@@ -114,7 +191,7 @@ impl Inner {
         if !tenant.line.is_empty() {
             return None;
         }
-        let claimed = self.claim_across(count);
+        let claimed = self.claim_across(tenant, count);
         self.lot.lower_attention();
         claimed
     }
@@ -125,7 +202,7 @@ impl Inner {
         let mut tenant = self.lot.lock();
         let tenant = self.expect_mine(&mut tenant);
         if tenant.line.is_empty() {
-            if let Some(first) = self.claim_across(count) {
+            if let Some(first) = self.claim_across(tenant, count) {
                 self.lot.lower_attention();
                 return Ok(first);
             }
@@ -140,14 +217,18 @@ impl Inner {
     }
 
     /// Claims under the lock: first without disturbing the others, then so that none is missed.
-    fn claim_across(&self, count: u32) -> Option<u32> {
-        if count > WORD_BUFFERS
-            && let Some(first) = self.bitmap.claim_at_first_sight(count)
-        {
-            return Some(first);
+    fn claim_across(&self, tenant: &mut Tenant, count: u32) -> Option<u32> {
+        let words = self.bitmap.words();
+        if count > WORD_BUFFERS {
+            // From where the last one ended: else each would search what the ones before it have taken.
+            let claimed = self.bitmap.claim_at_first_sight(tenant.across_from, words, count);
+            tenant.across_from = claimed.map_or(0, |first| (first + count) / WORD_BUFFERS);
+            if claimed.is_some() {
+                return claimed;
+            }
         }
         self.lot.raise_attention();
-        self.bitmap.claim_settled(0, self.bitmap.words(), count)
+        self.bitmap.claim_settled(0, words, count)
     }
 
     /// Tells the one in `place` in another way from now on; `Some` if it has been served already.
@@ -325,13 +406,14 @@ pub(crate) unsafe fn release(inner: NonNull<Inner>, first: u32, count: u32) {
 /// `count` are the buffers released before, if any.
 #[cold]
 fn attend(lot: &'static Lot, id: u64, first: u32, count: u32) {
+    let mut woken = Ok(());
     loop {
         let mut wakes = Wakes::default();
         let ended = {
             let mut guard = lot.lock();
             let Some(tenant) = guard.as_mut().filter(|tenant| tenant.id == id) else {
                 // Another releaser came first and ended the pool.
-                return;
+                break;
             };
             let inner = tenant.inner.0;
             // SAFETY: a pool is ended under the lock, which we hold, and takes its tenant with it.
@@ -344,12 +426,15 @@ fn attend(lot: &'static Lot, id: u64, first: u32, count: u32) {
             // SAFETY: `end_if_unused` said so.
             unsafe { Inner::free(inner) };
             lot.vacate();
-            return;
+            break;
         }
         let may_be_more = wakes.is_full();
-        wakes.wake_all();
+        woken = woken.and(wakes.wake_all());
         if !may_be_more {
-            return;
+            break;
         }
+    }
+    if let Err(panic) = woken {
+        panic::resume_unwind(panic);
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Tenant {
     pub(crate) next_place: u64,
     /// Whether the whole bitmap was searched for the head of the line, so that only buffers released since can serve it.
     pub(crate) head_searched: bool,
+    /// The word where the search for the next run longer than a word begins; past the last word, at none.
+    pub(crate) across_from: u32,
     /// Once all handles are gone: the first word that may still have buffers in use.
     pub(crate) orphan_from: Option<u32>,
     /// How many had to stand in line.

@@ -4,6 +4,7 @@
 mod wakes;
 mod watchdog;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
@@ -187,6 +188,27 @@ fn f_the_latest_waker_is_the_one_that_is_woken() {
     drop(held);
     assert_eq!(former.count(), 0);
     drop(waiter.served());
+}
+
+#[test]
+fn f_a_waker_that_panics_costs_nobody_else_the_turn() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's own fault");
+        }
+    }
+    let pool = pool(20);
+    let held = pool.try_allocate(20).unwrap();
+    let mut before = pool.allocate_async(1);
+    let waker = std::task::Waker::from(Arc::new(Panics));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(std::pin::Pin::new(&mut before).poll(&mut context).is_pending());
+    let line: Vec<_> = (0..19).map(|_| join(&pool, 1)).collect();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(held))).unwrap_err();
+    assert_eq!(panicked.downcast_ref(), Some(&"a waker's own fault"));
+    let served: Vec<_> = line.into_iter().map(Waiter::served).collect();
+    assert_eq!(served.len(), 19);
 }
 
 #[test]
