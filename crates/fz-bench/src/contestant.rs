@@ -1,0 +1,81 @@
+//! A contestant of a suite: its name, its part, and its measuring functions.
+
+use std::path::Path;
+
+use crate::Outcome;
+use crate::figures::Figures;
+use crate::peer::{Peer, TaskPeer};
+use crate::suites;
+use crate::work::{By, Shape, Work};
+
+/// What a contestant is compared as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The best that the machine can do: every ratio's base.
+    Ceiling,
+    /// The simplest competitor, written by hand.
+    Flusher,
+    /// What this project is about.
+    Subject,
+    /// Another project.
+    Peer,
+}
+
+/// How many device flushes one commit of a lone writer costs, and how that was found out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flushes {
+    pub(crate) per_commit: f64,
+    /// The system calls that were counted.
+    pub(crate) calls: &'static str,
+}
+
+pub(crate) type Measure = fn(&Work, &Path) -> Outcome<Figures>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) role: Role,
+    /// `None` if it was never counted for this one.
+    pub(crate) flushes: Option<Flushes>,
+    threads: Measure,
+    tasks: Option<Measure>,
+    /// Takes part in the suites that read beside the writers.
+    reads: bool,
+    /// See [`Peer::REUSES_FILES`].
+    pub(crate) reuses_files: bool,
+}
+
+impl Contestant {
+    /// A contestant with a measuring function of its own.
+    pub(crate) const fn special(name: &'static str, role: Role, measure: Measure) -> Self {
+        Self { name, role, flushes: None, threads: measure, tasks: Some(measure), reads: true, reuses_files: true }
+    }
+
+    pub(crate) fn of<P: Peer>(role: Role) -> Self {
+        let threads = suites::measure::<P>;
+        Self { name: P::NAME, role, flushes: None, threads, tasks: None, reads: false, reuses_files: P::REUSES_FILES }
+    }
+
+    /// Also with many tasks on one thread.
+    pub(crate) fn with_tasks<P: TaskPeer + 'static>(self) -> Self {
+        Self { tasks: Some(suites::measure_tasks::<P>), ..self }
+    }
+
+    pub(crate) const fn with_reads(self) -> Self {
+        Self { reads: true, ..self }
+    }
+
+    /// `count` of the calls in `calls`, per commit of one writer.
+    pub(crate) const fn with_flushes(self, per_commit: f64, calls: &'static str) -> Self {
+        Self { flushes: Some(Flushes { per_commit, calls }), ..self }
+    }
+
+    /// How it does this work, if it can.
+    pub(crate) fn measure(&self, work: &Work) -> Option<Measure> {
+        match work.shape {
+            Shape::Commit { by: By::Tasks, .. } => self.tasks,
+            Shape::Mixed { reader: true } => self.reads.then_some(self.threads),
+            _ => Some(self.threads),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Figures of one turn, and what each of them means.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+/// What one contestant measured in one turn, by the metric's key.
+pub(crate) type Figures = BTreeMap<String, f64>;
+
+/// Which direction is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    Higher,
+    Lower,
+}
+
+/// What a number means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric {
+    pub(crate) key: &'static str,
+    /// As in the head of the table.
+    pub(crate) title: &'static str,
+    pub(crate) better: Better,
+}
+
+const fn metric(key: &'static str, title: &'static str, better: Better) -> Metric {
+    Metric { key, title, better }
+}
+
+/// Every metric of every suite. Units stand in the titles.
+pub(crate) const METRICS: &[Metric] = &[
+    metric("commits_per_s", "commits/s", Better::Higher),
+    metric("durable_per_s", "durable records/s", Better::Higher),
+    metric("mb_per_s", "MB/s", Better::Higher),
+    metric("writes_per_s", "writes/s", Better::Higher),
+    metric("reads_per_s", "reads/s", Better::Higher),
+    metric("submit_ns", "submit, ns/op", Better::Lower),
+    metric("wall_ns", "all threads, ns/op", Better::Lower),
+    metric("op_ns", "ns/op", Better::Lower),
+    metric("through_ns", "until done, ns/op", Better::Lower),
+    metric("p50_us", "p50 µs", Better::Lower),
+    metric("p90_us", "p90 µs", Better::Lower),
+    metric("p99_us", "p99 µs", Better::Lower),
+    metric("p99_9_us", "p99.9 µs", Better::Lower),
+    metric("p99_99_us", "p99.99 µs", Better::Lower),
+    metric("max_us", "max µs", Better::Lower),
+    metric("submit_p99_9_us", "submit p99.9 µs", Better::Lower),
+    metric("submit_max_us", "submit max µs", Better::Lower),
+    metric("read_p99_us", "read p99 µs", Better::Lower),
+    metric("cpu_us", "CPU µs/record", Better::Lower),
+    metric("cpu_s", "CPU s", Better::Lower),
+    metric("switches", "switches/record", Better::Lower),
+    metric("syncs", "syncs/record", Better::Lower),
+    metric("device_flushes", "device flushes/record", Better::Lower),
+    metric("amplification", "bytes to the block layer/byte", Better::Lower),
+    metric("device_amplification", "bytes to the device/byte", Better::Lower),
+    metric("peak_mib", "peak MiB", Better::Lower),
+];
+
+/// The metric with this key.
+pub(crate) fn metric_of(key: &str) -> Metric {
+    *METRICS.iter().find(|metric| metric.key == key).expect("suites name metrics of the list")
+}
+
+/// A histogram of nanoseconds, three digits, up to a minute.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are valid")
+}
+
+/// The quantiles of a latency histogram, as figures in microseconds.
+pub(crate) fn add_latencies(figures: &mut Figures, histogram: &Histogram<u64>) {
+    let quantiles = [
+        ("p50_us", 0.5),
+        ("p90_us", 0.9),
+        ("p99_us", 0.99),
+        ("p99_9_us", 0.999),
+        ("p99_99_us", 0.9999),
+        ("max_us", 1.0),
+    ];
+    for (key, quantile) in quantiles {
+        figures.insert(key.to_owned(), micros(histogram, quantile));
+    }
+}
+
+/// One quantile in microseconds.
+pub(crate) fn micros(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
+}

@@ -1,0 +1,91 @@
+//! What a contestant must be able to do.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use crate::Outcome;
+
+/// What a contestant is opened for.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// The contestant's own directory, which exists. Empty, unless [`Peer::REUSES_FILES`].
+    pub(crate) directory: PathBuf,
+    /// Bytes a record.
+    pub(crate) bytes: usize,
+    /// Slots that records may go to.
+    pub(crate) slots: u64,
+    /// How many records are submitted and not yet durable at most.
+    pub(crate) in_flight: usize,
+}
+
+impl Setup {
+    /// The size of a file with all slots.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.slots * self.bytes as u64
+    }
+}
+
+/// Something that makes records durable.
+pub(crate) trait Peer: Sized + Send + Sync {
+    /// As in the tables and after `--peers`.
+    const NAME: &'static str;
+
+    /// The files of one turn serve the next: a preallocated file need not be written anew.
+    const REUSES_FILES: bool = false;
+
+    /// One writer's own state.
+    type Writer<'a>: Writer + Send
+    where
+        Self: 'a;
+
+    fn open(setup: &Setup) -> Outcome<Self>;
+
+    /// A handle for one thread.
+    fn writer(&self) -> Outcome<Self::Writer<'_>>;
+
+    /// Returns when all that was submitted before is durable.
+    fn sync(&self) -> Outcome<()>;
+
+    /// How many syncs it made so far, if it counts them.
+    fn syncs(&self) -> Option<u64> {
+        None
+    }
+
+    /// Reads one record, if it lies in a slot.
+    fn read(&self, slot: u64, bytes: &mut [u8]) -> Outcome<()> {
+        let _ = (slot, bytes);
+        Err("has no slots to read".into())
+    }
+}
+
+/// What one writer does.
+pub(crate) trait Writer {
+    /// Told before a timed loop how many submits come.
+    fn prepare(&mut self, submits: usize) -> Outcome<()> {
+        let _ = submits;
+        Ok(())
+    }
+
+    /// Hands a record over without waiting for its durability.
+    fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()>;
+
+    /// Hands over what `submit` held back to fill a batch.
+    fn finish(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
+    /// Returns when the record is durable.
+    fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()>;
+}
+
+/// A peer whose commits can be awaited by many tasks of one thread.
+pub(crate) trait TaskPeer: Peer {
+    fn commit_task(&self, slot: u64, bytes: &[u8]) -> impl Future<Output = Outcome<()>>;
+}
+
+/// Records that a database without cheap single writes gathers to one transaction.
+///
+/// The size of a batch is the same for all of them, and large enough that the transaction's own
+/// cost fades.
+#[cfg(any(feature = "okaywal", feature = "raft-engine", feature = "walrus", feature = "sqlite", feature = "redb"))]
+pub(crate) const BATCH: usize = 1024;

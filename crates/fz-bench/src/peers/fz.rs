@@ -1,0 +1,156 @@
+//! The pipe under test: a zeroed file, `fdatasync`, an interval of 1 ms.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use fz_bufpool::{Allocation, BufPool, BufPoolConfig, BufferSize};
+use fz_file::{SlotFile, SlotFileConfig};
+use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+
+use crate::Outcome;
+use crate::peer::{Peer, Setup, TaskPeer, Writer};
+
+/// In which way the pipe is used.
+pub(crate) trait Variant: Send + Sync + 'static {
+    const NAME: &'static str;
+    /// Queue and pool hold whatever is on its way, so that no producer waits.
+    const AMPLE: bool = true;
+    /// Allocations are made before the clock starts.
+    const WRITE_ONLY: bool = false;
+    /// Reads go to the file, not through the pipe.
+    const READS_FILE: bool = false;
+}
+
+#[derive(Debug)]
+pub(crate) struct Ample;
+impl Variant for Ample {
+    const NAME: &'static str = "fz";
+}
+
+#[derive(Debug)]
+pub(crate) struct WriteOnly;
+impl Variant for WriteOnly {
+    const NAME: &'static str = "fz-write-only";
+    const WRITE_ONLY: bool = true;
+}
+
+#[derive(Debug)]
+pub(crate) struct Default;
+impl Variant for Default {
+    const NAME: &'static str = "fz-default";
+    const AMPLE: bool = false;
+}
+
+#[derive(Debug)]
+pub(crate) struct FileRead;
+impl Variant for FileRead {
+    const NAME: &'static str = "fz-file-read";
+    const READS_FILE: bool = true;
+}
+
+pub(crate) struct Fz<V> {
+    pipe: WritePipe,
+    pool: BufPool,
+    file: Arc<SlotFile>,
+    variant: PhantomData<V>,
+}
+
+impl<V> fmt::Debug for Fz<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fz").field("pipe", &self.pipe).finish_non_exhaustive()
+    }
+}
+
+/// The smallest ample pool, in buffers, and the pool that is not ample.
+const POOL_MIN: usize = 1024;
+const POOL_DEFAULT_BYTES: usize = 4 << 20;
+
+impl<V: Variant> Peer for Fz<V> {
+    const NAME: &'static str = V::NAME;
+    const REUSES_FILES: bool = true;
+    type Writer<'a> = FzWriter<'a, V>;
+
+    fn open(setup: &Setup) -> Outcome<Self> {
+        let path = setup.directory.join("slots");
+        let file = Arc::new(SlotFile::open(SlotFileConfig::new(path, setup.bytes).initial_slots(setup.slots))?);
+        let buffers = if V::AMPLE { setup.in_flight.max(POOL_MIN) } else { POOL_DEFAULT_BYTES / setup.bytes };
+        let pool = BufPool::new(BufPoolConfig::new(BufferSize::try_from(setup.bytes)?, buffers * setup.bytes))?;
+        let mut config = WritePipeConfig::new();
+        if V::AMPLE && setup.in_flight > 16_384 {
+            config = config.queue_capacity(setup.in_flight.next_power_of_two());
+        }
+        let pipe = WritePipe::new(config, Arc::clone(&file))?;
+        Ok(Self { pipe, pool, file, variant: PhantomData })
+    }
+
+    fn writer(&self) -> Outcome<Self::Writer<'_>> {
+        Ok(FzWriter { fz: self, ready: Vec::new() })
+    }
+
+    fn sync(&self) -> Outcome<()> {
+        self.pipe.sync().wait()?;
+        Ok(())
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.pipe.stats().syncs)
+    }
+
+    fn read(&self, slot: u64, bytes: &mut [u8]) -> Outcome<()> {
+        if V::READS_FILE {
+            self.file.read(slot, bytes)?;
+        } else {
+            self.pipe.read(slot, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct FzWriter<'a, V> {
+    fz: &'a Fz<V>,
+    ready: Vec<Allocation>,
+}
+
+impl<V: Variant> Writer for FzWriter<'_, V> {
+    fn prepare(&mut self, submits: usize) -> Outcome<()> {
+        if V::WRITE_ONLY {
+            for _ in 0..submits {
+                self.ready.push(self.fz.pool.allocate(1)?);
+            }
+            // They are taken from the end, and neighbours in memory should stay neighbours in the file.
+            self.ready.reverse();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn submit(&mut self, slot_index: u64, bytes: &[u8]) -> Outcome<()> {
+        let allocation = if V::WRITE_ONLY {
+            self.ready.pop().ok_or("more submits than were prepared")?
+        } else {
+            let mut allocation = self.fz.pool.allocate(1)?;
+            allocation.as_mut_slice().copy_from_slice(bytes);
+            allocation
+        };
+        let ticket = self.fz.pipe.write(WriteRequest { allocation, slot_index })?;
+        drop(ticket);
+        Ok(())
+    }
+
+    fn commit(&mut self, slot_index: u64, bytes: &[u8]) -> Outcome<()> {
+        let mut allocation = self.fz.pool.allocate(1)?;
+        allocation.as_mut_slice().copy_from_slice(bytes);
+        self.fz.pipe.write(WriteRequest { allocation, slot_index })?.wait()?;
+        Ok(())
+    }
+}
+
+impl<V: Variant> TaskPeer for Fz<V> {
+    async fn commit_task(&self, slot_index: u64, bytes: &[u8]) -> Outcome<()> {
+        let mut allocation = self.pool.allocate_async(1).await?;
+        allocation.as_mut_slice().copy_from_slice(bytes);
+        self.pipe.write_async(WriteRequest { allocation, slot_index }).await?.await?;
+        Ok(())
+    }
+}

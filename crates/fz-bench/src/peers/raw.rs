@@ -1,0 +1,144 @@
+//! The ceiling: one thread, one large write, one sync, alone.
+
+use std::fs::{File, OpenOptions};
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+use crate::Outcome;
+use crate::figures::{Figures, add_latencies, histogram};
+use crate::meter::Meter;
+use crate::suites::{self, Window};
+use crate::work::{Shape, Work};
+
+/// A file of `bytes` bytes, each block of which was written and synced before, so that a sync of a
+/// rewritten block costs no change of the file system's own records.
+pub(crate) fn written_file(path: &Path, bytes: u64) -> Outcome<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    if file.metadata()?.len() != bytes {
+        file.set_len(0)?;
+        let zeros = vec![0; 1 << 20];
+        let mut offset = 0;
+        while offset < bytes {
+            let piece = usize::try_from((bytes - offset).min(zeros.len() as u64))?;
+            file.write_all_at(&zeros[..piece], offset)?;
+            offset += piece as u64;
+        }
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// What one call of the ceiling's large writes takes, in bytes.
+const PIECE_BYTES: usize = 1 << 20;
+
+pub(crate) fn measure(work: &Work, directory: &Path) -> Outcome<Figures> {
+    let file = written_file(&directory.join("raw"), work.slots * work.bytes as u64)?;
+    match work.shape {
+        Shape::Submit { .. } => submit(work, directory, &file),
+        Shape::Commit { writers, .. } => commit(work, directory, &file, writers, "commits_per_s"),
+        Shape::Mixed { .. } => commit(work, directory, &file, 80, "writes_per_s"),
+        Shape::Bandwidth => stream(work, directory, &file, u64::MAX),
+        Shape::Scaling { .. } => Err("has no ceiling".into()),
+    }
+}
+
+/// As [`measure`] of the bandwidth, with a sync each 16 MiB.
+pub(crate) fn measure_steady(work: &Work, directory: &Path) -> Outcome<Figures> {
+    let file = written_file(&directory.join("raw"), work.slots * work.bytes as u64)?;
+    stream(work, directory, &file, 16 << 20)
+}
+
+fn commit(work: &Work, directory: &Path, file: &File, records: usize, rate: &str) -> Outcome<Figures> {
+    let window = Window::new(work.slots, 1);
+    let syncs = AtomicU64::new(0);
+    let mut figures = Figures::new();
+    let latencies = thread::scope(|scope| {
+        let writer = scope.spawn(|| commit_until_over(&window, file, work.bytes, records, &syncs));
+        let synced = || Some(syncs.load(Ordering::Relaxed));
+        window.watch(work, directory, rate, synced, &mut figures);
+        writer.join().map_err(|_| "the writer panicked")?
+    })?;
+    add_latencies(&mut figures, &latencies);
+    Ok(figures)
+}
+
+fn commit_until_over(
+    window: &Window,
+    file: &File,
+    bytes: usize,
+    records: usize,
+    syncs: &AtomicU64,
+) -> Outcome<Histogram<u64>> {
+    let payload = suites::payload(bytes * records);
+    let places = file.metadata()?.len() / payload.len() as u64;
+    let mut latencies = histogram();
+    let mut place = 0;
+    while !window.is_over() {
+        let counts = window.counts();
+        let began = Instant::now();
+        file.write_all_at(&payload, place % places * payload.len() as u64)?;
+        file.sync_data()?;
+        let took = began.elapsed();
+        place += 1;
+        syncs.store(place, Ordering::Relaxed);
+        window.add(0, records as u64);
+        if counts {
+            latencies.saturating_record(u64::try_from(took.as_nanos())?);
+        }
+    }
+    Ok(latencies)
+}
+
+/// The ceiling of a submit is a copy to memory.
+fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
+    let record = suites::payload(work.bytes);
+    let mut memory = vec![1_u8; PIECE_BYTES];
+    let began = Instant::now();
+    for number in 0..usize::try_from(work.slots)? {
+        let at = number * work.bytes % PIECE_BYTES;
+        memory[at..at + work.bytes].copy_from_slice(black_box(&record));
+    }
+    let nanos = began.elapsed().as_secs_f64() * 1e9 / work.slots as f64;
+    let mut latencies = histogram();
+    for number in 0..usize::try_from(work.slots)? {
+        let at = number * work.bytes % PIECE_BYTES;
+        let began = Instant::now();
+        memory[at..at + work.bytes].copy_from_slice(black_box(&record));
+        latencies.saturating_record(u64::try_from(began.elapsed().as_nanos())?);
+    }
+    black_box(&memory);
+    let mut figures = stream(work, directory, file, u64::MAX)?;
+    figures.insert("submit_ns".to_owned(), nanos);
+    figures.insert("wall_ns".to_owned(), nanos);
+    add_latencies(&mut figures, &latencies);
+    Ok(figures)
+}
+
+/// Writes the whole file in large pieces, with a sync each `sync_bytes` and one at the end.
+fn stream(work: &Work, directory: &Path, file: &File, sync_bytes: u64) -> Outcome<Figures> {
+    let piece = suites::payload(PIECE_BYTES);
+    let bytes = work.slots * work.bytes as u64;
+    let mut figures = Figures::new();
+    let meter = Meter::start(directory);
+    let (mut offset, mut syncs) = (0, 0.0);
+    while offset < bytes {
+        file.write_all_at(&piece, offset)?;
+        offset += PIECE_BYTES as u64;
+        if offset % sync_bytes == 0 || offset >= bytes {
+            file.sync_data()?;
+            syncs += 1.0;
+        }
+    }
+    let records = work.slots as f64;
+    let seconds = meter.stop(&mut figures, records, work.bytes);
+    figures.insert("durable_per_s".to_owned(), records / seconds);
+    figures.insert("mb_per_s".to_owned(), bytes as f64 / 1e6 / seconds);
+    figures.insert("syncs".to_owned(), syncs / records);
+    Ok(figures)
+}

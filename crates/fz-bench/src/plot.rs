@@ -1,0 +1,154 @@
+//! The HTML page: the tables as text, and a plot for each group of works.
+
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::prelude::*;
+
+use crate::Outcome;
+use crate::contestant::Role;
+use crate::figures::{Metric, metric_of};
+use crate::report::{groups, shown};
+use crate::summary::{SuiteResult, WorkResult};
+
+const SIZE: (u32, u32) = (900, 420);
+
+pub(crate) fn page(text: &str, results: &[SuiteResult]) -> Outcome<String> {
+    let mut page = String::from(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>fz-bench</title>\n\
+         <style>body{font-family:sans-serif;max-width:70em;margin:2em auto}pre{overflow-x:auto;font-size:75%}</style>\n\
+         </head><body>\n<h1>fz-bench</h1>\n",
+    );
+    for result in results {
+        page += &format!("<h2>{}</h2>\n<p>{}</p>\n", result.suite.name, escaped(result.suite.about));
+        for group in groups(result) {
+            for key in result.suite.ratios {
+                page += &plot(&group, metric_of(key))?;
+            }
+        }
+    }
+    page += &format!("<h2>Tables</h2>\n<pre>{}</pre>\n</body></html>\n", escaped(text));
+    Ok(page)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// One contestant's line.
+struct Line {
+    name: &'static str,
+    role: Role,
+    points: Vec<(f64, f64)>,
+}
+
+/// Lines over the group's axis, or bars if it has one point only.
+fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (at, work) in group.iter().enumerate() {
+        let x = work.work.x().unwrap_or(at as u64).max(1) as f64;
+        for row in &work.rows {
+            let Some(y) = row.median(metric.key).filter(|y| y.is_finite() && *y > 0.0) else { continue };
+            match lines.iter_mut().find(|line| line.name == row.contestant.name) {
+                Some(line) => line.points.push((x, y)),
+                None => lines.push(Line { name: row.contestant.name, role: row.contestant.role, points: vec![(x, y)] }),
+            }
+        }
+    }
+    let title = format!("{}: {}", group[0].work.group(), metric.title);
+    let mut svg = String::new();
+    if lines.is_empty() {
+        return Ok(svg);
+    }
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        if lines.iter().any(|line| line.points.len() > 1) {
+            draw_lines(&area, &title, &lines)?;
+        } else {
+            draw_bars(&area, &title, &lines)?;
+        }
+        area.present()?;
+    }
+    Ok(svg)
+}
+
+type Chart<'a, 'b, X, Y> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<<X as AsRangedCoord>::CoordDescType, <Y as AsRangedCoord>::CoordDescType>,
+>;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn colour(line: &Line, at: usize) -> RGBColor {
+    match line.role {
+        Role::Ceiling => BLACK,
+        Role::Subject if line.name.starts_with("fz") => RED,
+        Role::Flusher => BLUE,
+        _ => {
+            let (red, green, blue) = Palette99::COLORS[(at * 7 + 3) % Palette99::COLORS.len()];
+            RGBColor(red, green, blue)
+        }
+    }
+}
+
+fn draw_lines(area: &Area<'_>, title: &str, lines: &[Line]) -> Outcome<()> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let (low, high) = bounds(points().map(|point| point.1));
+    let (left, right) = bounds(points().map(|point| point.0));
+    let x = (left..right * 1.01).log_scale();
+    let y = (low / 1.5..high * 1.5).log_scale();
+    area.fill(&WHITE)?;
+    let mut chart = chart(area, title, x, y)?;
+    for (at, line) in lines.iter().enumerate() {
+        let colour = colour(line, at);
+        let style = colour.stroke_width(if line.role == Role::Subject { 3 } else { 2 });
+        let series = LineSeries::new(line.points.iter().copied(), style).point_size(3);
+        chart
+            .draw_series(series)?
+            .label(line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    let mut labels = chart.configure_series_labels();
+    labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    Ok(())
+}
+
+fn chart<'a, 'b, X, Y>(area: &'a Area<'b>, title: &str, x: X, y: Y) -> Outcome<Chart<'a, 'b, X, Y>>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 20))
+        .margin(10)
+        .x_label_area_size(30)
+        .y_label_area_size(80)
+        .build_cartesian_2d(x, y)?;
+    let number = |value: &f64| shown(Some(*value));
+    chart.configure_mesh().x_label_formatter(&number).y_label_formatter(&number).light_line_style(WHITE).draw()?;
+    Ok(chart)
+}
+
+/// Horizontal bars, each with its name and value.
+fn draw_bars(area: &Area<'_>, title: &str, lines: &[Line]) -> Outcome<()> {
+    let (_, most) = bounds(lines.iter().map(|line| line.points[0].1));
+    area.fill(&WHITE)?;
+    area.draw(&Text::new(title.to_owned(), (10, 8), ("sans-serif", 20)))?;
+    let step = (i32::try_from(SIZE.1)? - 50) / i32::try_from(lines.len())?;
+    let (left, width) = (200, f64::from(SIZE.0) - 320.0);
+    for (at, line) in lines.iter().enumerate() {
+        let (value, top) = (line.points[0].1, 40 + step * i32::try_from(at)?);
+        #[expect(clippy::cast_possible_truncation, reason = "a length in pixels")]
+        let right = left + (width * value / most) as i32;
+        let bottom = top + (step * 3 / 4).min(28);
+        area.draw(&Rectangle::new([(left, top), (right.max(left + 1), bottom)], colour(line, at).filled()))?;
+        area.draw(&Text::new(line.name, (10, top + 4), ("sans-serif", 15)))?;
+        area.draw(&Text::new(shown(Some(value)), (right + 6, top + 4), ("sans-serif", 15)))?;
+    }
+    Ok(())
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, 0.0), |(low, high), value| (value.min(low), value.max(high)))
+}

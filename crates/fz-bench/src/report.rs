@@ -1,0 +1,242 @@
+//! Tables for people, JSON and CSV for programs, one HTML page with plots.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use crate::contestant::{Contestant, Role};
+use crate::figures::metric_of;
+use crate::flags::Run;
+use crate::summary::{Row, SuiteResult, WorkResult};
+use crate::{Outcome, machine, plot};
+
+pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, results: &[SuiteResult]) -> Outcome<()> {
+    let machine = machine::describe(directory);
+    let text = text(&machine, rounds, load, results);
+    let object = object(&machine, flags.quick, rounds, load, results);
+    fs::write(flags.out.join("bench.json"), serde_json::to_vec_pretty(&object)?)?;
+    for result in results {
+        fs::write(flags.out.join(format!("{}.csv", result.suite.name)), csv(result)?)?;
+        fs::write(
+            flags.out.join(format!("{}.json", result.suite.name)),
+            serde_json::to_vec_pretty(&suite_object(result))?,
+        )?;
+    }
+    fs::write(flags.out.join("index.html"), plot::page(&text, results)?)?;
+    let said = format!("{text}\nresults: {} (bench.json, *.csv, index.html)\n", flags.out.display());
+    // A reader who went away (`| head`) is no failure.
+    if flags.json {
+        let _ = anstream::stderr().write_all(said.as_bytes());
+        let _ = writeln!(io::stdout(), "{object}");
+    } else {
+        let _ = anstream::stdout().write_all(said.as_bytes());
+    }
+    Ok(())
+}
+
+/// One Markdown table for each group of works.
+fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
+    let of = |key: &str| machine[key].as_str().unwrap_or_default().to_owned();
+    let mut text = format!(
+        "{} processors ({}), {}, {}, {}, commit {}; medians of {rounds} rounds; load at the start {load}\n",
+        machine["processors"],
+        of("processor"),
+        of("kernel"),
+        of("file_system"),
+        of("rustc"),
+        of("commit"),
+    );
+    for result in results {
+        text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
+        for group in groups(result) {
+            let foreign = group.iter().map(|work| work.foreign_max()).fold(0.0, f64::max);
+            let doubt = if foreign > machine::FOREIGN_MAX { ": NOT to be trusted" } else { "" };
+            let name = group[0].work.group();
+            text += &format!("\n{name} (other processes had at most {:.0} % of a turn{doubt})\n", foreign * 100.0);
+            text += &format!("{}\n", table(result, &group));
+            for row in group.iter().flat_map(|work| work.rows.iter().map(move |row| (work, row))) {
+                if let (work, Row { contestant, failure: Some(failure), .. }) = row {
+                    text += &format!("{} in {}: {failure}\n", contestant.name, work.work.name());
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The works of one plot each, in their order.
+pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
+    let mut groups: Vec<Vec<&WorkResult>> = Vec::new();
+    for work in &result.works {
+        match groups.iter_mut().find(|group| group[0].work.group() == work.work.group()) {
+            Some(group) => group.push(work),
+            None => groups.push(vec![work]),
+        }
+    }
+    groups
+}
+
+fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
+    let suite = &result.suite;
+    let has = |key: &str| group.iter().any(|work| work.rows.iter().any(|row| row.median(key).is_some()));
+    let with_x = group[0].work.x().is_some();
+    let bases: Vec<_> = [("ceiling", Role::Ceiling), ("flusher", Role::Flusher), ("best peer", Role::Peer)]
+        .into_iter()
+        .filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some()))
+        .collect();
+    let mut head: Vec<String> = if with_x { vec!["N".to_owned()] } else { Vec::new() };
+    head.push("contestant".to_owned());
+    for &key in suite.ratios {
+        head.push(metric_of(key).title.to_owned());
+        head.extend(bases.iter().map(|(name, _)| format!("× {name}")));
+    }
+    let columns: Vec<_> = suite.columns.iter().copied().filter(|key| has(key)).collect();
+    head.extend(columns.iter().map(|key| metric_of(key).title.to_owned()));
+    let flushes = group.iter().any(|work| work.rows.iter().any(|row| row.contestant.flushes.is_some()));
+    let counted = flushes && suite.name == "commit";
+    if counted {
+        head.push("flushes/commit by strace, 1 writer".to_owned());
+    }
+
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_header(head);
+    for work in group {
+        for row in &work.rows {
+            let mut cells: Vec<String> = work.work.x().map(|x| x.to_string()).into_iter().collect();
+            cells.push(row.contestant.name.to_owned());
+            for &key in suite.ratios {
+                let metric = metric_of(key);
+                cells.push(shown(row.median(key)));
+                for &(_, role) in &bases {
+                    let base = if role == Role::Peer { work.best_peer(metric) } else { work.base(role) };
+                    cells.push(shown(base.and_then(|base| row.ratio(base, metric))));
+                }
+            }
+            cells.extend(columns.iter().map(|key| shown(row.median(key))));
+            if counted {
+                cells.push(shown_flushes(&row.contestant));
+            }
+            table.add_row(cells);
+        }
+    }
+    for column in table.column_iter_mut().skip(1 + usize::from(with_x)) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn shown_flushes(contestant: &Contestant) -> String {
+    contestant.flushes.map_or_else(|| "–".to_owned(), |flushes| format!("{} {}", flushes.per_commit, flushes.calls))
+}
+
+/// Three digits, or all before the point.
+pub(crate) fn shown(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if !value.is_finite() => "–".to_owned(),
+        Some(value) if value >= 1000.0 => grouped(value),
+        Some(value) if value >= 100.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) if value >= 0.095 || value == 0.0 => format!("{value:.2}"),
+        Some(value) => format!("{value:.4}"),
+    }
+}
+
+/// `1234567.0` is `1,234,567`.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn object(machine: &Value, quick: bool, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    json!({
+        "machine": machine,
+        "unix_time": now,
+        "command": std::env::args().collect::<Vec<_>>().join(" "),
+        "quick": quick,
+        "rounds": rounds,
+        "load_at_start": load,
+        "suites": results.iter().map(suite_object).collect::<Vec<_>>(),
+    })
+}
+
+fn suite_object(result: &SuiteResult) -> Value {
+    json!({
+        "suite": result.suite.name,
+        "about": result.suite.about,
+        "works": result.works.iter().map(|work| work_object(result, work)).collect::<Vec<_>>(),
+    })
+}
+
+fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
+    let rows = work.rows.iter().map(|row| {
+        let ratios = result.suite.ratios.iter().map(|&key| {
+            let metric = metric_of(key);
+            let to = |base: Option<&Row>| base.and_then(|base| row.ratio(base, metric));
+            let value = json!({
+                "ceiling": to(work.base(Role::Ceiling)),
+                "flusher": to(work.base(Role::Flusher)),
+                "best_peer": to(work.best_peer(metric)),
+                "best_peer_name": work.best_peer(metric).map(|row| row.contestant.name),
+            });
+            (key.to_owned(), value)
+        });
+        json!({
+            "contestant": row.contestant.name,
+            "role": format!("{:?}", row.contestant.role),
+            "flushes_per_commit": row.contestant.flushes.map(|flushes| flushes.per_commit),
+            "ratios": ratios.collect::<serde_json::Map<_, _>>(),
+            "rounds": row.rounds,
+            "failure": row.failure,
+        })
+    });
+    json!({
+        "group": work.work.group(),
+        "x": work.work.x(),
+        "work": work.work,
+        "foreign_share_of_processors": work.foreign,
+        "rows": rows.collect::<Vec<_>>(),
+    })
+}
+
+fn csv(result: &SuiteResult) -> Outcome<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["suite", "group", "x", "contestant", "role", "round", "metric", "value"])?;
+    for work in &result.works {
+        let (group, x) = (work.work.group(), work.work.x().map(|x| x.to_string()).unwrap_or_default());
+        for row in &work.rows {
+            let role = format!("{:?}", row.contestant.role);
+            for (round, figures) in row.rounds.iter().enumerate() {
+                for (metric, value) in figures {
+                    let (round, value) = (round.to_string(), value.to_string());
+                    let name = row.contestant.name;
+                    csv.write_record([result.suite.name, &group, &x, name, &role, &round, metric, &value])?;
+                }
+            }
+        }
+    }
+    Ok(csv.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_about_three_digits() {
+        let shown: Vec<_> = [1_234_567.0, 999.4, 12.34, 0.5, 0.0123].map(|value| shown(Some(value))).into();
+        assert_eq!(shown, ["1,234,567", "999", "12.3", "0.50", "0.0123"]);
+    }
+}

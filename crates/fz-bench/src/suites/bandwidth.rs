@@ -1,0 +1,53 @@
+//! Large records as fast as they come, durable at the end.
+
+use std::path::Path;
+
+use super::{Suite, payload, setup};
+use crate::contestant::Contestant;
+use crate::figures::Figures;
+use crate::meter::Meter;
+use crate::peer::{Peer, Writer};
+use crate::work::{Shape, Work};
+use crate::{Outcome, peers};
+
+pub(crate) const SUITE: Suite = Suite {
+    name: "bandwidth",
+    about: "one writer, no waiting but at the end; the ceiling is pwrites of 1 MiB and one fdatasync",
+    works,
+    contestants,
+    ratios: &["mb_per_s"],
+    columns: &["cpu_s", "syncs", "amplification", "device_amplification", "peak_mib"],
+    with_peers: true,
+};
+
+fn works(quick: bool) -> Vec<Work> {
+    let bytes: usize = 64 << 10;
+    let total: u64 = if quick { 128 << 20 } else { 1 << 30 };
+    vec![Work { shape: Shape::Bandwidth, bytes, slots: total / bytes as u64, millis: 0 }]
+}
+
+fn contestants(_: &Work) -> Vec<Contestant> {
+    vec![peers::raw(), peers::raw_steady(), peers::flusher(), peers::fz()]
+}
+
+pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures> {
+    let peer = P::open(&setup(work, directory))?;
+    let mut figures = Figures::new();
+    let payload = payload(work.bytes);
+    let mut writer = peer.writer()?;
+    writer.prepare(usize::try_from(work.slots)?)?;
+    let synced = peer.syncs();
+    let meter = Meter::start(directory);
+    for slot in 0..work.slots {
+        writer.submit(slot, &payload)?;
+    }
+    writer.finish()?;
+    peer.sync()?;
+    let records = work.slots as f64;
+    let seconds = meter.stop(&mut figures, records, work.bytes);
+    figures.insert("mb_per_s".to_owned(), records * work.bytes as f64 / 1e6 / seconds);
+    if let (Some(before), Some(after)) = (synced, peer.syncs()) {
+        figures.insert("syncs".to_owned(), (after - before) as f64 / records);
+    }
+    Ok(figures)
+}

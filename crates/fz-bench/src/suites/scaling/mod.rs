@@ -1,0 +1,54 @@
+//! What one operation costs while something else grows from 1 to a million.
+//!
+//! The pipe makes no syncs here (`DangerouslyNone`): the processor's part is what is measured.
+
+mod gate;
+mod pipe;
+mod primitives;
+
+use super::Suite;
+use crate::contestant::{Contestant, Role};
+use crate::work::{Dimension, Shape, Work};
+
+pub(crate) const SUITE: Suite = Suite {
+    name: "scaling",
+    about: "ns per operation while one thing grows; without syncs, so that only the processor counts. There is no \
+            ceiling; a flat line is the goal",
+    works,
+    contestants,
+    ratios: &["op_ns"],
+    columns: &["through_ns", "peak_mib"],
+    with_peers: false,
+};
+
+fn works(quick: bool) -> Vec<Work> {
+    let powers: &[u64] = if quick { &[1, 1_000, 1_000_000] } else { &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000] };
+    let dimensions = [Dimension::Slots, Dimension::Depth, Dimension::Batch, Dimension::Occupancy, Dimension::Waiters];
+    let work = |what, x| Work { shape: Shape::Scaling { what, x }, bytes: 128, slots: 1 << 16, millis: 0 };
+    let mut works: Vec<_> =
+        dimensions.into_iter().flat_map(|what| powers.iter().map(move |&x| work(what, x))).collect();
+    works.extend([1, 2, 4].map(|threads| work(Dimension::Allocate, threads)));
+    works.extend([0, 1, 4].map(|producers| work(Dimension::Push, producers)));
+    works
+}
+
+fn contestants(work: &Work) -> Vec<Contestant> {
+    let Shape::Scaling { what, .. } = work.shape else { return Vec::new() };
+    match what {
+        Dimension::Allocate => vec![
+            Contestant::special("malloc", Role::Flusher, primitives::allocate_malloc),
+            Contestant::special("crossbeam ArrayQueue", Role::Peer, primitives::allocate_queue),
+            Contestant::special("fz-bufpool", Role::Subject, primitives::allocate_pool),
+        ],
+        Dimension::Push => vec![
+            Contestant::special("crossbeam ArrayQueue", Role::Peer, primitives::push_array),
+            Contestant::special("crossbeam SegQueue", Role::Peer, primitives::push_segments),
+            Contestant::special("fz-mpsc", Role::Subject, primitives::push_fz),
+        ],
+        Dimension::Slots => vec![Contestant::special("fz", Role::Subject, pipe::slots)],
+        Dimension::Depth => vec![Contestant::special("fz", Role::Subject, pipe::depth)],
+        Dimension::Batch => vec![Contestant::special("fz", Role::Subject, pipe::batch)],
+        Dimension::Occupancy => vec![Contestant::special("fz", Role::Subject, pipe::occupancy)],
+        Dimension::Waiters => vec![Contestant::special("fz", Role::Subject, pipe::waiters)],
+    }
+}

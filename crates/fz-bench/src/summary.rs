@@ -1,0 +1,114 @@
+//! Medians and ratios of what the rounds measured.
+
+use crate::contestant::{Contestant, Role};
+use crate::figures::{Better, Figures, Metric};
+use crate::suites::Suite;
+use crate::work::Work;
+
+#[derive(Debug)]
+pub(crate) struct SuiteResult {
+    pub(crate) suite: Suite,
+    pub(crate) works: Vec<WorkResult>,
+}
+
+#[derive(Debug)]
+pub(crate) struct WorkResult {
+    pub(crate) work: Work,
+    pub(crate) rows: Vec<Row>,
+    /// For each turn, the share of the processors' time that other processes had.
+    pub(crate) foreign: Vec<f64>,
+}
+
+/// One contestant's rounds of one work.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) contestant: Contestant,
+    pub(crate) rounds: Vec<Figures>,
+    /// Why it has no more rounds.
+    pub(crate) failure: Option<String>,
+}
+
+impl Row {
+    pub(crate) fn new(contestant: Contestant) -> Self {
+        Self { contestant, rounds: Vec::new(), failure: None }
+    }
+
+    /// The median of the rounds.
+    pub(crate) fn median(&self, key: &str) -> Option<f64> {
+        median(self.rounds.iter().filter_map(|figures| figures.get(key).copied()).collect())
+    }
+
+    /// How much better than `base`, as the median over the rounds of the ratio in each: above 1 is
+    /// better, whatever the metric's direction.
+    pub(crate) fn ratio(&self, base: &Self, metric: Metric) -> Option<f64> {
+        let pairs = self.rounds.iter().zip(&base.rounds);
+        let ratios = pairs.filter_map(|(own, base)| {
+            let (own, base) = (own.get(metric.key)?, base.get(metric.key)?);
+            Some(match metric.better {
+                Better::Higher => own / base,
+                Better::Lower => base / own,
+            })
+        });
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+}
+
+impl WorkResult {
+    /// The first with this part.
+    pub(crate) fn base(&self, role: Role) -> Option<&Row> {
+        self.rows.iter().find(|row| row.contestant.role == role)
+    }
+
+    /// The other project that is best at `metric`.
+    pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
+        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer);
+        let ranked = peers.filter_map(|row| Some((row, row.median(metric.key)?)));
+        let best = match metric.better {
+            Better::Higher => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
+            Better::Lower => ranked.min_by(|a, b| a.1.total_cmp(&b.1)),
+        };
+        best.map(|(row, _)| row)
+    }
+
+    /// The largest share that other processes had in a turn.
+    pub(crate) fn foreign_max(&self) -> f64 {
+        self.foreign.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+/// The middle value, the lower of the two middle ones if there are two.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::metric_of;
+    use crate::peers;
+
+    fn row(key: &str, values: &[f64]) -> Row {
+        let rounds = values.iter().map(|&value| Figures::from([(key.to_owned(), value)])).collect();
+        Row { rounds, ..Row::new(peers::raw()) }
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_each_round() {
+        // Medians of both are 10, yet it was half as fast in two rounds of three.
+        let (own, base) = (row("commits_per_s", &[5.0, 10.0, 30.0]), row("commits_per_s", &[10.0, 20.0, 3.0]));
+        assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(0.5));
+    }
+
+    #[test]
+    fn fewer_nanoseconds_are_a_ratio_above_one() {
+        let (own, base) = (row("submit_ns", &[50.0]), row("submit_ns", &[100.0]));
+        assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(2.0));
+    }
+
+    #[test]
+    fn no_values_have_no_median() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+    }
+}
