@@ -1,0 +1,95 @@
+//! Promise I: a pipe without work makes no wake-ups; a pipe with an unawaited write wakes once.
+
+mod disk;
+mod rig;
+mod watchdog;
+
+use disk::Call;
+use fz_wpipe::WritePipeConfig;
+use rig::Rig;
+use watchdog::{finishes, until};
+
+/// Lets time pass, measured in rounds of another pipe with the same interval: each of them took one
+/// of its intervals at least.
+fn pass_intervals(count: u64) {
+    let clock = Rig::new(WritePipeConfig::new());
+    for tick in 1..=count {
+        let _ = clock.write(tick % 200, tick);
+        until(|| clock.pipe.durable_epoch() == tick);
+    }
+}
+
+fn wakeups(rig: &Rig) -> u64 {
+    rig.pipe.stats().wakeups
+}
+
+#[test]
+fn i_an_idle_pipe_does_not_wake() {
+    finishes(|| {
+        let fresh = Rig::new(WritePipeConfig::new());
+        let used = Rig::new(WritePipeConfig::new());
+        let _ = used.write(0, 1);
+        until(|| used.pipe.durable_epoch() == 1);
+        pass_intervals(5);
+        let before = wakeups(&used);
+        pass_intervals(50);
+        assert_eq!(wakeups(&fresh), 0, "it never had work");
+        assert_eq!(wakeups(&used), before, "it has none any more");
+        assert_eq!(fresh.disk.count(Call::Sync), 0);
+        assert_eq!(used.disk.count(Call::Sync), 1);
+    });
+}
+
+#[test]
+fn i_an_unawaited_write_wakes_the_flusher_once() {
+    finishes(|| {
+        let rig = Rig::new(WritePipeConfig::new());
+        for write in 1..=5 {
+            let before = wakeups(&rig);
+            let _ = rig.write(write, write);
+            until(|| rig.pipe.durable_epoch() == write);
+            pass_intervals(5);
+            assert_eq!(wakeups(&rig), before + 1, "write {write}");
+            assert_eq!(rig.disk.count(Call::Sync), usize::try_from(write).unwrap());
+        }
+    });
+}
+
+#[test]
+fn i_a_burst_of_unawaited_writes_wakes_the_flusher_once() {
+    finishes(|| {
+        let rig = Rig::new(WritePipeConfig::new().flush_interval(std::time::Duration::from_millis(200)));
+        for slot in 0..100 {
+            let _ = rig.write(slot, 1);
+        }
+        until(|| rig.pipe.durable_epoch() == 100);
+        pass_intervals(5);
+        assert_eq!(wakeups(&rig), 1);
+    });
+}
+
+#[test]
+fn i_a_pipe_rests_after_threads_did_its_rounds() {
+    finishes(|| {
+        let rig = Rig::new(WritePipeConfig::new());
+        for write in 1..200 {
+            rig.write(write, write).wait().unwrap();
+        }
+        pass_intervals(5);
+        let before = wakeups(&rig);
+        pass_intervals(30);
+        assert_eq!(wakeups(&rig), before);
+    });
+}
+
+#[test]
+fn i_a_read_wakes_nobody() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        for write in 1..20 {
+            let _ = rig.write(1, write);
+            assert_eq!(rig.read(1), write);
+        }
+        assert_eq!(wakeups(&rig), 0);
+    });
+}

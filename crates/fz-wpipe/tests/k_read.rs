@@ -1,0 +1,122 @@
+//! Promise K: a read of the pipe sees every write accepted before the call, durable or not, and
+//! never half of one.
+
+mod disk;
+mod rig;
+mod watchdog;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use disk::Call;
+use fz_wpipe::WritePipeConfig;
+use rig::{Rig, SLOT, lazy, tag_at};
+use watchdog::finishes;
+
+/// Writes of four slots, which the disk makes visible piece by piece, and readers beside them.
+fn readers_beside_writers(rig: Rig) {
+    rig.disk.tear_writes();
+    let rig = Arc::new(rig);
+    let regions = 3;
+    // The highest tag accepted for each region; tags grow.
+    let accepted: Arc<Vec<AtomicU64>> = Arc::new((0..regions).map(|_| AtomicU64::new(0)).collect());
+    let writers: Vec<_> = (0..regions)
+        .map(|region| {
+            let (rig, accepted) = (Arc::clone(&rig), Arc::clone(&accepted));
+            thread::spawn(move || {
+                for tag in 1..=150 {
+                    let ticket = rig.pipe.write(rig.request(region * 4, 4, tag)).unwrap();
+                    accepted[usize::try_from(region).unwrap()].store(tag, Ordering::SeqCst);
+                    if tag % 10 == 0 {
+                        ticket.wait().unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (rig, accepted) = (Arc::clone(&rig), Arc::clone(&accepted));
+            thread::spawn(move || {
+                let mut seen = vec![0; usize::try_from(regions).unwrap()];
+                let mut back = vec![0; SLOT * 4 * seen.len()];
+                while seen.iter().any(|tag| *tag < 150) {
+                    let before: Vec<u64> = accepted.iter().map(|tag| tag.load(Ordering::SeqCst)).collect();
+                    rig.pipe.read(0, &mut back).unwrap();
+                    for (region, seen) in (0..).zip(&mut seen) {
+                        let tags = [0, 1, 2, 3].map(|slot| tag_at(&back, region * 4 + slot));
+                        assert!(tags.iter().all(|tag| *tag == tags[0]), "half of a write: {tags:?}");
+                        let accepted = before[usize::try_from(region).unwrap()];
+                        assert!(tags[0] >= accepted, "{} is read, {accepted} was accepted before", tags[0]);
+                        assert!(tags[0] >= *seen, "back in time");
+                        *seen = tags[0];
+                    }
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().chain(readers).for_each(|thread| thread.join().unwrap());
+    rig.pipe.close().unwrap();
+}
+
+#[test]
+fn k_a_read_sees_every_accepted_write_and_never_half_of_one() {
+    finishes(|| readers_beside_writers(Rig::lazy()));
+}
+
+#[test]
+fn k_a_read_beside_small_batches_sees_every_accepted_write_too() {
+    finishes(|| readers_beside_writers(Rig::new(WritePipeConfig::new().batch_writes_max(2).queue_capacity(6))));
+}
+
+#[test]
+fn k_a_thread_reads_its_own_writes_at_once() {
+    finishes(|| {
+        let rig = Rig::new(lazy().batch_writes_max(3));
+        for write in 0..100 {
+            for part in 0..write % 8 {
+                let _ = rig.write(part, write * 10 + part);
+            }
+            for part in 0..write % 8 {
+                assert_eq!(rig.read(part), write * 10 + part);
+            }
+        }
+        assert_eq!(rig.disk.count(Call::Sync), 0, "a read makes nothing durable");
+        assert_eq!(rig.pipe.durable_epoch(), 0);
+    });
+}
+
+#[test]
+fn k_a_read_does_not_wait_for_a_sync() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.disk.hold(Call::Sync);
+        let ticket = rig.write(0, 1);
+        let waiter = thread::spawn(move || ticket.wait());
+        rig.disk.wait_until_held(Call::Sync);
+        assert_eq!(rig.read(0), 1);
+        let _ = rig.write(0, 2);
+        assert_eq!(rig.read(0), 2);
+        rig.disk.release();
+        assert!(waiter.join().unwrap().is_ok());
+    });
+}
+
+#[test]
+fn k_a_read_does_not_hold_up_writers() {
+    finishes(|| {
+        let rig = Arc::new(Rig::lazy());
+        rig.disk.hold(Call::Read);
+        let reader = {
+            let rig = Arc::clone(&rig);
+            thread::spawn(move || rig.read(0))
+        };
+        rig.disk.wait_until_held(Call::Read);
+        for slot in 0..100 {
+            let _ = rig.write(slot, 9);
+        }
+        rig.disk.release();
+        assert_eq!(reader.join().unwrap(), 0, "those came after the read began");
+    });
+}
