@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, PageFate};
+
+use crate::dice::Dice;
+
+/// What goes wrong in one generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    pub(crate) plan: FaultPlan,
+    /// The power goes in this operation, counted from the generation's first.
+    pub(crate) cut_at: Option<u64>,
+    /// Nothing in the plan entitles the pipeline to fail: signals, short transfers, delays.
+    pub(crate) is_harmless: bool,
+    /// The plan holds from before the file is opened; else from when the pipe runs.
+    pub(crate) from_the_start: bool,
+    /// Some call hangs until somebody releases it.
+    pub(crate) hangs: bool,
+}
+
+/// Where a rule applies, and what happens there.
+type Choice = (OpSet, Fault);
+
+impl Faults {
+    pub(crate) fn none() -> Self {
+        Self { plan: FaultPlan::new(), cut_at: None, is_harmless: true, from_the_start: false, hangs: false }
+    }
+
+    /// `pauses`: whether calls may take time, which only several threads notice.
+    pub(crate) fn draw(dice: &mut Dice, pauses: bool) -> Self {
+        let mut faults = Self::none();
+        faults.from_the_start = dice.chance(0.25);
+        if dice.chance(0.25) {
+            faults.cut_at = Some(dice.within(1, if faults.from_the_start { 40 } else { 90 }));
+            faults.is_harmless = false;
+        }
+        for _ in 0..dice.pick(&[0, 0, 1, 1, 2]) {
+            let (ops, fault) = if dice.chance(0.3) { harmless(dice) } else { harmful(dice) };
+            faults.is_harmless &= is_harmless(ops, fault);
+            faults.plan = faults.plan.with(place(dice, FaultRule::new(ops, fault), fault));
+        }
+        if pauses && dice.chance(0.5) {
+            let ops = dice.pick(&[OpSet::SYNCS, OpSet::SYNCS, Op::Write.into()]);
+            let delay = Fault::Delay(Duration::from_micros(dice.within(10, 300)));
+            faults.plan = faults.plan.with(FaultRule::new(ops, delay).probability(0.3).times(10));
+        }
+        if pauses && dice.chance(0.1) {
+            let hang = FaultRule::new(dice.pick(&[OpSet::SYNCS, Op::Write.into()]), Fault::Hang);
+            faults.plan = faults.plan.with(hang.nth(dice.within(1, 6)));
+            faults.hangs = true;
+        }
+        faults
+    }
+}
+
+fn harmless(dice: &mut Dice) -> Choice {
+    match dice.index(6) {
+        0 => (Op::Write.into(), Fault::Error(Errno::Eintr)),
+        1 => (OpSet::SYNCS, Fault::Error(Errno::Eintr)),
+        2 => (OpSet::ALL, Fault::Error(Errno::Eintr)),
+        3 => (Op::Read.into(), Fault::Short),
+        4 => (Op::Allocate.into(), Fault::Error(Errno::Eopnotsupp)),
+        _ => (Op::Write.into(), Fault::Short),
+    }
+}
+
+fn is_harmless(ops: OpSet, fault: Fault) -> bool {
+    match fault {
+        Fault::Short | Fault::Error(Errno::Eintr) => true,
+        Fault::Error(Errno::Eopnotsupp) => ops == OpSet::of(Op::Allocate),
+        _ => false,
+    }
+}
+
+fn harmful(dice: &mut Dice) -> Choice {
+    let write = OpSet::of(Op::Write);
+    let full = dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot]);
+    match dice.index(16) {
+        0 | 1 => (write, Fault::Error(dice.pick(&[full, Errno::Eagain, Errno::Erofs]))),
+        2 => (write, Fault::ErrorAfterPart(full)),
+        3 => (write, Fault::Zero),
+        4 | 5 => (write, Fault::LostInBackground(full)),
+        6..=9 => (OpSet::SYNCS, Fault::SyncFailed(full, page_fate(dice))),
+        10 => (OpSet::SYNCS, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot, Errno::Erofs]))),
+        11 => (Op::SyncDirectory.into(), Fault::SyncFailed(Errno::Eio, page_fate(dice))),
+        12 => (Op::SetLength | Op::Allocate, Fault::Error(full)),
+        13 => (Op::Rename | Op::Create, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
+        14 => (Op::Read.into(), dice.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
+        _ => {
+            let ops = Op::Open | Op::Lock | Op::Length | Op::Remove | Op::PathIdentity | Op::FileIdentity;
+            (ops, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
+        }
+    }
+}
+
+fn page_fate(dice: &mut Dice) -> PageFate {
+    dice.pick(&[PageFate::Dropped, PageFate::Dropped, PageFate::Reverted, PageFate::Kept])
+}
+
+fn place(dice: &mut Dice, rule: FaultRule, fault: Fault) -> FaultRule {
+    // Who is interrupted for ever never gets anywhere, and must not.
+    let times = if fault == Fault::Error(Errno::Eintr) { dice.within(1, 6) } else { u64::MAX };
+    let rule = rule.times(times);
+    match dice.index(4) {
+        0 | 1 => rule.nth(dice.within(1, 12)),
+        2 => rule.from_nth(dice.within(1, 20)),
+        _ => rule.probability(dice.pick(&[0.05, 0.2, 0.5])),
+    }
+}

@@ -1,0 +1,313 @@
+//! One life of the engine on a disk: open, write, end; and everything that can be said afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fz_bufpool::{BufPool, BufPoolConfig};
+use fz_file::{SlotFile, SlotFileConfig};
+use fz_sim::{FaultKind, FaultPlan, SimDisk};
+use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteTicket};
+
+use crate::content::WriteId;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::hand::{Hand, Submission};
+use crate::ledger::{Accepted, Ledger};
+use crate::phase::{Phase, during};
+use crate::readback;
+use crate::scenario::{Drive, Scenario};
+use crate::stage::{ReadBack, Stage};
+use crate::tally::{Tally, add_counts, count};
+use crate::tap::TapVolume;
+use crate::threads;
+use crate::verify::PATH;
+use crate::watch::{Instant, Watch};
+
+/// What one generation left.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(crate) accepted: Vec<Accepted>,
+    /// Everything up to here was declared durable.
+    pub(crate) durable: u64,
+    pub(crate) instants: Vec<Instant>,
+    /// The slots that the file has for certain, if it is known to exist.
+    pub(crate) slots: Option<u64>,
+    pub(crate) next_id: WriteId,
+}
+
+/// One life, about to begin.
+#[derive(Debug)]
+pub(crate) struct Generation<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) disk: &'a SimDisk,
+    pub(crate) slots: Option<u64>,
+    pub(crate) slots_max: u64,
+    pub(crate) first_id: WriteId,
+    pub(crate) faults: Faults,
+    /// An earlier generation on this disk may have left something to fail later.
+    pub(crate) is_tainted: bool,
+}
+
+/// How it ended.
+struct Ending {
+    durable: u64,
+    kept: Vec<WriteTicket>,
+    failure: Option<PipeError>,
+    reads: Vec<ReadBack>,
+}
+
+impl Generation<'_> {
+    pub(crate) fn run(&self, dice: &mut Dice, tally: &mut Tally) -> Result<Remains, String> {
+        tally.generations += 1;
+        let cut_at = self.faults.cut_at.map_or(u64::MAX, |operation| self.disk.operations() + operation);
+        self.disk.cut_power_at(cut_at);
+        if self.faults.from_the_start {
+            self.disk.set_faults(self.faults.plan.clone());
+        }
+        let watch = Arc::new(Watch::new(self.disk.clone(), self.slots, dice.fork()));
+        let ledger = Ledger::new(self.first_id);
+        let mut ending = Ending { durable: 0, kept: Vec::new(), failure: None, reads: Vec::new() };
+        if let Some(file) = self.open(&watch, tally)? {
+            // What the file shows before anything is written.
+            let live = self.disk.contents(PATH).map_err(|error| format!("J: the open file is gone: {error}"))?;
+            self.disk.set_faults(self.faults.plan.clone());
+            ending = self.live(&watch, file, &ledger, dice, tally)?;
+            let accepted = ledger.close()?;
+            self.reckon(&ending, &accepted)?;
+            readback::check(&live, &accepted, &ending.reads, self.scenario.slot_size(), ending.failure.is_none())?;
+            watch.promise(ending.durable);
+            watch.look(Phase::Idle);
+            return Ok(self.remains(&watch, &ledger, accepted, &ending));
+        }
+        Ok(self.remains(&watch, &ledger, Vec::new(), &ending))
+    }
+
+    fn remains(&self, watch: &Watch, ledger: &Ledger, accepted: Vec<Accepted>, ending: &Ending) -> Remains {
+        let instants = watch.instants();
+        let slots = instants.iter().filter_map(|instant| instant.slots).max().or(self.slots);
+        Remains { accepted, durable: ending.durable, instants, slots, next_id: ledger.next() }
+    }
+
+    /// Opens the file, at the second attempt without faults; none if the power is gone.
+    fn open(&self, watch: &Arc<Watch>, tally: &mut Tally) -> Result<Option<Arc<SlotFile>>, String> {
+        let volume = TapVolume::new(watch);
+        let config = SlotFileConfig::new(PATH, self.scenario.slot_size())
+            .initial_slots(self.scenario.initial_slots)
+            .preallocation(self.scenario.preallocation)
+            .module_id(7);
+        for attempt in 0..2 {
+            match during(Phase::Creating, || SlotFile::open_on(Arc::clone(&volume) as _, config.clone())) {
+                Ok(file) => {
+                    watch.opened(file.slots());
+                    watch.look(Phase::Creating);
+                    return Ok(Some(Arc::new(file)));
+                }
+                Err(_) if !self.disk.power_is_on() => {
+                    count(&mut tally.ends, "power cut while opening");
+                    return Ok(None);
+                }
+                Err(error) if attempt > 0 || !self.may_fail() => {
+                    return Err(format!("J: the file does not open on a disk without faults: {error:?}"));
+                }
+                Err(_) => {
+                    count(&mut tally.ends, "opening failed, then succeeded");
+                    self.disk.set_faults(FaultPlan::new());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a call to the pipeline may fail at all.
+    fn may_fail(&self) -> bool {
+        let stats = self.disk.stats();
+        let pauses = [FaultKind::Delay, FaultKind::Hang];
+        let injected = FaultKind::ALL.iter().any(|kind| !pauses.contains(kind) && stats.faults(*kind) > 0);
+        self.is_tainted || self.scenario.capacity_bytes.is_some() || (!self.faults.is_harmless && injected)
+    }
+
+    fn live(
+        &self,
+        watch: &Arc<Watch>,
+        file: Arc<SlotFile>,
+        ledger: &Ledger,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Result<Ending, String> {
+        let size = self.scenario.buffer_size;
+        let config = BufPoolConfig::new(size, size.bytes() * self.scenario.pool_buffers).prefault(false);
+        let pool = BufPool::new(config).map_err(|error| format!("no pool: {error:?}"))?;
+        let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(&file)).map_err(|error| format!("{error:?}"))?;
+        let slots_max = self.slots_max;
+        let stage =
+            Stage::new(self.scenario, watch, Arc::clone(&file), pool.clone(), Arc::new(pipe), ledger, slots_max);
+        let kept = self.work(&stage, dice, tally)?;
+        let ending = self.end(stage, kept, dice, tally)?;
+        if Arc::strong_count(&file) != 1 {
+            return Err("H: the pipe is gone and something of it still holds the file".to_owned());
+        }
+        let stats = pool.stats();
+        if stats.in_use != 0 || stats.waiters != 0 {
+            return Err(format!("H: the pipe is gone and buffers are not back in their pool: {stats:?}"));
+        }
+        Ok(ending)
+    }
+
+    /// The workload. Returns the tickets that nobody has waited for.
+    fn work(&self, stage: &Stage<'_>, dice: &mut Dice, tally: &mut Tally) -> Result<Vec<WriteTicket>, String> {
+        let steps = dice.within(1, self.scenario.steps_max);
+        let hands = match self.scenario.drive {
+            Drive::Alone | Drive::AloneInBatches => {
+                let mut hand = Hand::new(stage, 0);
+                let outcome = crate::alone::run(&mut hand, dice, steps);
+                vec![(hand, outcome)]
+            }
+            Drive::Threads(producers) => {
+                let closes = dice.chance(0.1);
+                threads::run(stage, dice, producers, steps, self.faults.hangs, closes)
+            }
+        };
+        let mut kept = Vec::new();
+        for (hand, outcome) in hands {
+            add_counts(&mut tally.tickets, &hand.tickets);
+            add_counts(&mut tally.writes, &hand.writes);
+            add_counts(&mut tally.reads, &hand.reads);
+            kept.extend(hand.kept);
+            outcome?;
+        }
+        Ok(kept)
+    }
+
+    /// Ends the pipe by `close` or by dropping it.
+    fn end(
+        &self,
+        stage: Stage<'_>,
+        kept: Vec<WriteTicket>,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Result<Ending, String> {
+        let watch = Arc::clone(&stage.watch);
+        // A hang that nobody releases any more would hang the close.
+        self.disk.release_hung();
+        if self.faults.hangs {
+            self.disk.set_faults(FaultPlan::new());
+        }
+        let everything = stage.pipe.sync();
+        watch.closing();
+        let mut last_durable = None;
+        if dice.chance(0.6) {
+            count(&mut tally.ends, "closed");
+            let closed = stage.pipe.close();
+            let durable = stage.pipe.durable_epoch();
+            last_durable = Some(durable);
+            match closed {
+                Ok(closed) if closed != durable || durable < everything.epoch() => {
+                    return Err(format!(
+                        "E: close succeeded with {closed}, the durable epoch is {durable}, accepted were {}",
+                        everything.epoch()
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => stage.stopped(&error)?,
+            }
+            refuses_more(&stage)?;
+        } else {
+            count(&mut tally.ends, "dropped");
+        }
+        let reads = stage.reads();
+        watch.detach();
+        let failure = stage.failure();
+        let stopped = FailureSeen::new(&failure);
+        drop(stage);
+
+        let settled = everything.wait_timeout(Duration::ZERO);
+        let durable = last_durable.unwrap_or_else(|| match &settled {
+            Ok(durable) => *durable,
+            Err(_) => watch.promised(),
+        });
+        let failure = match settled {
+            Ok(_) => failure,
+            Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => {
+                return Err(format!("D: the pipe is gone and the ticket of epoch {} is open", everything.epoch()));
+            }
+            Err(error) => Some(stopped.or(error)?),
+        };
+        watch.promise(durable);
+        watch.look(Phase::Closing);
+        Ok(Ending { durable, kept, failure, reads })
+    }
+
+    /// What must hold when all is over.
+    fn reckon(&self, ending: &Ending, accepted: &[Accepted]) -> Result<(), String> {
+        let last = accepted.last().map_or(0, |write| write.epoch);
+        let Ending { durable, kept, failure, .. } = ending;
+        match failure {
+            Some(error) if !self.may_fail() => {
+                return Err(format!("C: nothing failed but the pipe: {error:?}, caused by {:?}", error.io_error()));
+            }
+            None if *durable != last => {
+                return Err(format!("E: the pipe ended well at epoch {durable}, accepted were {last}"));
+            }
+            _ => {}
+        }
+        match failure.as_ref().map(PipeError::kind) {
+            Some(PipeErrorKind::SyncFailed { durable: then, .. }) if then != durable => {
+                return Err(format!("C: the durable epoch was {then} when the pipe stopped, and is {durable}"));
+            }
+            Some(PipeErrorKind::WriteFailed { first, .. }) if first <= durable => {
+                return Err(format!("C: epoch {first} could not be written, and {durable} is durable"));
+            }
+            _ => {}
+        }
+        for ticket in kept {
+            match (ticket.wait_timeout(Duration::ZERO), failure) {
+                (Ok(to), _) if to < ticket.epoch() || to > last => {
+                    return Err(format!("A: the ticket of epoch {} resolved to {to}", ticket.epoch()));
+                }
+                (Ok(to), Some(_)) if to > *durable => {
+                    return Err(format!("C: {durable} was durable when the pipe stopped, a ticket says {to} now"));
+                }
+                (Ok(_), _) => {}
+                (Err(error), Some(first)) if error.kind() == first.kind() && ticket.epoch() > *durable => {}
+                (Err(error), _) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => {
+                    return Err(format!("D: the pipe is gone and the ticket of epoch {} is open", ticket.epoch()));
+                }
+                (Err(error), _) => {
+                    return Err(format!("C: up to {durable} all is durable, epoch {} got {error:?}", ticket.epoch()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A closed pipe takes no more.
+fn refuses_more(stage: &Stage<'_>) -> Result<(), String> {
+    let mut hand = Hand::new(stage, usize::MAX);
+    let Some(allocation) = hand.try_allocate(1)? else {
+        return Err("H: the pipe is closed, and the pool is empty".to_owned());
+    };
+    match hand.submit(allocation, 0, Submission::Blocking)? {
+        Some(ticket) => Err(format!("E: a closed pipe accepted epoch {}", ticket.epoch())),
+        None => Ok(()),
+    }
+}
+
+/// The failure that was seen while the pipe ran.
+struct FailureSeen(Option<PipeError>);
+
+impl FailureSeen {
+    fn new(failure: &Option<PipeError>) -> Self {
+        Self(failure.clone())
+    }
+
+    /// The first failure, which `error` must repeat.
+    fn or(self, error: PipeError) -> Result<PipeError, String> {
+        match self.0 {
+            Some(first) if first.kind() != error.kind() => {
+                Err(format!("C: the first failure is final, and after {first:?} came {error:?}"))
+            }
+            _ => Ok(error),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use fz_bufpool::{Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+use fz_wpipe::{PipeErrorKind, RejectedWrite, WriteRequest, WriteTicket};
+
+use crate::content::{WriteId, matches};
+use crate::ledger::Accepted;
+use crate::phase::{Phase, during};
+use crate::stage::{ReadBack, Stage};
+use crate::tally::{Counts, count};
+
+/// How a write is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Submission {
+    Blocking,
+    Trying,
+    /// As a future, run to its end.
+    Async,
+    /// As a future, polled once and dropped.
+    Cancelled,
+}
+
+/// One thread of the workload: what it did, and the tickets that it kept.
+#[derive(Debug)]
+pub(crate) struct Hand<'s, 'a> {
+    pub(crate) stage: &'s Stage<'a>,
+    writer: usize,
+    sequence: u64,
+    pub(crate) kept: Vec<WriteTicket>,
+    pub(crate) tickets: Counts,
+    pub(crate) writes: Counts,
+    pub(crate) reads: Counts,
+}
+
+impl<'s, 'a> Hand<'s, 'a> {
+    pub(crate) fn new(stage: &'s Stage<'a>, writer: usize) -> Self {
+        Self {
+            stage,
+            writer,
+            sequence: 0,
+            kept: Vec::new(),
+            tickets: Counts::new(),
+            writes: Counts::new(),
+            reads: Counts::new(),
+        }
+    }
+
+    /// Memory for `slots` slots if the pool has it now.
+    pub(crate) fn try_allocate(&self, slots: usize) -> Result<Option<Allocation>, String> {
+        match self.stage.pool.try_allocate(slots) {
+            Ok(allocation) => Ok(Some(allocation)),
+            Err(error) if matches!(error.kind(), BufPoolErrorKind::Exhausted { .. }) => Ok(None),
+            Err(error) => Err(format!("F: the pool refuses for no reason: {error:?}")),
+        }
+    }
+
+    /// Fills `allocation` and submits it.
+    pub(crate) fn submit(
+        &mut self,
+        mut allocation: Allocation,
+        slot: u64,
+        how: Submission,
+    ) -> Result<Option<WriteTicket>, String> {
+        let stage = self.stage;
+        let failed = stage.has_failed();
+        let slots = allocation.count() as u64;
+        let id = stage.ledger.prepare(&mut allocation, slot);
+        let request = WriteRequest { allocation, slot_index: slot };
+        let outcome = match how {
+            Submission::Blocking => stage.pipe.write(request),
+            Submission::Trying => stage.pipe.try_write(request),
+            Submission::Async => pollster::block_on(stage.pipe.write_async(request)),
+            Submission::Cancelled => {
+                match pin!(stage.pipe.write_async(request)).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => {
+                        count(&mut self.writes, "cancelled");
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        match outcome {
+            Ok(ticket) => {
+                self.sequence += 1;
+                let (writer, sequence) = (self.writer, self.sequence);
+                stage.ledger.accept(Accepted { epoch: ticket.epoch(), id, slot, count: slots, writer, sequence });
+                count(&mut self.writes, "accepted");
+                if failed {
+                    return Err(format!("C: the pipe has stopped, and accepted epoch {} later", ticket.epoch()));
+                }
+                Ok(Some(ticket))
+            }
+            Err(rejected) => self.rejected(&rejected, id, slot, slots, how).map(|()| None),
+        }
+    }
+
+    /// A write came back: whole, and for a good reason?
+    fn rejected(
+        &mut self,
+        rejected: &RejectedWrite,
+        id: WriteId,
+        slot: u64,
+        slots: u64,
+        how: Submission,
+    ) -> Result<(), String> {
+        let WriteRequest { allocation, slot_index } = &rejected.request;
+        let intact = *slot_index == slot
+            && allocation.count() as u64 == slots
+            && (slot..).zip(allocation.buffers()).all(|(slot, buffer)| matches(buffer, id, slot, 0));
+        if !intact {
+            return Err(format!("C: a refused write came back changed: {rejected:?}"));
+        }
+        let reason = match rejected.error.kind() {
+            PipeErrorKind::QueueFull { .. } if how == Submission::Trying => "refused: queue full",
+            PipeErrorKind::Closed if self.stage.watch.is_closing() => "refused: closed",
+            PipeErrorKind::OutOfRange { .. } if slot.saturating_add(slots) > self.stage.file.slots() => {
+                "refused: out of range"
+            }
+            kind if kind.is_poison() => {
+                self.stage.stopped(&rejected.error)?;
+                "refused: stopped"
+            }
+            kind => return Err(format!("G: a write of {slots} slots at {slot} is refused with {kind:?}")),
+        };
+        count(&mut self.writes, reason);
+        Ok(())
+    }
+
+    /// Requests that must be refused, whatever the pipe does: promise G.
+    pub(crate) fn submit_nonsense(&mut self, slot: u64) -> Result<(), String> {
+        let stage = self.stage;
+        let refused = |outcome: Result<WriteTicket, RejectedWrite>| match outcome {
+            Ok(ticket) => Err(format!("G: nonsense at slot {slot} was accepted as epoch {}", ticket.epoch())),
+            Err(rejected) => Ok(rejected.error),
+        };
+        if let Some(mut allocation) = self.try_allocate(1)? {
+            let slot_index = stage.slots_max.saturating_add(slot);
+            allocation.as_mut_slice().fill(0xEE);
+            let error = refused(stage.pipe.write(WriteRequest { allocation, slot_index }))?;
+            if !matches!(error.kind(), PipeErrorKind::OutOfRange { .. }) {
+                return Err(format!("G: a write past the end is refused with {error:?}"));
+            }
+            count(&mut self.writes, "refused: out of range");
+        }
+        let other = if stage.scenario.buffer_size == BufferSize::S16 { BufferSize::S8 } else { BufferSize::S16 };
+        let foreign = BufPool::new(BufPoolConfig::new(other, other.bytes()));
+        let allocation = foreign.and_then(|pool| pool.try_allocate(1)).map_err(|error| format!("F: {error:?}"))?;
+        let error = refused(stage.pipe.write(WriteRequest { allocation, slot_index: slot }))?;
+        if !matches!(error.kind(), PipeErrorKind::BufferSizeMismatch { .. }) {
+            return Err(format!("G: a buffer of another size is refused with {error:?}"));
+        }
+        count(&mut self.writes, "refused: buffer size");
+        Ok(())
+    }
+
+    /// A ticket resolved: promises A and C for its bearer.
+    pub(crate) fn settled(
+        &mut self,
+        fate: &'static str,
+        epoch: u64,
+        outcome: &fz_wpipe::Result<u64>,
+    ) -> Result<(), String> {
+        count(&mut self.tickets, fate);
+        match outcome {
+            Ok(durable) if *durable < epoch => {
+                Err(format!("A: the ticket of epoch {epoch} resolved, but only up to {durable}"))
+            }
+            Ok(durable) => {
+                self.stage.watch.promise(*durable);
+                self.stage.watch.look(Phase::Acknowledged);
+                Ok(())
+            }
+            Err(error) => {
+                count(&mut self.tickets, "resolved to an error");
+                self.stage.stopped(error)
+            }
+        }
+    }
+
+    /// Blocks on a ticket.
+    pub(crate) fn wait(&mut self, fate: &'static str, ticket: &WriteTicket) -> Result<(), String> {
+        self.settled(fate, ticket.epoch(), &ticket.wait())
+    }
+
+    pub(crate) fn wait_timeout(&mut self, ticket: &WriteTicket, timeout: Duration) -> Result<(), String> {
+        match ticket.wait_timeout(timeout) {
+            Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => {
+                count(&mut self.tickets, "timed out");
+                Ok(())
+            }
+            outcome => self.settled("waited with a limit", ticket.epoch(), &outcome),
+        }
+    }
+
+    pub(crate) fn poll_once(&mut self, ticket: &mut WriteTicket) -> Result<(), String> {
+        let epoch = ticket.epoch();
+        match std::pin::Pin::new(ticket).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => self.settled("polled once, ready", epoch, &outcome),
+            Poll::Pending => {
+                count(&mut self.tickets, "polled once, pending");
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn drop_ticket(&mut self, ticket: WriteTicket) {
+        count(&mut self.tickets, "dropped");
+        drop(ticket);
+    }
+
+    /// Reads through the pipe: promise K, checked when the generation is over.
+    pub(crate) fn read(&mut self, slot: u64, slots: usize) -> Result<(), String> {
+        let stage = self.stage;
+        let floor = stage.pipe.sync().epoch();
+        let mut bytes = vec![0; slots * stage.scenario.slot_size()];
+        match stage.pipe.read(slot, &mut bytes) {
+            Ok(()) => {
+                count(&mut self.reads, "read");
+                stage.read_back(ReadBack { slot, bytes, floor, before_failure: !stage.has_failed() });
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), PipeErrorKind::ReadFailed { .. }) => {
+                count(&mut self.reads, "failed");
+                Ok(())
+            }
+            Err(error) => {
+                count(&mut self.reads, "refused: stopped");
+                stage.stopped(&error)
+            }
+        }
+    }
+
+    /// Adds slots: promise J.
+    pub(crate) fn grow(&mut self, slots: u64) -> Result<(), String> {
+        let stage = self.stage;
+        let before = stage.file.slots();
+        match during(Phase::Growing, || stage.file.grow(slots)) {
+            Ok(now) => {
+                count(&mut self.writes, "grown");
+                if now < before + slots {
+                    return Err(format!("J: {before} slots and {slots} more made {now}"));
+                }
+                stage.watch.opened(now);
+                stage.watch.look(Phase::Growing);
+            }
+            Err(_) => count(&mut self.writes, "growth failed"),
+        }
+        if stage.file.slots() < before { Err(format!("J: the file shrank from {before} slots")) } else { Ok(()) }
+    }
+}

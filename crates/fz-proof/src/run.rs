@@ -1,0 +1,182 @@
+//! One run: everything that follows from one seed.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fz_sim::{Op, Outcome, SimDisk};
+
+use crate::Failure;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::generation::{Generation, Remains};
+use crate::model::{Model, View};
+use crate::scenario::{Drive, Scenario};
+use crate::tally::{Tally, count};
+use crate::verify::{PATH, verify};
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct RunReport {
+    pub(crate) tally: Tally,
+    /// A hash of each state that was checked.
+    pub(crate) states: Vec<u64>,
+    /// A hash of every call to the disk and every state: equal for equal seeds, if the run is exact.
+    pub(crate) trace: u64,
+}
+
+/// The operations that a failure shows.
+const SHOWN_MAX: usize = 40;
+
+/// Runs `seed`.
+pub(crate) fn run(seed: u64) -> Result<RunReport, Box<Failure>> {
+    let mut dice = Dice::new(seed);
+    let scenario = Scenario::new(&mut dice);
+    let mut life = Life::new(&scenario);
+    let outcome = catch_unwind(AssertUnwindSafe(|| life.lead(&mut dice)));
+    let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {}", message(&*panic))));
+    match outcome {
+        Ok(()) => Ok(life.report()),
+        Err(message) => Err(Box::new(life.failure(seed, &message))),
+    }
+}
+
+/// Several generations on one disk.
+struct Life<'a> {
+    scenario: &'a Scenario,
+    disk: SimDisk,
+    model: Model,
+    slots: Option<u64>,
+    slots_max: u64,
+    next_id: u32,
+    tally: Tally,
+    states: Vec<u64>,
+    trace: DefaultHasher,
+    faults: Faults,
+    /// An earlier generation on this disk may have left something to fail later.
+    is_tainted: bool,
+}
+
+impl<'a> Life<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let slots_max = scenario.initial_slots * 2 + 16;
+        let mut tally = Tally { runs: 1, ..Tally::default() };
+        tally.exact_runs = u64::from(scenario.drive.is_exact());
+        Self {
+            scenario,
+            disk: SimDisk::with_config(scenario.disk.clone()),
+            model: Model::new(scenario.slot_size(), scenario.tear, slots_max),
+            slots: None,
+            slots_max,
+            next_id: 1,
+            tally,
+            states: Vec::new(),
+            trace: DefaultHasher::new(),
+            faults: Faults::none(),
+            is_tainted: false,
+        }
+    }
+
+    fn lead(&mut self, dice: &mut Dice) -> Result<(), String> {
+        let pauses = matches!(self.scenario.drive, Drive::Threads(_));
+        for _ in 0..self.scenario.generations {
+            self.faults = if dice.chance(0.25) { Faults::none() } else { Faults::draw(dice, pauses) };
+            let generation = Generation {
+                scenario: self.scenario,
+                disk: &self.disk,
+                slots: self.slots,
+                slots_max: self.slots_max,
+                first_id: self.next_id,
+                faults: self.faults.clone(),
+                is_tainted: self.is_tainted,
+            };
+            let remains = generation.run(dice, &mut self.tally)?;
+            let Remains { accepted, instants, .. } = &remains;
+            self.tally.accepted += accepted.len() as u64;
+            let hashes = verify(self.scenario, &self.model, accepted, instants, dice, &mut self.tally)?;
+            self.note(&hashes);
+            self.states.extend(hashes);
+            self.next_id = remains.next_id;
+            self.slots = remains.slots;
+            self.go_on(&remains, dice)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the disk for the next generation.
+    fn go_on(&mut self, remains: &Remains, dice: &mut Dice) -> Result<(), String> {
+        let way = dice.within(0, 9);
+        if self.disk.power_is_on() && way >= 4 {
+            let next = (way < 6).then(|| self.disk.kill_process());
+            let mut view = View::new(&self.model, &remains.accepted);
+            view.advance(remains.durable);
+            let bytes = next.as_ref().unwrap_or(&self.disk).contents(PATH);
+            view.check(&bytes.map_err(|error| format!("J: the file is gone: {error}"))?)?;
+            self.model.advance(&remains.accepted, remains.durable);
+            self.is_tainted |= !self.faults.is_harmless;
+            if let Some(next) = next {
+                count(&mut self.tally.ends, "then killed");
+                self.change_disk(next);
+            } else {
+                self.disk.set_faults(fz_sim::FaultPlan::new());
+            }
+        } else {
+            count(&mut self.tally.ends, "then a power cut");
+            let next = self.disk.power_cut(dice.word());
+            let bytes = next.contents(PATH).unwrap_or_default();
+            let mut view = View::new(&self.model, &remains.accepted);
+            view.advance(remains.durable);
+            view.check(&bytes)?;
+            self.model.set(&bytes);
+            self.is_tainted = false;
+            self.change_disk(next);
+        }
+        Ok(())
+    }
+
+    fn change_disk(&mut self, next: SimDisk) {
+        self.leave_disk();
+        self.disk = next;
+    }
+
+    /// Counts what happened on the disk, and forgets it.
+    fn leave_disk(&mut self) {
+        for operation in self.disk.history() {
+            let Some(fault) = operation.fault else { continue };
+            let errno = match operation.outcome {
+                Outcome::Failed(errno) if errno != 0 => {
+                    format!(" {}", std::io::Error::from_raw_os_error(errno).kind())
+                }
+                _ => String::new(),
+            };
+            *self.tally.faults.entry(format!("{}: {fault}{errno}", operation.op)).or_default() += 1;
+        }
+        self.tally.disk.add(&self.disk.stats());
+    }
+
+    /// Adds the disk's calls, and the states that were checked, to the trace.
+    fn note(&mut self, states: &[u64]) {
+        for operation in self.disk.history() {
+            if operation.op != Op::Length {
+                operation.to_string().hash(&mut self.trace);
+            }
+        }
+        states.hash(&mut self.trace);
+    }
+
+    fn report(mut self) -> RunReport {
+        self.leave_disk();
+        RunReport { tally: self.tally, states: self.states, trace: self.trace.finish() }
+    }
+
+    fn failure(&self, seed: u64, message: &str) -> Failure {
+        let mut trace = vec![format!("{:?}", self.scenario), format!("{:?}", self.faults)];
+        let history = self.disk.history();
+        trace.extend(history[history.len().saturating_sub(SHOWN_MAX)..].iter().map(ToString::to_string));
+        Failure::new(seed, self.scenario.drive.is_exact(), message.to_owned(), trace)
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use fz_bufpool::BufferSize;
+use fz_file::Preallocation;
+use fz_sim::{DirectoryLoss, SimDiskConfig, Tear};
+use fz_wpipe::{SyncMode, WritePipeConfig};
+
+use crate::dice::Dice;
+
+/// Who drives the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drive {
+    /// One thread that leads every round itself: equal seeds make equal calls to the disk.
+    Alone,
+    /// The same with batch limits: nothing is awaited before the end, since what a limit leaves
+    /// over is written by the flusher thread whenever the scheduler lets it.
+    AloneInBatches,
+    /// So many producers, and the flusher thread beside them.
+    Threads(usize),
+}
+
+impl Drive {
+    /// Whether a seed replays call by call.
+    pub(crate) fn is_exact(self) -> bool {
+        !matches!(self, Self::Threads(_))
+    }
+}
+
+/// Everything about one run that its seed decides once.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) drive: Drive,
+    pub(crate) disk: SimDiskConfig,
+    pub(crate) tear: Tear,
+    pub(crate) capacity_bytes: Option<u64>,
+    pub(crate) buffer_size: BufferSize,
+    pub(crate) initial_slots: u64,
+    pub(crate) preallocation: Preallocation,
+    pub(crate) pool_buffers: usize,
+    pub(crate) queue_capacity: usize,
+    pub(crate) batch_writes_max: usize,
+    pub(crate) batch_bytes_max: usize,
+    pub(crate) sync_mode: SyncMode,
+    pub(crate) flush_interval: Duration,
+    pub(crate) generations: usize,
+    pub(crate) steps_max: u64,
+    /// Crash images checked for each instant that is looked at.
+    pub(crate) images_max: usize,
+}
+
+/// Files are small, so that many images can be checked; what goes wrong does so within a few
+/// sectors.
+const FILE_BYTES_MAX: u64 = 24 << 10;
+
+const SIZES: [BufferSize; 10] = [
+    BufferSize::S8,
+    BufferSize::S32,
+    BufferSize::S64,
+    BufferSize::S128,
+    BufferSize::S128,
+    BufferSize::S256,
+    BufferSize::S512,
+    BufferSize::S512,
+    BufferSize::S1024,
+    BufferSize::S4096,
+];
+
+impl Scenario {
+    pub(crate) fn new(dice: &mut Dice) -> Self {
+        let drive = match dice.within(0, 9) {
+            0..=4 => Drive::Alone,
+            5..=6 => Drive::AloneInBatches,
+            _ => Drive::Threads(1 + dice.index(3)),
+        };
+        let buffer_size = dice.pick(&SIZES);
+        let bytes = buffer_size.bytes() as u64;
+        let initial_slots = dice.within(2, 64).min(FILE_BYTES_MAX / bytes);
+        let tear = dice.pick(&[Tear::Never, Tear::Never, Tear::Prefix, Tear::Damage]);
+        let loss = dice.pick(&[DirectoryLoss::Prefix, DirectoryLoss::Subset]);
+        let mut disk = SimDiskConfig::new(dice.word()).tear(tear).directory_loss(loss);
+        // Little more than the file, so that it fills in growth or, when sparse, in a write.
+        let capacity_bytes = dice.chance(0.06).then(|| (initial_slots * bytes).div_ceil(4096) * 4096 + 4096);
+        if let Some(capacity) = capacity_bytes {
+            disk = disk.capacity_bytes(capacity);
+        }
+        let exact = drive.is_exact();
+        let limited = drive != Drive::Alone;
+        Self {
+            drive,
+            disk,
+            tear,
+            capacity_bytes,
+            buffer_size,
+            initial_slots,
+            preallocation: dice.pick(&[Preallocation::Sparse, Preallocation::Allocated, Preallocation::Zeroed]),
+            pool_buffers: dice.pick(&[4, 7, 16, 64]),
+            // Alone, no write may call the flusher thread: far less than a quarter is ever used.
+            queue_capacity: if exact { 16_384 } else { dice.pick(&[1, 2, 5, 16, 256]) },
+            batch_writes_max: if limited { dice.pick(&[1, 2, 3, 5, 16, 65_536]) } else { 65_536 },
+            batch_bytes_max: if limited { dice.pick(&[1, 600, 5_000, 1 << 20]) } else { 16 << 20 },
+            sync_mode: dice.pick(&[SyncMode::Data, SyncMode::Data, SyncMode::Full]),
+            flush_interval: if exact {
+                Duration::from_secs(86_400)
+            } else {
+                Duration::from_micros(dice.pick(&[0, 50, 300, 1_000]))
+            },
+            generations: 1 + dice.index(4),
+            steps_max: dice.within(4, 40),
+            images_max: 2 + dice.index(10),
+        }
+    }
+
+    pub(crate) fn slot_size(&self) -> usize {
+        self.buffer_size.bytes()
+    }
+
+    pub(crate) fn pipe(&self) -> WritePipeConfig {
+        WritePipeConfig::new()
+            .module_id(7)
+            .flush_interval(self.flush_interval)
+            .queue_capacity(self.queue_capacity)
+            .batch_writes_max(self.batch_writes_max)
+            .batch_bytes_max(self.batch_bytes_max)
+            .sync_mode(self.sync_mode)
+    }
+}

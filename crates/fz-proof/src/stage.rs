@@ -1,0 +1,104 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fz_bufpool::BufPool;
+use fz_file::SlotFile;
+use fz_wpipe::{PipeError, WritePipe};
+
+use crate::ledger::Ledger;
+use crate::scenario::Scenario;
+use crate::watch::{Watch, lock};
+
+/// What the producers of one generation share.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) file: Arc<SlotFile>,
+    pub(crate) pool: BufPool,
+    pub(crate) pipe: Arc<WritePipe>,
+    pub(crate) ledger: &'a Ledger,
+    /// More slots than these are not asked for.
+    pub(crate) slots_max: u64,
+    /// The error that stopped the pipe, as the first who saw it reports.
+    failure: Mutex<Option<PipeError>>,
+    failed: AtomicBool,
+    reads: Mutex<Vec<ReadBack>>,
+}
+
+/// What one [`WritePipe::read`] returned.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadBack {
+    pub(crate) slot: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// Every write up to this epoch had been accepted before the call.
+    pub(crate) floor: u64,
+    /// No call to the disk had failed when the read returned.
+    pub(crate) before_failure: bool,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(
+        scenario: &'a Scenario,
+        watch: &Arc<Watch>,
+        file: Arc<SlotFile>,
+        pool: BufPool,
+        pipe: Arc<WritePipe>,
+        ledger: &'a Ledger,
+        slots_max: u64,
+    ) -> Self {
+        watch.attach(&pipe);
+        Self {
+            scenario,
+            watch: Arc::clone(watch),
+            file,
+            pool,
+            pipe,
+            ledger,
+            slots_max,
+            failure: Mutex::new(None),
+            failed: AtomicBool::new(false),
+            reads: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Notes the error that stopped the pipe.
+    ///
+    /// # Errors
+    ///
+    /// It is no error that stops a pipe, or another one did.
+    pub(crate) fn stopped(&self, error: &PipeError) -> Result<(), String> {
+        if !error.kind().is_poison() {
+            return Err(format!("C: only a failed write or sync may end a ticket, and {error:?} did"));
+        }
+        self.failed.store(true, Ordering::SeqCst);
+        let mut first = lock(&self.failure);
+        match &*first {
+            Some(first) if first.kind() != error.kind() => {
+                Err(format!("C: the first failure is final, and after {first:?} came {error:?}"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                *first = Some(error.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether anybody has been told that the pipe stopped.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn failure(&self) -> Option<PipeError> {
+        lock(&self.failure).clone()
+    }
+
+    pub(crate) fn read_back(&self, read: ReadBack) {
+        lock(&self.reads).push(read);
+    }
+
+    pub(crate) fn reads(&self) -> Vec<ReadBack> {
+        std::mem::take(&mut lock(&self.reads))
+    }
+}
