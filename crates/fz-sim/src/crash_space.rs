@@ -108,8 +108,15 @@ impl CrashSpace {
                 let choice = data.version(versions, sector_count, &mut random);
                 sector_count += 1;
                 let Some(bytes) = self.sector(inode, *sector, versions, choice, &mut random) else { continue };
-                if sector * (SECTOR_BYTES as u64) < length {
-                    note(&|hash| (*sector, &bytes[..]).hash(hash));
+                let visible = length.saturating_sub(sector * SECTOR_BYTES as u64);
+                let visible = usize::try_from(visible).unwrap_or(SECTOR_BYTES).min(SECTOR_BYTES);
+                note(&|hash| {
+                    // What looks as before is no other image.
+                    if inode.stable.sector(*sector)[..visible] != bytes[..visible] {
+                        (*sector, &bytes[..visible]).hash(hash);
+                    }
+                });
+                if visible > 0 {
                     kept.push((*sector, bytes));
                 }
             }

@@ -1,4 +1,94 @@
-//! FAULT MODEL PLACEHOLDER
+//! The simulated disk, and the fault model that it keeps to.
+//!
+//! The model is a contract in both directions. What it calls durable survives every image that the
+//! disk gives. What it does not call durable is lost in some image that the disk can give. It is
+//! stricter than any one file system, so that an engine that passes leans on none in particular.
+//!
+//! # What is where
+//!
+//! A file has bytes in a volatile cache, which is what reads see, and on the media, which is what a
+//! power cut leaves. Page cache and device cache are one layer here: a power cut takes both, and
+//! moving bytes from the first to the second ([`Storage::write_back`], `sync_file_range(2)`) makes
+//! nothing durable. A crash of the kernel alone leaves no state that a power cut could not leave.
+//!
+//! The unit is the sector, [`SECTOR_BYTES`](crate::SECTOR_BYTES). Each write makes a new *version*
+//! of each sector that it touches; the media may hold the last durable version or any later one,
+//! because the kernel writes pages back when it pleases.
+//!
+//! # What is durable
+//!
+//! | what | after | source |
+//! |---|---|---|
+//! | bytes | a sync of the file that began when the write had returned, and succeeded | `fsync(2)` |
+//! | a length: `set_length`, `allocate`, a write past the end | the same; `fdatasync` is enough | `fdatasync(2)`: `st_size` is metadata that it writes |
+//! | a name: `create`, `rename_new`, `remove` | a sync of the *directory* that began when the call had returned, and succeeded | `fsync(2)`: syncing a file "does not necessarily ensure that the entry in the directory" is on disk |
+//! | a lock | never; it ends with its open file | `flock(2)` |
+//!
+//! A write that is still in flight when a sync begins (it is paused by a fault, in another thread)
+//! is owed nothing by that sync. A sync in flight has promised nothing.
+//!
+//! # What a power cut keeps
+//!
+//! - Of each unsynced sector any version, chosen for each sector alone: any subset of the writes,
+//!   in any order. File systems write back in no promised order and devices reorder in their cache;
+//!   that this differs between file systems, and that applications break on it, is shown by
+//!   Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014; for SSDs, which also lost
+//!   or reordered writes that they had completed, see Zheng et al., *Understanding the Robustness of
+//!   SSDs under Power Fault*, FAST 2013.
+//! - Never part of a sector: devices promise that one logical block is written whole or not at all
+//!   (NVMe: `AWUPF`, at least one). Drives that break it exist (the "shorn writes" of Zheng et al.):
+//!   [`Tear::Prefix`](crate::Tear::Prefix) tears between a newer and an older version. With
+//!   [`Tear::Damage`](crate::Tear::Damage) a sector that was being written reads as garbage, also
+//!   where its bytes were durable and were not written: no "powersafe overwrite", as SQLite's
+//!   documentation (`psow.html`) names it.
+//! - Any of the file's lengths since the last sync, chosen apart from the bytes. Bytes that the
+//!   length covers and no write reached are zeros.
+//! - Of a directory's changes a prefix, any prefix, as a journal does, each directory by itself; or,
+//!   with [`DirectoryLoss::Subset`](crate::DirectoryLoss::Subset), any subset (Pillai et al. found
+//!   both kinds of file system). One rename is always one change. That a file's own `fsync` is not
+//!   enough for its name is stricter than ext4, which commits both in one transaction.
+//! - No lock, no open file.
+//!
+//! A *killed process* ([`SimDisk::kill_process`]) keeps the whole cache, and nothing in it is more
+//! durable than before.
+//!
+//! # What else goes wrong
+//!
+//! | fault | what happens | seen in |
+//! |---|---|---|
+//! | [`Fault::SyncFailed`] with [`PageFate::Dropped`] | the pages are clean and show the new bytes; later syncs succeed and do not write them; once evicted ([`SimDisk::drop_caches`]) reads show what the media holds | ext4, XFS: Rebello et al., *Can Applications Recover from fsync Failures?*, ATC 2020; "fsyncgate", PostgreSQL wiki, *Fsync Errors* |
+//! | … [`PageFate::Reverted`] | the pages are clean and show the old bytes | Btrfs: Rebello et al. |
+//! | … [`PageFate::Kept`] | the pages stay dirty, the next sync tries again | FreeBSD since 1999: PostgreSQL wiki, *Fsync Errors* |
+//! | [`Fault::LostInBackground`] | a write-back that nobody waited for fails; one later sync reports it, the next succeeds | Linux reports such an error once to each open file since 4.13 (`errseq_t`), before then to whoever asked first; here, once to the file. Rebello et al. found late reports, too |
+//! | [`Fault::SyncIgnored`] | the flush is acknowledged and not done | drives that do not honor sync requests: SQLite, *How To Corrupt An SQLite Database File*, section 3 |
+//! | [`Fault::Error`] with `ENOSPC`, `EDQUOT` on a sync | the space is found missing when the data is written, not when it was accepted | NFS and others that allocate late: `fsync(2)` |
+//! | [`SimDiskConfig::capacity_bytes`] | writes become short, then fail with `ENOSPC` | `write(2)` |
+//! | [`Fault::Error`] | any `errno`, nothing done: `EIO`, `ENOSPC`, `EDQUOT`, `EINTR`, …; persistent `EROFS` is ext4 with `errors=remount-ro` | the pages of the system calls; `ext4(5)` |
+//! | [`Fault::ErrorAfterPart`] | the write fails, part of it is in the file | `write(2)`: after an error the file's content is not specified |
+//! | [`Fault::Short`], [`Fault::Zero`] | fewer bytes than asked | `write(2)`: a full disk, a limit, a signal |
+//! | [`Fault::Delay`], [`Fault::Hang`] | the call takes long, or does not return | a hard NFS mount whose server is away (`nfs(5)`) |
+//! | [`Fault::PowerCut`], [`SimDisk::cut_power_at`] | this call may or may not have happened, later ones fail | |
+//!
+//! After a failed sync with dropped pages, *any* version may be on the media, since some pages may
+//! have been written before the failure. A sector that is written again is dirty again, with all of
+//! its bytes; other sectors of the same page are not, as in file systems that track dirtiness below
+//! the page. The changes of a directory whose sync failed likewise stay lost for later syncs.
+//!
+//! # What is not modelled
+//!
+//! Damage to sectors that were not being written (bit rot, misdirected writes), stale blocks of
+//! other files in a file (ext4 with `data=writeback`), a device that forgets what it flushed, links,
+//! permissions, and renames across directories. Directories are made by the test, durable at once.
+//! Reads see a write half done only while a fault pauses it.
+//!
+//! # Chance and replay
+//!
+//! All chance comes from seeds, through `rand_pcg`'s `Pcg64Mcg`, whose stream does not change between
+//! its releases. A fault's draw depends on the disk's seed, the rule and the number of the call among
+//! those that the rule counts; it does not depend on what other threads do in between. An image
+//! depends on its own seed and the disk's state. With one thread a run therefore replays exactly;
+//! with several it does as far as their calls come in the same order, and
+//! [`SimDisk::history`] says in which order they came.
 
 use std::fmt;
 use std::io;
@@ -8,6 +98,8 @@ use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage, Volume};
 
+#[cfg(doc)]
+use crate::PageFate;
 use crate::file::SimFile;
 use crate::inode::{Inode, mask, sectors_of};
 use crate::path::{normal, split};
@@ -18,8 +110,29 @@ use crate::{CrashSpace, Fault, FaultPlan, Op, Operation, SimDiskConfig, SimStats
 
 /// A simulated disk with its file system. A clone is another handle to the same disk.
 ///
-/// Give an engine [`volume`](Self::volume), or the disk itself, which is a [`Volume`]. The module's
-/// header says what the disk does to it.
+/// Give an engine [`volume`](Self::volume), or the disk itself, which is a [`Volume`].
+/// [The module's header](crate::disk) says what the disk does to it. All methods may be called from
+/// any thread; they block for the disk's mutex, and for [`Fault::Delay`] and [`Fault::Hang`].
+///
+/// ```
+/// use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+///
+/// let disk = SimDisk::new(42);
+/// disk.put("/config", b"old")?; // a durable file to begin with
+/// let file = disk.volume().open("/config".as_ref(), Access::ReadWrite)?;
+///
+/// file.write_all_at(b"new", 0)?;
+/// assert!(!disk.is_durable("/config", 0..3));
+/// let images: Vec<_> = disk.crash_space().all(10).unwrap().map(|image| image.contents("/config").unwrap()).collect();
+/// assert_eq!(images, [b"old", b"new"]);
+///
+/// file.sync_data()?;
+/// assert!(disk.is_durable("/config", 0..3));
+/// let restarted = disk.power_cut(1);
+/// assert_eq!(restarted.contents("/config")?, b"new");
+/// assert!(file.sync_data().is_err(), "the old disk has no power");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct SimDisk {
     shared: Arc<Shared>,
@@ -298,7 +411,7 @@ impl Volume for SimDisk {
             let inode = call.state().tree.lookup(&path)?;
             Ok(self.open_as(call, inode, &path, access))
         };
-        self.shared.call(Asked { op: Op::Open, path: &path, offset: 0, bytes: 0 }, open, |_| 0)
+        self.shared.call(Asked { op: Op::Open, path: &path, to: None, offset: 0, bytes: 0 }, open, |_| 0)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
@@ -307,13 +420,13 @@ impl Volume for SimDisk {
             let inode = call.change(|state, sequence| state.tree_mut().create(&path, sequence))?;
             Ok(self.open_as(call, inode, &path, Access::ReadWrite))
         };
-        self.shared.call(Asked { op: Op::Create, path: &path, offset: 0, bytes: 0 }, create, |_| 0)
+        self.shared.call(Asked { op: Op::Create, path: &path, to: None, offset: 0, bytes: 0 }, create, |_| 0)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to): (Arc<Path>, _) = (normal(from).into(), normal(to));
+        let (from, to): (Arc<Path>, Arc<Path>) = (normal(from).into(), normal(to).into());
         let rename = |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().rename(&from, &to, sequence));
-        self.shared.call(Asked { op: Op::Rename, path: &from, offset: 0, bytes: 0 }, rename, |()| 0)
+        self.shared.call(Asked { op: Op::Rename, path: &from, to: Some(&to), offset: 0, bytes: 0 }, rename, |()| 0)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -325,7 +438,7 @@ impl Volume for SimDisk {
                 Ok(())
             })
         };
-        self.shared.call(Asked { op: Op::Remove, path: &path, offset: 0, bytes: 0 }, remove, |()| 0)
+        self.shared.call(Asked { op: Op::Remove, path: &path, to: None, offset: 0, bytes: 0 }, remove, |()| 0)
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -334,8 +447,9 @@ impl Volume for SimDisk {
             call.pause()?;
             call.state().tree.lookup(&path).map(|inode| self.identity_of(inode))
         };
-        self.shared
-            .call(Asked { op: Op::PathIdentity, path: &path, offset: 0, bytes: 0 }, read, |identity| identity.inode)
+        self.shared.call(Asked { op: Op::PathIdentity, path: &path, to: None, offset: 0, bytes: 0 }, read, |identity| {
+            identity.inode
+        })
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -353,7 +467,7 @@ impl Volume for SimDisk {
                 Ok(())
             })
         };
-        self.shared.call(Asked { op: Op::SyncDirectory, path: &path, offset: 0, bytes: 0 }, sync, |()| 0)
+        self.shared.call(Asked { op: Op::SyncDirectory, path: &path, to: None, offset: 0, bytes: 0 }, sync, |()| 0)
     }
 }
 

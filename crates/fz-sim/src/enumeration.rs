@@ -21,16 +21,20 @@ pub(crate) struct Enumeration {
 struct World {
     names: BTreeMap<Arc<Path>, Names>,
     files: Vec<(u64, Arc<FileStates>)>,
+    /// `None` if it exceeds `u128`; likewise below.
+    count: Option<u128>,
 }
 
 struct FileStates {
     by_length: Vec<LengthStates>,
+    count: Option<u128>,
 }
 
 /// The states of a file of one length: each sector is one of its candidates.
 struct LengthStates {
     length: u64,
     sectors: Vec<(u64, Vec<Arc<Sector>>)>,
+    count: Option<u128>,
 }
 
 impl LengthStates {
@@ -49,11 +53,9 @@ impl LengthStates {
                 sectors.push((*sector, candidates));
             }
         }
-        Self { length, sectors }
-    }
-
-    fn count(&self) -> Option<u128> {
-        self.sectors.iter().try_fold(1u128, |count, (_, candidates)| count.checked_mul(candidates.len() as u128))
+        let count =
+            sectors.iter().try_fold(1u128, |count, (_, candidates)| count.checked_mul(candidates.len() as u128));
+        Self { length, sectors, count }
     }
 
     fn file(&self, inode: &Inode, mut index: u128) -> Inode {
@@ -71,28 +73,20 @@ impl FileStates {
     fn new(inode: &Inode) -> Self {
         let lengths: BTreeSet<u64> =
             inode.lengths.iter().map(|length| length.bytes).chain([inode.stable_length]).collect();
-        Self { by_length: lengths.into_iter().map(|length| LengthStates::new(inode, length)).collect() }
-    }
-
-    fn count(&self) -> Option<u128> {
-        self.by_length.iter().try_fold(0u128, |count, states| count.checked_add(states.count()?))
+        let by_length: Vec<_> = lengths.into_iter().map(|length| LengthStates::new(inode, length)).collect();
+        let count = by_length.iter().try_fold(0u128, |count, states| count.checked_add(states.count?));
+        Self { by_length, count }
     }
 
     fn file(&self, inode: &Inode, mut index: u128) -> Inode {
         for states in &self.by_length {
-            let count = states.count().expect("the whole was counted");
+            let count = states.count.expect("the whole was counted");
             if index < count {
                 return states.file(inode, index);
             }
             index -= count;
         }
         unreachable!("the index is less than the count of all lengths")
-    }
-}
-
-impl World {
-    fn count(&self) -> Option<u128> {
-        self.files.iter().try_fold(1u128, |count, (_, states)| count.checked_mul(states.count()?))
     }
 }
 
@@ -127,21 +121,22 @@ impl Enumeration {
                 names.values().copied().collect::<Vec<_>>()
             });
             let present: BTreeSet<u64> = entries.collect();
-            let files = present.iter().filter_map(|number| Some((*number, Arc::clone(files.get(number)?)))).collect();
-            World { names, files }
+            let files = present.iter().filter_map(|number| Some((*number, Arc::clone(files.get(number)?))));
+            let files: Vec<(u64, Arc<FileStates>)> = files.collect();
+            let count = files.iter().try_fold(1u128, |count, (_, states)| count.checked_mul(states.count?));
+            World { names, files, count }
         };
         Some(Self { worlds: maps.into_iter().map(world).collect() })
     }
 
     pub(crate) fn count(&self) -> Option<u128> {
-        self.worlds.iter().try_fold(0u128, |count, world| count.checked_add(world.count()?))
+        self.worlds.iter().try_fold(0u128, |count, world| count.checked_add(world.count?))
     }
 
     /// The tree of image number `index`, which is less than the count.
     pub(crate) fn image(&self, tree: &Tree, mut index: u128) -> Tree {
-        let counted = |world: &World| world.count().expect("the whole was counted");
         let world = self.worlds.iter().find(|world| {
-            let count = counted(world);
+            let count = world.count.expect("the whole was counted");
             let here = index < count;
             index -= if here { 0 } else { count };
             here
@@ -149,7 +144,7 @@ impl Enumeration {
         let world = world.expect("the index is less than the count of all worlds");
         let mut choices = BTreeMap::new();
         for (number, states) in &world.files {
-            let count = states.count().expect("the whole was counted");
+            let count = states.count.expect("the whole was counted");
             choices.insert(*number, (states, index % count));
             index /= count;
         }

@@ -33,7 +33,7 @@ impl SimFile {
     }
 
     fn asked(&self, op: Op, offset: u64, bytes: u64) -> Asked<'_> {
-        Asked { op, path: &self.path, offset, bytes }
+        Asked { op, path: &self.path, to: None, offset, bytes }
     }
 
     fn writable(&self, errno: i32) -> io::Result<()> {
@@ -70,9 +70,8 @@ impl SimFile {
         let sequence = state.sequence;
         let inode = state.inode_mut(self.inode);
         inode.write(sequence, offset, bytes, thinning);
-        if lost.is_some() {
-            inode.lose(|at| at == sequence, EVERY_SECTOR);
-            inode.background_error = lost;
+        if let Some(errno) = lost.filter(|_| !bytes.is_empty()) {
+            inode.lose_in_background(sequence, offset..offset + bytes.len() as u64, errno);
         }
         sequence
     }

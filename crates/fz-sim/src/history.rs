@@ -32,8 +32,10 @@ pub struct Operation {
     pub number: u64,
     /// What was asked.
     pub op: Op,
-    /// The path of the file or directory; for a rename, the old one.
+    /// The path of the file or directory, the file's as it was opened; for a rename, the old one.
     pub path: Arc<Path>,
+    /// For a rename, the new path.
+    pub to: Option<Arc<Path>>,
     /// The first byte, where there is a range.
     pub offset: u64,
     /// The bytes asked for, or the new length.
@@ -47,6 +49,9 @@ pub struct Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {} {}", self.number, self.op, self.path.display())?;
+        if let Some(to) = &self.to {
+            write!(f, " -> {}", to.display())?;
+        }
         match self.op {
             Op::Read | Op::Write | Op::WriteBack | Op::Allocate => write!(f, " {}+{}", self.offset, self.bytes)?,
             Op::SetLength => write!(f, " {}", self.bytes)?,

@@ -186,6 +186,19 @@ impl Inode {
         }
     }
 
+    /// The write-back of what `sequence` wrote to `range` fails unseen, and so does that of older
+    /// versions of the same sectors: the cache holds one content, not one for each version.
+    pub(crate) fn lose_in_background(&mut self, sequence: u64, range: Range<u64>, errno: Errno) {
+        let sectors = range.start / SECTOR_BYTES as u64..range.end.div_ceil(SECTOR_BYTES as u64);
+        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
+            version.lost |= version.sequence <= sequence;
+        }
+        for length in self.lengths.iter_mut().filter(|length| length.sequence == sequence) {
+            length.lost = true;
+        }
+        self.background_error = Some(errno);
+    }
+
     fn revert(&mut self, sequence: u64, sectors: Range<u64>) {
         let affected: Vec<u64> = self.sectors.range(sectors).map(|(sector, _)| *sector).collect();
         for sector in affected {

@@ -1,4 +1,4 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod config;
@@ -38,3 +38,15 @@ pub use plan::{FaultPlan, FaultRule};
 pub use power_cut::PowerCut;
 pub use stats::SimStats;
 pub use whole::WholeTransfers;
+
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync + Unpin>() {}
+    shared_between_threads::<SimDisk>();
+    shared_between_threads::<CrashSpace>();
+    shared_between_threads::<FaultPlan>();
+    shared_between_threads::<SimStats>();
+    shared_between_threads::<Operation>();
+    shared_between_threads::<CrashTest>();
+    shared_between_threads::<CrashReport>();
+    shared_between_threads::<CrashFailure>();
+};

@@ -140,6 +140,8 @@ impl Shared {
 pub(crate) struct Asked<'a> {
     pub(crate) op: Op,
     pub(crate) path: &'a Arc<Path>,
+    /// A rename's new path.
+    pub(crate) to: Option<&'a Arc<Path>>,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
@@ -271,9 +273,9 @@ impl<'a> Call<'a> {
             state.power_is_on = false;
             self.shared.changed.notify_all();
         }
-        let Asked { op, path, offset, bytes } = asked;
-        let path = Arc::clone(path);
-        self.state().history.push(Operation { number, op, path, offset, bytes, outcome, fault });
+        let Asked { op, path, to, offset, bytes } = asked;
+        let (path, to) = (Arc::clone(path), to.map(Arc::clone));
+        self.state().history.push(Operation { number, op, path, to, offset, bytes, outcome, fault });
         // Before the result: it can hold an open file, which takes the lock when it is dropped.
         self.guard = None;
         if outcome == Outcome::PowerCut { Err(PowerCut.to_io()) } else { result }

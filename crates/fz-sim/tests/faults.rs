@@ -125,6 +125,18 @@ fn a_background_loss_is_reported_by_one_sync_and_forgotten() {
 }
 
 #[test]
+fn a_background_loss_takes_older_writes_in_the_same_sector_along_and_no_others() {
+    let (disk, file) = disk_with(1024);
+    on(&disk, FaultRule::new(Op::Write, Fault::LostInBackground(Errno::Eio)).nth(3));
+    file.write_all_at(&[1; 128], 0).unwrap();
+    file.write_all_at(&[1; 128], 512).unwrap();
+    file.write_all_at(&[1; 128], 128).unwrap();
+    file.sync_data().unwrap_err();
+    file.sync_data().unwrap();
+    assert!(!disk.is_durable(FILE, 0..128) && disk.is_durable(FILE, 512..640));
+}
+
+#[test]
 fn an_ignored_sync_makes_nothing_durable() {
     let (disk, file) = disk_with(512);
     on(&disk, FaultRule::new(OpSet::ALL, Fault::SyncIgnored));

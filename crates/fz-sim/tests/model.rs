@@ -151,8 +151,10 @@ proptest! {
     #[test]
     fn every_sampled_image_is_legal(steps in steps(30), seed: u64) {
         let (disk, snapshots) = run(&steps);
+        let mut seen = BTreeSet::new();
         for (image_seed, image) in disk.crash_space().distinct(seed).take(40) {
             let bytes = image.contents(FILE).unwrap();
+            prop_assert!(seen.insert(bytes.clone()), "image {} is not new", image_seed);
             prop_assert!(snapshots.is_legal(&bytes), "image {} of length {}", image_seed, bytes.len());
             prop_assert_eq!(disk.crash_image(image_seed).contents(FILE).unwrap(), bytes);
         }

@@ -271,3 +271,34 @@ fn the_power_cut_ends_hung_and_delayed_calls() {
         disk.wait_until_hung(1);
     });
 }
+
+/// Eight threads, each with its own sector, calls delayed and interrupted at random: what a thread
+/// synced after writing is durable at once, in every image from then on.
+#[test]
+fn a_threads_that_sync_their_own_writes_find_them_durable_at_once() {
+    let (disk, _) = disk_with(SimDiskConfig::new(3), &[0; 8 * 512]);
+    disk.set_faults(
+        FaultPlan::new()
+            .with(FaultRule::new(OpSet::ALL, Fault::Delay(std::time::Duration::from_micros(20))).probability(0.2))
+            .with(FaultRule::new(Op::Write, Fault::Error(Errno::Eintr)).probability(0.1))
+            .with(FaultRule::new(Op::Write, Fault::Short).probability(0.3)),
+    );
+    thread::scope(|scope| {
+        for own in 0..8u8 {
+            let disk = &disk;
+            scope.spawn(move || {
+                let file = disk.open(FILE.as_ref(), Access::ReadWrite).unwrap();
+                let start = usize::from(own) * 512;
+                for round in 1..60u8 {
+                    file.write_all_at(&[round; 512], start as u64).unwrap();
+                    file.sync_data().unwrap();
+                    assert!(disk.is_durable(FILE, start as u64..start as u64 + 512));
+                    let image = disk.crash_image(u64::from(round)).contents(FILE).unwrap();
+                    assert_eq!(image[start..start + 512], [round; 512]);
+                }
+            });
+        }
+    });
+    assert_eq!(disk.crash_space().count(), Some(1));
+    assert!(disk.stats().faults(FaultKind::Delay) > 100 && disk.stats().faults(FaultKind::Short) > 50);
+}
