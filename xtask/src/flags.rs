@@ -1,5 +1,7 @@
 //! The whole command line. A new command is one variant here, one arm in `main.rs`, one file.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::workspace::known_crate;
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     Mutants(Mutants),
     Sanitize(Sanitize),
     Package(Package),
+    Bench(Bench),
     Ci(Ci),
 }
 
@@ -179,6 +182,42 @@ pub(crate) struct Package {
     /// Also from files that git does not have yet
     #[arg(long)]
     pub(crate) allow_dirty: bool,
+}
+
+/// The pipeline beside its peers, in turns; or the instructions of one write
+///
+/// Needs an idle machine: close what runs beside it. Tables on the terminal; JSON, CSV and a page
+/// with plots in `target/bench`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask bench --quick
+  cargo xtask bench --peers frozen-core,wal-db --suite commit,submit
+  cargo xtask bench --peers all --dir /data/bench
+  cargo xtask bench --instructions")]
+pub(crate) struct Bench {
+    /// Three short rounds with fewer records: to see that all works, not for figures
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Other projects to compile and to compare with: their names, `none` or `all` (minutes of compiling)
+    #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "none")]
+    pub(crate) peers: Vec<String>,
+
+    /// Only these suites: submit, commit, bandwidth, scaling, mixed
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    pub(crate) suite: Vec<String>,
+
+    /// Only the works whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+
+    /// Where the data files go, on the disk to be measured [default: target/bench/data]
+    #[arg(long, value_name = "D")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Count the instructions of the submission path instead, and fail above the committed bound
+    #[arg(long)]
+    pub(crate) instructions: bool,
 }
 
 /// What must pass before a change is merged

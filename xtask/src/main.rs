@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask --help`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod doc;
 mod flags;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Mutants(flags) => mutants::run(&mut runner, flags),
         Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
         Command::Package(flags) => package::run(&mut runner, flags),
+        Command::Bench(flags) => bench::run(&mut runner, flags),
         Command::Ci(flags) => ci::run(&mut runner, flags),
     }
     runner.finish()
