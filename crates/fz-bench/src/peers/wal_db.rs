@@ -26,12 +26,12 @@ impl Peer for WalDb {
 
 impl Writer for &Wal {
     fn submit(&mut self, _: u64, bytes: &[u8]) -> Outcome<()> {
-        self.append(bytes)?;
+        let _lsn = self.append(bytes)?;
         Ok(())
     }
 
     fn commit(&mut self, _: u64, bytes: &[u8]) -> Outcome<()> {
-        self.append_and_sync(bytes)?;
+        let _lsn = self.append_and_sync(bytes)?;
         Ok(())
     }
 }
