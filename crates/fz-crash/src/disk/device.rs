@@ -1,0 +1,134 @@
+//! A block device on a recorded disk, and file systems on it.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use crate::disk::image::{Base, Image};
+use crate::disk::loss::Medium;
+use crate::disk::recorder::Recorder;
+use crate::disk::server::Served;
+use crate::resources::{Attached, Directory, Mount, command};
+
+/// A file system of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileSystem {
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl FileSystem {
+    pub(crate) const ALL: [Self; 3] = [Self::Ext4, Self::Xfs, Self::Btrfs];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    /// The program that makes one, and the package that has it.
+    pub(crate) fn maker(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ext4 => ("mkfs.ext4", "e2fsprogs"),
+            Self::Xfs => ("mkfs.xfs", "xfsprogs"),
+            Self::Btrfs => ("mkfs.btrfs", "btrfs-progs"),
+        }
+    }
+
+    /// About the smallest that the program agrees to make.
+    fn bytes(self) -> u64 {
+        const MIB: u64 = 1 << 20;
+        match self {
+            Self::Ext4 => 16 * MIB,
+            Self::Xfs => 304 * MIB,
+            Self::Btrfs => 128 * MIB,
+        }
+    }
+
+    /// Sectors of 512 bytes, and the superblocks of ext4 and btrfs, which are larger.
+    pub(crate) fn medium(self) -> Medium {
+        let whole: &[(u64, u64)] = match self {
+            Self::Ext4 => &[(0, 4096)],
+            Self::Xfs => &[],
+            Self::Btrfs => &[(64 << 10, (64 << 10) + 4096), (64 << 20, (64 << 20) + 4096)],
+        };
+        Medium { sector: 512, whole }
+    }
+
+    /// The defaults, but that copies of one file system may be mounted side by side.
+    fn options(self) -> &'static str {
+        if self == Self::Xfs { "nouuid" } else { "" }
+    }
+
+    /// An empty file system; `variant` chooses among block sizes where there is a choice.
+    pub(crate) fn make(self, directory: &Directory, variant: u64, bytes: Option<u64>) -> io::Result<Arc<Base>> {
+        let path = directory.path().join("made");
+        File::create(&path)?.set_len(bytes.unwrap_or(self.bytes()))?;
+        let block_size = if variant.is_multiple_of(2) { "4096" } else { "1024" };
+        // Nothing is left for a thread of the kernel to initialise later, whose writes would be noise.
+        let arguments: &[&str] = match self {
+            Self::Ext4 => &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-b", block_size],
+            Self::Xfs => &["-q", "-f", "-K"],
+            Self::Btrfs => &["-q", "-f", "-K"],
+        };
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).chain([path.as_os_str()]).collect();
+        command(self.maker().0, &arguments)?;
+        let base = Base::load(&path);
+        std::fs::remove_file(&path)?;
+        Ok(Arc::new(base?))
+    }
+}
+
+/// A block device whose disk can be exchanged and recorded.
+#[derive(Debug)]
+pub(crate) struct LoopDevice {
+    recorder: Arc<Recorder>,
+    target: PathBuf,
+    // Dropped in this order.
+    attached: Attached,
+    _served: Served,
+    _directory: Directory,
+}
+
+impl LoopDevice {
+    pub(crate) fn new(image: Image, parent: &Path) -> io::Result<Self> {
+        let directory = Directory::new(parent)?;
+        let recorder = Recorder::new(image);
+        let served = Served::new(Arc::clone(&recorder), &directory.make("fuse")?)?;
+        let flags = ["--find", "--show", "--direct-io=on"].map(OsStr::new);
+        let arguments: Vec<&OsStr> = flags.into_iter().chain([served.path().as_os_str()]).collect();
+        let attached = Attached::adopt(command("losetup", &arguments)?.into());
+        let target = directory.make("mounted")?;
+        Ok(Self { recorder, target, attached, _served: served, _directory: directory })
+    }
+
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// Where [`mount`](Self::mount) mounts.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts another disk in. Nothing may be mounted.
+    pub(crate) fn insert(&self, image: Image, record: bool) -> io::Result<()> {
+        self.recorder.insert(image, record);
+        // The last close of the device emptied its cache, unless somebody else holds it open.
+        let device = OpenOptions::new().read(true).open(self.attached.path())?;
+        posix_fadvise(&device, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        Ok(())
+    }
+
+    pub(crate) fn mount(&self, file_system: FileSystem) -> io::Result<Mount> {
+        Mount::new(self.attached.path(), &self.target, file_system.name(), file_system.options())
+    }
+}

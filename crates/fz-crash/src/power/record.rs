@@ -1,0 +1,94 @@
+//! A run on a real file system, recorded below it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::disk::device::{FileSystem, LoopDevice};
+use crate::disk::image::{Base, Image};
+use crate::disk::log::{Interval, Promise, intervals};
+use crate::disk::recorder::{DiskFault, Recorder};
+use crate::history::{Accepted, History};
+use crate::plan::Plan;
+use crate::resources::Directory;
+use crate::workload::{self, Failure, Observer};
+
+/// The slot file's name on the recorded file system.
+pub(crate) const NAME: &str = "slots";
+
+/// What a run left behind, at every moment of it.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    pub(crate) file_system: FileSystem,
+    pub(crate) plan: Plan,
+    pub(crate) base: Arc<Base>,
+    pub(crate) intervals: Vec<Interval>,
+    pub(crate) history: History,
+    /// Why the run ended early.
+    pub(crate) failure: Option<Failure>,
+    /// Requests that the disk refused.
+    pub(crate) refused: u64,
+}
+
+/// Notes every promise in the disk's log, at the moment at which it was made.
+struct Notes<'a> {
+    recorder: &'a Recorder,
+    accepted: Mutex<Vec<Accepted>>,
+}
+
+impl Observer for Notes<'_> {
+    fn opened(&self, slots: u64) {
+        self.recorder.promise(Promise::Slots(slots));
+    }
+
+    fn accepted(&self, write: Accepted) {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(write);
+    }
+
+    fn durable(&self, epoch: u64) {
+        self.recorder.promise(Promise::Durable(epoch));
+    }
+
+    fn grown(&self, slots: u64) {
+        self.recorder.promise(Promise::Slots(slots));
+    }
+}
+
+/// Runs `plan` on a new file system and records it.
+pub(crate) fn record(file_system: FileSystem, plan: &Plan, directory: &Path) -> io::Result<Recording> {
+    record_with(file_system, plan, directory, DiskFault::default(), None)
+}
+
+/// As [`record`], on a file system of `bytes` bytes whose disk refuses what `fault` says once the slot file is open.
+pub(crate) fn record_with(
+    file_system: FileSystem,
+    plan: &Plan,
+    directory: &Path,
+    fault: DiskFault,
+    bytes: Option<u64>,
+) -> io::Result<Recording> {
+    let place = Directory::new(directory)?;
+    let base = file_system.make(&place, plan.seed, bytes)?;
+    let device = LoopDevice::new(Image::new(Arc::clone(&base)), directory)?;
+    device.insert(Image::new(Arc::clone(&base)), true)?;
+    let mount = device.mount(file_system)?;
+    let recorder = device.recorder();
+    let notes = Notes { recorder, accepted: Mutex::default() };
+    recorder.fail(fault);
+    let outcome = workload::run(plan, &device.target().join(NAME), &notes);
+    // What the file system writes when it is unmounted is no part of the run: the power is gone.
+    let log = recorder.take_log();
+    let (_, _, refused) = recorder.requests();
+    recorder.fail(DiskFault::default());
+    drop(mount);
+    let writes = notes.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Recording {
+        file_system,
+        plan: plan.clone(),
+        base,
+        intervals: intervals(&log),
+        history: History::of(plan.slot_size, Vec::new(), writes),
+        failure: outcome.errors.into_iter().next(),
+        refused,
+    })
+}

@@ -1,0 +1,148 @@
+//! Runs a plan against a file: several threads, overlapping writes, some awaited and some not.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use fz_bufpool::BufPool;
+use fz_file::{FileError, SlotFile};
+use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
+
+use crate::content::{self, Tag};
+use crate::history::Accepted;
+use crate::plan::{Plan, Wait};
+
+/// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
+/// tenth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Hears what a run promised, at the moment it did.
+pub(crate) trait Observer: Sync {
+    /// The file is open, and has so many slots.
+    fn opened(&self, slots: u64);
+    /// A write was accepted.
+    fn accepted(&self, write: Accepted);
+    /// Everything up to `epoch` was reported durable.
+    fn durable(&self, epoch: u64);
+    /// The file has grown to so many slots.
+    fn grown(&self, slots: u64);
+}
+
+/// What a run said of its failures, if it had any.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) errors: Vec<Failure>,
+    /// The durable epoch that closing returned.
+    pub(crate) closed: Option<u64>,
+}
+
+/// An error that a call returned.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    File(FileError),
+    Pipe(PipeError),
+    /// Something that no disk may cause.
+    Broken(String),
+}
+
+impl Failure {
+    /// The operating system's number for the cause.
+    pub(crate) fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::File(error) => error.raw_os_error(),
+            Self::Pipe(error) => error.raw_os_error(),
+            Self::Broken(_) => None,
+        }
+    }
+
+    /// Nothing but a disk that failed may be the reason for an error.
+    pub(crate) fn is_broken(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Pipe(error) => {
+                matches!(error.kind(), PipeErrorKind::Panicked { .. } | PipeErrorKind::TimedOut { .. })
+            }
+            Self::File(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(error) => write!(f, "{error} (cause: {:?})", error.io_error()),
+            Self::Pipe(error) => write!(f, "{error} (cause: {:?})", error.io_error()),
+            Self::Broken(message) => f.write_str(message),
+        }
+    }
+}
+
+/// Runs `plan` on the file at `path` to its end, or until the disk fails.
+pub(crate) fn run(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome {
+    let mut outcome = Outcome::default();
+    match open(plan, path) {
+        Ok((file, pool, pipe)) => {
+            observer.opened(file.slots());
+            let errors = Mutex::new(Vec::new());
+            thread::scope(|scope| {
+                for writer in 0..plan.writers {
+                    let (plan, pool, pipe, errors) = (plan, &pool, &pipe, &errors);
+                    scope.spawn(move || {
+                        if let Err(failure) = write(plan, writer, pool, pipe, observer) {
+                            errors.lock().expect("no writer panics").push(failure);
+                        }
+                    });
+                }
+            });
+            outcome.errors = errors.into_inner().expect("no writer panics");
+            match pipe.close() {
+                Ok(epoch) => {
+                    observer.durable(epoch);
+                    outcome.closed = Some(epoch);
+                }
+                Err(error) => outcome.errors.push(Failure::Pipe(error)),
+            }
+        }
+        Err(failure) => outcome.errors.push(failure),
+    }
+    outcome
+}
+
+fn open(plan: &Plan, path: &Path) -> Result<(std::sync::Arc<SlotFile>, BufPool, WritePipe), Failure> {
+    let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
+    let file = std::sync::Arc::new(SlotFile::open(plan.file(path)).map_err(Failure::File)?);
+    let pool = plan.pool().map_err(|error| broken(&error))?;
+    let pipe = WritePipe::new(plan.pipe(), std::sync::Arc::clone(&file)).map_err(Failure::Pipe)?;
+    Ok((file, pool, pipe))
+}
+
+fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &impl Observer) -> Result<(), Failure> {
+    let file = pipe.file();
+    for sequence in 0..plan.writes {
+        if plan.grows_before(writer, sequence) {
+            let slots = file.grow(plan.slots_added()).map_err(Failure::File)?;
+            observer.grown(slots);
+        }
+        let operation = plan.operation(writer, sequence, file.slots());
+        let tag = Tag::new(plan.round, writer, sequence);
+        let count = usize::try_from(operation.count).expect("a write is small");
+        let mut allocation = pool.allocate(count).map_err(|error| Failure::Broken(error.to_string()))?;
+        content::fill(tag, operation.slot, plan.slot_size, allocation.as_mut_slice());
+        let request = WriteRequest { allocation, slot_index: operation.slot };
+        let ticket = pipe.write(request).map_err(|rejected| Failure::Pipe(rejected.error))?;
+        let epoch = ticket.epoch();
+        observer.accepted(Accepted { tag: tag.word(), epoch, slot: operation.slot, count: operation.count });
+        let durable = match operation.wait {
+            Wait::No => continue,
+            Wait::Block => ticket.wait(),
+            Wait::Limited => ticket.wait_timeout(PATIENCE),
+        };
+        let durable = durable.map_err(Failure::Pipe)?;
+        if durable < epoch {
+            return Err(Failure::Broken(format!("epoch {epoch} was reported durable by epoch {durable}")));
+        }
+        observer.durable(durable);
+    }
+    Ok(())
+}
