@@ -79,7 +79,7 @@ use crate::sync::{Arc, Probe};
 /// How many waiters are served before the lock is given up to wake them.
 const WAKES_MAX: usize = 16;
 
-/// Alive while there is a handle, a claimed buffer, or somebody in line; freed by [`Inner::end_if_unused`] alone.
+/// Alive while there is a handle, a claimed buffer, or somebody in line; freed by [`Inner::free`] alone.
 #[derive(Debug)]
 pub(crate) struct Inner {
     lot: &'static Lot,
@@ -144,7 +144,7 @@ impl Wakes {
 }
 
 impl Inner {
-    /// A pool of nothing but free buffers, with one handle; `None` if there is no memory for it.
+    /// A pool of nothing but free buffers, for its first handle to hold.
     pub(crate) fn allocate(arena: Arena, bitmap: Bitmap, module_id: u8) -> NonNull<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         // Relaxed: ids need to differ, and order nothing. At one pool a nanosecond they last 584 years.
