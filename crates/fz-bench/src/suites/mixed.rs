@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -16,7 +16,7 @@ use crate::{Outcome, peers};
 pub(crate) const SUITE: Suite = Suite {
     name: "mixed",
     about: "4 threads, each 20th write is awaited and the others are not; the ceiling is one thread that writes \
-            80 records by one pwrite and syncs, alone. p50 to p99.9 are of the awaited writes",
+            80 records by one pwrite and syncs, alone. The reader pauses 50 µs after each read. p50 to p99.9 are of the awaited writes",
     works,
     contestants,
     ratios: &["writes_per_s"],
@@ -35,6 +35,9 @@ pub(crate) const SUITE: Suite = Suite {
 };
 
 pub(crate) const WRITERS: usize = 4;
+
+/// The reader's pause: without one it would be a test of who gets the processor.
+const READ_PAUSE: Duration = Duration::from_micros(50);
 
 /// One write in so many is awaited.
 pub(crate) const AWAITED: u64 = 20;
@@ -134,6 +137,7 @@ fn read_until_over<P: Peer>(peer: &P, window: &Window, work: &Work) -> Outcome<H
         if counts {
             latencies.saturating_record(u64::try_from(began.elapsed().as_nanos())?);
         }
+        thread::sleep(READ_PAUSE);
     }
     Ok(latencies)
 }
