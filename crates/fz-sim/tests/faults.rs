@@ -346,8 +346,6 @@ fn a_delayed_call_ends_as_if_it_had_not_been() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn a_short_write_writes_the_bytes_it_reports_and_no_other(seed: u64, sizes in prop::collection::vec(0..900usize, 1..4)) {
         let disk = SimDisk::new(seed);

@@ -101,8 +101,6 @@ fn keeping(synced: &Entries, edits: &[Edit], keep: impl Fn(usize) -> bool) -> En
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn a_cut_keeps_a_prefix_of_the_changes_any_prefix(steps in steps(), seed: u64) {
         let (disk, synced, edits) = run(&steps, DirectoryLoss::Prefix);
