@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
 
+use crate::configuration::{self, Configuration};
 use crate::workspace;
 
 /// A program, its arguments and what it finds in its environment.
@@ -20,6 +21,7 @@ pub(crate) struct Invocation {
     directory: PathBuf,
     limit: Option<Duration>,
     repeat_as: Option<String>,
+    configuration: Option<Configuration>,
 }
 
 /// How a command ended, and everything it printed.
@@ -48,6 +50,7 @@ impl Invocation {
             directory: workspace::root(),
             limit: None,
             repeat_as: None,
+            configuration: None,
         }
     }
 
@@ -89,6 +92,12 @@ impl Invocation {
         self.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", directory.to_string_lossy())
     }
 
+    /// Compiles our crates in `configuration`.
+    pub(crate) fn configured(self, configuration: Configuration) -> Self {
+        let invocation = self.env(configuration::VARIABLE, configuration.path());
+        Self { configuration: Some(configuration), ..invocation }
+    }
+
     pub(crate) fn directory(mut self, directory: &Path) -> Self {
         directory.clone_into(&mut self.directory);
         self
@@ -111,6 +120,9 @@ impl Invocation {
     /// Through a file and not a pipe: nothing has to be drained while we wait with a limit, both streams
     /// keep their order, and the whole output is still there afterwards.
     pub(crate) fn run(&self, log: &Path) -> io::Result<Finished> {
+        if let Some(configuration) = &self.configuration {
+            configuration.write()?;
+        }
         fs::create_dir_all(log.parent().unwrap_or(Path::new(".")))?;
         let file = File::create(log)?;
         let started = Instant::now();

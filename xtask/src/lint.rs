@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::configuration::Configuration;
 use crate::flags::Lint;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
@@ -31,15 +32,14 @@ fn code(runner: &mut Runner) {
 }
 
 fn clippy(runner: &mut Runner) {
-    let clippy = |packages: &str| Invocation::cargo("clippy --quiet --all-targets --all-features").words(packages);
     if !runner.has("clippy", &CLIPPY) {
         return;
     }
-    let deny_warnings = |invocation: Invocation| invocation.words("-- -D warnings");
-    runner.step("clippy", &deny_warnings(clippy(&workspace::selection())));
-    // The same directories as the commands that run these configurations: dependencies compile once.
-    let twins = clippy(&workspace::selection_of_crates()).rustflags(mutants::RUSTFLAGS, mutants::DIRECTORY);
-    runner.step("clippy of the mutants", &deny_warnings(twins));
+    let plain = Invocation::cargo("clippy --quiet --all-targets --all-features").words(&workspace::selection());
+    runner.step("clippy", &plain.words("-- -D warnings"));
+    let twins =
+        Invocation::cargo("check --quiet --all-targets --all-features").words(&workspace::selection_of_crates());
+    runner.step("clippy of the mutants", &twins.configured(Configuration::clippy(&[mutants::CFG])));
     for checker in [&loom::LOOM, &loom::SHUTTLE] {
         let mut words = BTreeSet::new();
         for package in checker.crates() {
@@ -48,10 +48,10 @@ fn clippy(runner: &mut Runner) {
         }
         if !words.is_empty() {
             // The library and the models: nothing else has to compile against the swapped-in types.
-            let models = Invocation::cargo("clippy --quiet --release --lib")
+            let models = Invocation::cargo("check --quiet --lib")
                 .words(&words.into_iter().collect::<Vec<_>>().join(" "))
-                .rustflags(checker.rustflags, checker.directory);
-            runner.step(&format!("clippy of the {} models", checker.name), &deny_warnings(models));
+                .configured(Configuration::clippy(&[checker.cfg]));
+            runner.step(&format!("clippy of the {} models", checker.name), &models);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A file that calls the checker is a model: in `tests/` a test binary of its own, in `src/` a module of
 //! unit tests. Nothing else of the crate's tests runs, because only models may use the swapped-in types.
 
+use crate::configuration::Configuration;
 use crate::flags::Loom;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
@@ -15,23 +16,18 @@ pub(crate) const SHORT_PREEMPTIONS: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) name: &'static str,
-    pub(crate) rustflags: &'static str,
-    pub(crate) directory: &'static str,
+    /// What swaps its types in.
+    pub(crate) cfg: &'static str,
     /// A file that contains one of these holds models.
     calls: &'static [&'static str],
 }
 
 /// Explores every interleaving, up to a bound on preemptions.
-pub(crate) const LOOM: Checker =
-    Checker { name: "loom", rustflags: "--cfg fz_loom", directory: "loom", calls: &["loom::model", "model::Builder"] };
+pub(crate) const LOOM: Checker = Checker { name: "loom", cfg: "fz_loom", calls: &["loom::model", "model::Builder"] };
 
 /// Tries many random interleavings of programs too large for loom.
-pub(crate) const SHUTTLE: Checker = Checker {
-    name: "shuttle",
-    rustflags: "--cfg fz_shuttle",
-    directory: "shuttle",
-    calls: &["shuttle::check", "shuttle::Runner"],
-};
+pub(crate) const SHUTTLE: Checker =
+    Checker { name: "shuttle", cfg: "fz_shuttle", calls: &["shuttle::check", "shuttle::Runner"] };
 
 pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
     for checker in [&LOOM, &SHUTTLE] {
@@ -45,7 +41,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
                     .words(&selection.to_string())
                     .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
                     .env_if("LOOM_MAX_DURATION", flags.seconds)
-                    .rustflags(checker.rustflags, checker.directory);
+                    .configured(Configuration::compiler(&[checker.cfg]));
                 runner.tests(&format!("{} {} {selection}", checker.name, package.name), &invocation);
             }
         }

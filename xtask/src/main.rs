@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod configuration;
 mod doc;
 mod flags;
 mod invocation;

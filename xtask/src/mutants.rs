@@ -19,8 +19,8 @@ use crate::workspace;
 use build::{Binaries, NO_MUTANT};
 use table::{Build, Check, MUTANTS, Mutant};
 
-pub(crate) const RUSTFLAGS: &str = "--cfg fz_mutants";
-pub(crate) const DIRECTORY: &str = "mutants";
+/// What compiles them in.
+pub(crate) const CFG: &str = "fz_mutants";
 
 /// After how many seconds a check hangs. The checks take about a second each when nothing is broken.
 const LIMIT_SECONDS: u64 = 60;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::CFG;
 use super::table::{Build, Check};
-use super::{DIRECTORY, RUSTFLAGS};
+use crate::configuration::Configuration;
 use crate::invocation::{End, Invocation};
 use crate::loom;
 use crate::runner::Runner;
@@ -50,11 +51,8 @@ impl Build {
 
     fn configure(self, invocation: Invocation) -> Invocation {
         match self {
-            Self::Plain => invocation.rustflags(RUSTFLAGS, DIRECTORY),
-            Self::Loom => {
-                let flags = format!("{RUSTFLAGS} {}", loom::LOOM.rustflags);
-                invocation.words("--release").rustflags(&flags, "mutants-loom")
-            }
+            Self::Plain => invocation.configured(Configuration::compiler(&[CFG])),
+            Self::Loom => invocation.words("--release").configured(Configuration::compiler(&[CFG, loom::LOOM.cfg])),
         }
     }
 }
