@@ -171,10 +171,17 @@ impl WritePipe {
         }
         let count = u64::try_from(buffer.len() / slot_size).unwrap_or(u64::MAX);
         self.check_range(slot_index, count).map_err(error)?;
-        self.core.write_through(self.core.sender.last_position())?;
+        let accepted = self.core.sender.last_position();
+        self.core.write_through(accepted)?;
         self.core
             .between_writes(|| self.file.read(slot_index, buffer))
-            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))
+            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
+        // After the read: with a failed sync some file systems take back what the kernel had
+        // already shown, and the buffer may hold what was there before.
+        match self.core.completion.status(accepted) {
+            Some(Err(failure)) => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     /// The highest epoch such that it and all before it are durable; 0 before the first. It only
