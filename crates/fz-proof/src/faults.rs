@@ -14,6 +14,8 @@ pub(crate) struct Faults {
     pub(crate) is_harmless: bool,
     /// The plan holds from before the file is opened; else from when the pipe runs.
     pub(crate) from_the_start: bool,
+    /// A write may be seen, or end, at any of its bytes, not only between sectors.
+    pub(crate) splits_writes: bool,
     /// Some call hangs until somebody releases it.
     pub(crate) hangs: bool,
 }
@@ -23,7 +25,14 @@ type Choice = (OpSet, Fault);
 
 impl Faults {
     pub(crate) fn none() -> Self {
-        Self { plan: FaultPlan::new(), cut_at: None, is_harmless: true, from_the_start: false, hangs: false }
+        Self {
+            plan: FaultPlan::new(),
+            cut_at: None,
+            is_harmless: true,
+            from_the_start: false,
+            splits_writes: false,
+            hangs: false,
+        }
     }
 
     /// `pauses`: whether calls may take time, which only several threads notice.
@@ -37,17 +46,22 @@ impl Faults {
         for _ in 0..dice.pick(&[0, 0, 1, 1, 2]) {
             let (ops, fault) = if dice.chance(0.3) { harmless(dice) } else { harmful(dice) };
             faults.is_harmless &= is_harmless(ops, fault);
+            faults.splits_writes |= matches!(fault, Fault::Short | Fault::ErrorAfterPart(_));
             faults.plan = faults.plan.with(place(dice, FaultRule::new(ops, fault), fault));
         }
         if pauses && dice.chance(0.5) {
             let ops = dice.pick(&[OpSet::SYNCS, OpSet::SYNCS, Op::Write.into()]);
             let delay = Fault::Delay(Duration::from_micros(dice.within(10, 300)));
             faults.plan = faults.plan.with(FaultRule::new(ops, delay).probability(0.3).times(10));
+            faults.splits_writes |= ops.contains(Op::Write);
         }
         if pauses && dice.chance(0.1) {
-            let hang = FaultRule::new(dice.pick(&[OpSet::SYNCS, Op::Write.into()]), Fault::Hang);
-            faults.plan = faults.plan.with(hang.nth(dice.within(1, 6)));
+            let ops = dice.pick(&[OpSet::SYNCS, Op::Write.into()]);
+            faults.plan = faults.plan.with(FaultRule::new(ops, Fault::Hang).nth(dice.within(1, 6)));
+            faults.splits_writes |= ops.contains(Op::Write);
             faults.hangs = true;
+            // Who opens is alone, and nobody would release it.
+            faults.from_the_start = false;
         }
         faults
     }
@@ -106,4 +120,21 @@ fn place(dice: &mut Dice, rule: FaultRule, fault: Fault) -> FaultRule {
         2 => rule.from_nth(dice.within(1, 20)),
         _ => rule.probability(dice.pick(&[0.05, 0.2, 0.5])),
     }
+}
+
+/// The name of an error number, as people know it.
+pub(crate) fn name(errno: i32) -> String {
+    const KNOWN: [Errno; 9] = [
+        Errno::Eio,
+        Errno::Enospc,
+        Errno::Edquot,
+        Errno::Eintr,
+        Errno::Erofs,
+        Errno::Eagain,
+        Errno::Eacces,
+        Errno::Emfile,
+        Errno::Eopnotsupp,
+    ];
+    let known = KNOWN.iter().find(|known| known.raw() == errno);
+    known.map_or_else(|| format!("errno {errno}"), |known| format!("{known:?}").to_uppercase())
 }

@@ -220,7 +220,7 @@ impl<'s, 'a> Hand<'s, 'a> {
         match stage.pipe.read(slot, &mut bytes) {
             Ok(()) => {
                 count(&mut self.reads, "read");
-                stage.read_back(ReadBack { slot, bytes, floor, before_failure: !stage.has_failed() });
+                stage.read_back(ReadBack { slot, bytes, floor });
                 Ok(())
             }
             Err(error) if matches!(error.kind(), PipeErrorKind::ReadFailed { .. }) => {

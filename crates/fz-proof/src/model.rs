@@ -15,6 +15,9 @@ use crate::ledger::Accepted;
 pub(crate) struct Model {
     slot_size: usize,
     tear: Tear,
+    /// A write that is not durable may be there up to any of its bytes: one was cut short, or the
+    /// disk tears sectors.
+    is_split: bool,
     image: Vec<u8>,
     perhaps: Vec<Vec<WriteId>>,
 }
@@ -23,7 +26,13 @@ impl Model {
     /// A file of zeros.
     pub(crate) fn new(slot_size: usize, tear: Tear, slots_max: u64) -> Self {
         let slots = usize::try_from(slots_max).expect("files here are small");
-        Self { slot_size, tear, image: vec![0; slots * slot_size], perhaps: vec![Vec::new(); slots] }
+        let is_split = tear == Tear::Prefix;
+        Self { slot_size, tear, is_split, image: vec![0; slots * slot_size], perhaps: vec![Vec::new(); slots] }
+    }
+
+    /// From now on writes may be cut at any byte.
+    pub(crate) fn split(&mut self) {
+        self.is_split = true;
     }
 
     pub(crate) fn slots(&self) -> usize {
@@ -35,6 +44,7 @@ impl Model {
         self.image.fill(0);
         self.image[..bytes.len()].copy_from_slice(bytes);
         self.perhaps.iter_mut().for_each(Vec::clear);
+        self.is_split = self.tear == Tear::Prefix;
     }
 
     fn slot(&self, slot: usize) -> std::ops::Range<usize> {
@@ -106,10 +116,15 @@ impl<'a> View<'a> {
 
     /// Checks what a file holds after a power cut, promises A and B.
     ///
+    /// The first `promised` slots are known to exist. The others hold zeros, but not on a disk that
+    /// damages what is being written: they are where a growth is under way.
+    ///
     /// # Errors
     ///
     /// The first slot that holds what it must not.
-    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&self, bytes: &[u8], promised: u64) -> Result<(), String> {
+        let promised = usize::try_from(promised).expect("files here are small") * self.model.slot_size;
+        let bytes = if self.model.tear == Tear::Damage { &bytes[..bytes.len().min(promised)] } else { bytes };
         if bytes == &self.model.image[..bytes.len()] {
             return Ok(());
         }
@@ -135,19 +150,19 @@ impl<'a> View<'a> {
         if held == expected || self.candidates(slot).any(|id| matches(held, id, number, at)) {
             return true;
         }
-        match self.model.tear {
-            Tear::Never => false,
-            // The beginning of one version and the rest of another.
-            Tear::Prefix => held.iter().zip(expected).zip(at..).all(|((held, expected), at)| {
+        // The beginning of one version and the rest of another.
+        let mixed = || {
+            held.iter().zip(expected).zip(at..).all(|((held, expected), at)| {
                 held == expected || self.candidates(slot).any(|id| byte(id, number, at) == *held)
-            }),
-            // Anything, if the sector was being written at all.
-            _ => {
-                let first = (slot * self.model.slot_size + at) / SECTOR_BYTES * SECTOR_BYTES;
-                let slots = first / self.model.slot_size..=(first + SECTOR_BYTES - 1) / self.model.slot_size;
-                slots.filter(|slot| *slot < self.model.slots()).any(|slot| !self.is_settled(slot))
-            }
-        }
+            })
+        };
+        // Anything, if the sector was being written at all.
+        let damaged = || {
+            let first = (slot * self.model.slot_size + at) / SECTOR_BYTES * SECTOR_BYTES;
+            let slots = first / self.model.slot_size..=(first + SECTOR_BYTES - 1) / self.model.slot_size;
+            slots.filter(|slot| *slot < self.model.slots()).any(|slot| !self.is_settled(slot))
+        };
+        (self.model.is_split && mixed()) || (self.model.tear == Tear::Damage && damaged())
     }
 
     fn describe(&self, slot: usize, at: usize, held: &[u8]) -> String {

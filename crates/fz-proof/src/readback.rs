@@ -7,19 +7,13 @@ use crate::stage::ReadBack;
 /// Checks every read of a generation whose file held `live` before the first write.
 ///
 /// A read shows the file as it was after some epoch, which is not before the last one that had been
-/// accepted when it began. `all`: also the reads that may have come after a failure.
+/// accepted when it began.
 ///
 /// # Errors
 ///
 /// The first read that shows something else.
-pub(crate) fn check(
-    live: &[u8],
-    accepted: &[Accepted],
-    reads: &[ReadBack],
-    slot_size: usize,
-    all: bool,
-) -> Result<(), String> {
-    for read in reads.iter().filter(|read| all || read.before_failure) {
+pub(crate) fn check(live: &[u8], accepted: &[Accepted], reads: &[ReadBack], slot_size: usize) -> Result<(), String> {
+    for read in reads {
         // The highest epoch that shows is in the file; so is everything before it.
         let mut cut = read.floor;
         for (slot, bytes) in (read.slot..).zip(read.bytes.chunks_exact(slot_size)) {
@@ -67,12 +61,12 @@ mod tests {
             let start = usize::try_from(slot).unwrap() * 8;
             fill(&mut bytes[start..start + 8], u32::try_from(epoch).unwrap(), slot);
         }
-        ReadBack { slot: 0, bytes, floor, before_failure: true }
+        ReadBack { slot: 0, bytes, floor }
     }
 
     fn holds(floor: u64, shows: [u64; 2]) -> bool {
         let accepted = [write(1, 0, 2), write(2, 1, 1), write(3, 0, 2)];
-        check(&[0; 16], &accepted, &[read(floor, shows)], 8, true).is_ok()
+        check(&[0; 16], &accepted, &[read(floor, shows)], 8).is_ok()
     }
 
     #[test]

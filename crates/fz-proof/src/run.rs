@@ -80,6 +80,9 @@ impl<'a> Life<'a> {
         let pauses = matches!(self.scenario.drive, Drive::Threads(_));
         for _ in 0..self.scenario.generations {
             self.faults = if dice.chance(0.25) { Faults::none() } else { Faults::draw(dice, pauses) };
+            if self.faults.splits_writes {
+                self.model.split();
+            }
             let generation = Generation {
                 scenario: self.scenario,
                 disk: &self.disk,
@@ -110,7 +113,12 @@ impl<'a> Life<'a> {
             let mut view = View::new(&self.model, &remains.accepted);
             view.advance(remains.durable);
             let bytes = next.as_ref().unwrap_or(&self.disk).contents(PATH);
-            view.check(&bytes.map_err(|error| format!("J: the file is gone: {error}"))?)?;
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(_) if self.slots.is_none() => Vec::new(),
+                Err(error) => return Err(format!("J: the file is gone: {error}")),
+            };
+            view.check(&bytes, self.slots.unwrap_or(0))?;
             self.model.advance(&remains.accepted, remains.durable);
             self.is_tainted |= !self.faults.is_harmless;
             if let Some(next) = next {
@@ -125,7 +133,7 @@ impl<'a> Life<'a> {
             let bytes = next.contents(PATH).unwrap_or_default();
             let mut view = View::new(&self.model, &remains.accepted);
             view.advance(remains.durable);
-            view.check(&bytes)?;
+            view.check(&bytes, self.slots.unwrap_or(0))?;
             self.model.set(&bytes);
             self.is_tainted = false;
             self.change_disk(next);
@@ -143,9 +151,7 @@ impl<'a> Life<'a> {
         for operation in self.disk.history() {
             let Some(fault) = operation.fault else { continue };
             let errno = match operation.outcome {
-                Outcome::Failed(errno) if errno != 0 => {
-                    format!(" {}", std::io::Error::from_raw_os_error(errno).kind())
-                }
+                Outcome::Failed(errno) if errno != 0 => format!(" {}", crate::faults::name(errno)),
                 _ => String::new(),
             };
             *self.tally.faults.entry(format!("{}: {fault}{errno}", operation.op)).or_default() += 1;

@@ -33,8 +33,6 @@ pub(crate) struct ReadBack {
     pub(crate) bytes: Vec<u8>,
     /// Every write up to this epoch had been accepted before the call.
     pub(crate) floor: u64,
-    /// No call to the disk had failed when the read returned.
-    pub(crate) before_failure: bool,
 }
 
 impl<'a> Stage<'a> {

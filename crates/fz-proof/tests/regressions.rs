@@ -1,0 +1,36 @@
+//! One test for each bug that the simulation found; its header tells the bug.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+use fz_file::{SlotFile, SlotFileConfig};
+use fz_sim::{Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk};
+use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+
+/// Btrfs throws the new bytes of a page away when it cannot write them: a read then shows the old
+/// ones. The pipe's `read` looked for a failure before it read only while writes were queued, so after
+/// a failed *sync* it showed the file without writes that had been accepted, and said `Ok`.
+#[test]
+fn k_a_read_after_a_failed_sync_does_not_pass_off_what_is_left_as_what_was_accepted() {
+    let disk = SimDisk::new(1);
+    let config = SlotFileConfig::new("/slots", 512).initial_slots(4);
+    let file = Arc::new(SlotFile::open_on(disk.volume(), config).unwrap());
+    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S512, 4 * 512)).unwrap();
+    let config = WritePipeConfig::new().flush_interval(Duration::from_secs(3600));
+    let pipe = WritePipe::new(config, Arc::clone(&file)).unwrap();
+    disk.set_faults(
+        FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, Fault::SyncFailed(Errno::Eio, PageFate::Reverted))),
+    );
+    let mut allocation = pool.allocate(1).unwrap();
+    allocation.as_mut_slice().fill(7);
+    let ticket = pipe.write(WriteRequest { allocation, slot_index: 2 }).unwrap();
+
+    let mut bytes = [0; 512];
+    pipe.read(2, &mut bytes).unwrap();
+    assert_eq!(bytes, [7; 512], "before the failure the write is there");
+
+    let failure = ticket.wait().unwrap_err();
+    let error = pipe.read(2, &mut bytes).expect_err("what was accepted is not there to be read");
+    assert_eq!(error.kind(), failure.kind());
+}
