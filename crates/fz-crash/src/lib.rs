@@ -1,31 +1,41 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// Loop devices, FUSE and strace are Linux's; elsewhere there is nothing to check with.
+#![cfg(target_os = "linux")]
 
-#[cfg(target_os = "linux")]
+mod acks;
+mod canary;
+mod child;
 mod content;
-#[cfg(target_os = "linux")]
 mod disk;
-#[cfg(target_os = "linux")]
+mod fault;
+mod flags;
 mod history;
-#[cfg(target_os = "linux")]
+mod kill;
+mod needs;
 mod plan;
-#[cfg(target_os = "linux")]
 mod power;
-#[cfg(target_os = "linux")]
 mod random;
-#[cfg(target_os = "linux")]
 mod report;
-#[cfg(target_os = "linux")]
 mod resources;
-#[cfg(target_os = "linux")]
+mod run;
+mod strace;
+mod trace;
 mod workload;
 
-/// temp
-#[cfg(target_os = "linux")]
-pub fn try_power(fs: &str, states: u64, seed: u64) -> std::process::ExitCode {
-    let fs = match fs { "ext4" => disk::device::FileSystem::Ext4, "xfs" => disk::device::FileSystem::Xfs, _ => disk::device::FileSystem::Btrfs };
-    resources::clean_up_when_stopped().unwrap();
-    let mut report = report::Report::new(false);
-    report.phase("power", "", || power::check(fs, seed, power::Budget { states, until: None }, &std::env::temp_dir()));
-    report.finish()
+use std::process::ExitCode;
+
+/// Runs the checks that the command line of this process asks for, and reports on standard output.
+///
+/// Blocks until they are done; starts processes, and mounts and unmounts file systems below the temporary
+/// directory. Returns 0 if no check failed, else 1.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     fz_crash::main()
+/// }
+/// ```
+#[must_use]
+pub fn main() -> ExitCode {
+    run::main()
 }

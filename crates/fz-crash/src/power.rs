@@ -7,8 +7,8 @@
 mod examine;
 mod record;
 
-pub(crate) use examine::{Case, Examiner};
-pub(crate) use record::{Recording, record};
+pub(crate) use examine::{Case, Examiner, judge, replay};
+pub(crate) use record::{Recording, record, record_with};
 
 use std::collections::HashSet;
 use std::io;

@@ -1,0 +1,167 @@
+//! The process that is killed, traced, or given failing system calls: runs a plan and says on its standard
+//! output what was promised, one line for each promise, each by one system call.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use crate::history::Accepted;
+use crate::plan::Plan;
+use crate::workload::{self, Observer};
+
+/// The hidden subcommand.
+pub(crate) const SUBCOMMAND: &str = "child";
+
+/// What a child said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Slots(u64),
+    Accepted(Accepted),
+    Durable(u64),
+    /// The operating system's number, if there is one, and the words.
+    Error(Option<i32>, String),
+    /// An error that no disk may cause.
+    Broken(String),
+    /// It came to its end.
+    Ended,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        match self {
+            Self::Slots(slots) => format!("S {slots}\n"),
+            Self::Accepted(a) => format!("A {} {} {} {}\n", a.tag, a.epoch, a.slot, a.count),
+            Self::Durable(epoch) => format!("D {epoch}\n"),
+            Self::Error(number, words) => format!("E {} {}\n", number.unwrap_or(0), words.replace('\n', " ")),
+            Self::Broken(words) => format!("B {}\n", words.replace('\n', " ")),
+            Self::Ended => "Z\n".to_owned(),
+        }
+    }
+
+    /// `None` for a line that was cut short.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let (kind, rest) = line.split_at_checked(1)?;
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        let mut numbers = rest.split(' ').map(str::parse::<u64>);
+        let mut number = || numbers.next()?.ok();
+        Some(match kind {
+            "S" => Self::Slots(number()?),
+            "A" => Self::Accepted(Accepted { tag: number()?, epoch: number()?, slot: number()?, count: number()? }),
+            "D" => Self::Durable(number()?),
+            "E" => {
+                let (number, words) = rest.split_once(' ')?;
+                Self::Error(number.parse().ok().filter(|&number| number != 0), words.to_owned())
+            }
+            "B" => Self::Broken(rest.to_owned()),
+            "Z" => Self::Ended,
+            _ => return None,
+        })
+    }
+}
+
+/// Says it at once, but for what it keeps back until the end.
+struct Voice {
+    output: File,
+    /// The accepted writes, if they need not be said at once.
+    kept_back: Option<Mutex<Vec<Accepted>>>,
+}
+
+impl Voice {
+    fn say(&self, line: &Line) {
+        // One call, so that lines of threads do not mix. Nobody listens: nothing to do about it.
+        let _ = (&self.output).write_all(line.text().as_bytes());
+    }
+}
+
+impl Observer for Voice {
+    fn opened(&self, slots: u64) {
+        self.say(&Line::Slots(slots));
+    }
+
+    fn accepted(&self, write: Accepted) {
+        match &self.kept_back {
+            Some(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(write),
+            None => self.say(&Line::Accepted(write)),
+        }
+    }
+
+    fn durable(&self, epoch: u64) {
+        self.say(&Line::Durable(epoch));
+    }
+
+    fn grown(&self, slots: u64) {
+        self.say(&Line::Slots(slots));
+    }
+}
+
+/// The child's own main function. With `late` it says which writes were accepted only at its end.
+pub(crate) fn main(plan: &str, path: &Path, late: bool) -> io::Result<ExitCode> {
+    let plan: Plan = serde_json::from_str(plan)?;
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let voice = Voice { output, kept_back: late.then(Mutex::default) };
+    let outcome = workload::run(&plan, path, &voice);
+    for write in voice.kept_back.iter().flat_map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone()) {
+        voice.say(&Line::Accepted(write));
+    }
+    for failure in &outcome.errors {
+        let words = failure.to_string();
+        voice.say(&if failure.is_broken() { Line::Broken(words) } else { Line::Error(failure.raw_os_error(), words) });
+    }
+    voice.say(&Line::Ended);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The words that start a child.
+pub(crate) fn command_line(plan: &Plan, path: &Path, late: bool) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut words = vec![std::env::current_exe()?.into(), SUBCOMMAND.into(), serde_json::to_string(plan)?.into()];
+    words.push(path.into());
+    if late {
+        words.push("--late".into());
+    }
+    Ok(words)
+}
+
+/// Starts a child whose standard output is ours to read.
+pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<Child> {
+    let (program, arguments) = words.split_first().expect("a command has a program");
+    Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// Everything that a child said until its end.
+pub(crate) fn listen(mut from: impl Read) -> io::Result<Vec<Line>> {
+    let mut said = Vec::new();
+    from.read_to_end(&mut said)?;
+    let said = String::from_utf8_lossy(&said);
+    // A last line without its end was never said.
+    let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+    Ok(whole.lines().filter_map(Line::parse).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_heard() {
+        let lines = [
+            Line::Slots(7),
+            Line::Accepted(Accepted { tag: 165, epoch: 2, slot: 3, count: 4 }),
+            Line::Durable(2),
+            Line::Error(Some(5), "no luck".to_owned()),
+            Line::Error(None, "no number".to_owned()),
+            Line::Broken("a hang".to_owned()),
+            Line::Ended,
+        ];
+        let text: String = lines.iter().map(Line::text).collect();
+        assert_eq!(listen(text.as_bytes()).unwrap(), lines);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_not_heard() {
+        assert_eq!(listen("D 12\nD 345".as_bytes()).unwrap(), [Line::Durable(12)]);
+        assert_eq!(Line::parse("A 1 2"), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! Kills at any instant: a process that writes is killed, and its slot file must honour what the process
+//! had reported.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
+
+use crate::child::{self, Line};
+use crate::content::Tag;
+use crate::history::History;
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::report::Findings;
+use crate::resources::Directory;
+
+/// How long a child lives at most, before it is killed.
+const LIFE_MAX_MICROS: u64 = 40_000;
+
+/// Rounds on one file before a new one is made.
+const ROUNDS_ON_A_FILE: u64 = 8;
+
+/// Kills `kills` children, or until `until`.
+pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &Path) -> io::Result<Findings> {
+    let place = Directory::new(directory)?;
+    let path = place.path().join("slots");
+    let mut findings = Findings::default();
+    let mut shape = Plan::small(&mut Random::new(seed), 0);
+    let mut before = None;
+    for round in 0..kills {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+        let mut random = Random::part(seed, round);
+        if round % ROUNDS_ON_A_FILE == 0 {
+            before = None;
+            if path.exists() {
+                fs::remove_file(&path)?;
+            }
+            shape = Plan::small(&mut random, 0);
+            // A file that is killed again and again grows each time.
+            shape.grow_every = if random.chance(0.3) { 97 } else { 0 };
+        }
+        let plan = Plan {
+            seed: random.word(),
+            round: u16::try_from(round % 0xFFFF).expect("less than 2^16") + 1,
+            writers: random.pick(&[1, 2, 4, 6]),
+            // More than it will live to see.
+            writes: 1 << 20,
+            wait_every: random.pick(&[1, 2, 3, 8]),
+            ..shape.clone()
+        };
+        match one_kill(&plan, &path, &mut random, before.take(), &mut findings)? {
+            Ok(bytes) => before = Some(bytes),
+            Err(failure) => {
+                findings.fail(format!("seed {seed}, kill {round} with {plan:?}:\n{failure}"));
+                fs::remove_file(&path).or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })?;
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// What was in the file before, if it was there, to what is in it after one more run was killed.
+fn one_kill(
+    plan: &Plan,
+    path: &Path,
+    random: &mut Random,
+    before: Option<Vec<u8>>,
+    findings: &mut Findings,
+) -> io::Result<Result<Vec<u8>, String>> {
+    let mut child = child::start(&child::command_line(plan, path, false)?)?;
+    let output = child.stdout.take().expect("it is piped");
+    let listener = thread::spawn(move || child::listen(output));
+    // Half of the lives are short: creation and opening take a millisecond or two.
+    let life = if random.chance(0.5) { LIFE_MAX_MICROS } else { LIFE_MAX_MICROS / 8 };
+    thread::sleep(Duration::from_micros(random.below(life)));
+    child.kill()?;
+    child.wait()?;
+    let lines = listener.join().map_err(|_| io::Error::other("the listener panicked"))??;
+    findings.count("kills", 1);
+    Ok(verdict(plan, path, &lines, before.unwrap_or_default(), findings))
+}
+
+fn verdict(
+    plan: &Plan,
+    path: &Path,
+    lines: &[Line],
+    before: Vec<u8>,
+    findings: &mut Findings,
+) -> Result<Vec<u8>, String> {
+    let heard = Heard::new(lines)?;
+    let was_there = !before.is_empty();
+    let slots_before = (before.len() / plan.slot_size) as u64;
+    let history = heard.history(plan, before);
+    let file = match SlotFile::open(SlotFileConfig::new(path, plan.slot_size).create(Create::Never)) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(error.kind(), FileErrorKind::NotFound) && heard.slots.is_none() && !was_there =>
+        {
+            findings.count("killed while creating", 1);
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(format!("the file does not open: {error} (cause: {:?})", error.io_error())),
+    };
+    let slots = file.slots();
+    let promised = heard.slots.unwrap_or(0).max(slots_before);
+    if slots < promised || !plan.may_have(slots) {
+        return Err(format!("the file has {slots} slots; at least {promised} were promised, it began with {}", plan.slots));
+    }
+    let bytes = plan.slot_size * usize::try_from(slots).map_err(|error| error.to_string())?;
+    let mut content = vec![0; bytes];
+    file.read(0, &mut content).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let checked = history.check(&content, heard.durable)?;
+    findings.count("acks", heard.acks);
+    findings.count("acknowledged writes checked", history.writes_through(heard.durable));
+    findings.count("accepted", history.writes().len() as u64);
+    findings.count("slots checked", slots);
+    findings.count("newer", checked.newer);
+    findings.count("torn", checked.torn);
+    Ok(content)
+}
+
+/// What a child had said when it was killed.
+struct Heard {
+    lines: Vec<Line>,
+    slots: Option<u64>,
+    durable: u64,
+    acks: u64,
+}
+
+impl Heard {
+    fn new(lines: &[Line]) -> Result<Self, String> {
+        let mut heard = Self { lines: lines.to_vec(), slots: None, durable: 0, acks: 0 };
+        for line in lines {
+            match line {
+                Line::Slots(slots) => heard.slots = Some(heard.slots.unwrap_or(0).max(*slots)),
+                Line::Durable(epoch) => {
+                    heard.durable = heard.durable.max(*epoch);
+                    heard.acks += 1;
+                }
+                Line::Accepted(_) => {}
+                Line::Error(_, words) | Line::Broken(words) => return Err(format!("the run failed by itself: {words}")),
+                Line::Ended => return Err("the run came to its end before it was killed".to_owned()),
+            }
+        }
+        Ok(heard)
+    }
+
+    /// The writes that were reported, and for each writer the next one in doubt: it may have been
+    /// accepted, and the writer killed before it could say so.
+    fn history(&self, plan: &Plan, before: Vec<u8>) -> History {
+        let accepted: Vec<_> = self
+            .lines
+            .iter()
+            .filter_map(|line| match line {
+                Line::Accepted(write) => Some(*write),
+                _ => None,
+            })
+            .collect();
+        let mut next: BTreeMap<u8, u32> = (0..plan.writers).map(|writer| (writer, 0)).collect();
+        for tag in accepted.iter().filter_map(|write| Tag::from_word(write.tag)) {
+            let (writer, sequence) = (tag.writer(), tag.sequence());
+            let next = next.entry(u8::try_from(writer).unwrap_or(0)).or_default();
+            *next = (*next).max(u32::try_from(sequence).unwrap_or(0) + 1);
+        }
+        let mut history = History::of(plan.slot_size, before, accepted);
+        for (writer, sequence) in next {
+            history.doubt(Tag::new(plan.round, writer, sequence));
+        }
+        history
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content;
+    use crate::history::Accepted;
+
+    fn plan() -> Plan {
+        Plan { slot_size: 64, slots: 4, grow_every: 0, ..Plan::small(&mut Random::new(1), 1) }
+    }
+
+    fn file(path: &Path, written: &[(Tag, u64)]) {
+        let file = SlotFile::open(plan().file(path)).unwrap();
+        for &(tag, slot) in written {
+            let mut bytes = [0; 64];
+            content::fill(tag, slot, 64, &mut bytes);
+            file.write(slot, &bytes).unwrap();
+        }
+    }
+
+    fn said(durable: u64) -> Vec<Line> {
+        let write = |sequence: u32, epoch| {
+            Line::Accepted(Accepted { tag: Tag::new(1, 0, sequence).word(), epoch, slot: 2, count: 1 })
+        };
+        vec![Line::Slots(4), write(0, 1), write(1, 2), Line::Durable(durable)]
+    }
+
+    #[test]
+    fn a_file_that_lost_an_acknowledged_write_is_rejected() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("slots");
+        file(&path, &[(Tag::new(1, 0, 0), 2)]);
+        let judge = |durable| verdict(&plan(), &path, &said(durable), Vec::new(), &mut Findings::default());
+        assert!(judge(1).is_ok());
+        assert!(judge(2).is_err());
+    }
+
+    #[test]
+    fn the_write_that_nobody_could_report_any_more_is_in_doubt_and_the_one_after_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for (sequence, right) in [(2, true), (3, false)] {
+            let path = directory.path().join(sequence.to_string());
+            file(&path, &[(Tag::new(1, 0, sequence), 2)]);
+            assert_eq!(verdict(&plan(), &path, &said(2), Vec::new(), &mut Findings::default()).is_ok(), right);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_too_short_is_rejected() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("slots");
+        let judge = |lines: &[Line]| verdict(&plan(), &path, lines, Vec::new(), &mut Findings::default());
+        assert!(judge(&[]).is_ok(), "it may never have been created");
+        assert!(judge(&[Line::Slots(4)]).is_err());
+        file(&path, &[]);
+        assert!(judge(&[Line::Slots(5)]).is_err());
+        assert!(judge(&[Line::Ended]).is_err());
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads what `strace -f` saw, and checks that no acknowledgement came before its sync.
+//!
+//! The tracer stops a thread before a call and after it. So when it shows that a write had ended before a
+//! sync began, it was so; and what a thread did because a call had ended, it shows after that end.
+
+use std::collections::HashMap;
+
+use crate::child::Line;
+use crate::history::Accepted;
+
+/// Findings that are written out; the rest is counted.
+const FINDINGS_MAX: usize = 5;
+
+/// A system call that matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Bytes to a place of a file.
+    Write { fd: u64, offset: u64 },
+    /// `fsync` or `fdatasync`.
+    Sync { fd: u64 },
+    /// The child said something.
+    Say(Line),
+    /// Any other, by its name.
+    Other(String),
+}
+
+/// What the tracer saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Begin(u32, Call),
+    /// With what the call returned, or the name of the error.
+    End(u32, Call, Result<u64, String>),
+}
+
+/// Reads the output of `strace -f -o`, with the numbers of writes and syncs raw.
+pub(crate) fn parse(text: &str) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut under_way: HashMap<u32, Call> = HashMap::new();
+    for line in text.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let (Ok(thread), rest) = (thread.parse::<u32>(), rest.trim_start()) else { continue };
+        if let Some(rest) = rest.strip_prefix("<... ") {
+            if let (Some(call), Some(result)) = (under_way.remove(&thread), result(rest)) {
+                events.push(Event::End(thread, call, result));
+            }
+            continue;
+        }
+        let Some(call) = call(rest) else { continue };
+        events.push(Event::Begin(thread, call.clone()));
+        if rest.ends_with("<unfinished ...>") {
+            under_way.insert(thread, call);
+        } else if let Some(result) = result(rest) {
+            events.push(Event::End(thread, call, result));
+        }
+    }
+    events
+}
+
+fn call(text: &str) -> Option<Call> {
+    let (name, arguments) = text.split_once('(')?;
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return None;
+    }
+    let number = |place: usize| number(arguments.split(',').nth(place)?);
+    Some(match name {
+        "pwritev" | "pwritev2" | "pwrite64" => Call::Write { fd: number(0)?, offset: number(3)? },
+        "fsync" | "fdatasync" => Call::Sync { fd: number(0)? },
+        "write" => {
+            let said = arguments.split('"').nth(1).unwrap_or_default().trim_end_matches("\\n");
+            Line::parse(said).map_or_else(|| Call::Other("write".to_owned()), Call::Say)
+        }
+        name => Call::Other(name.to_owned()),
+    })
+}
+
+/// A number, decimal or hexadecimal, with whatever follows it.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
+    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    u64::from_str_radix(&digits[..end], radix).ok()
+}
+
+fn result(text: &str) -> Option<Result<u64, String>> {
+    let (_, result) = text.rsplit_once(" = ")?;
+    if let Some(error) = result.strip_prefix("-1 ") {
+        return Some(Err(error.split(' ').next().unwrap_or_default().to_owned()));
+    }
+    number(result).map(Ok)
+}
+
+/// What a trace proved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proved {
+    /// Acknowledgements, each after the sync that covers it.
+    pub(crate) acks: u64,
+    /// Writes that they covered.
+    pub(crate) writes: u64,
+    pub(crate) syncs: u64,
+    pub(crate) failed_calls: u64,
+}
+
+/// Checks that every acknowledgement of `events` came after a successful sync that began after the
+/// last byte of every write it covers had been written. No two writes share a slot.
+///
+/// # Errors
+///
+/// What is wrong, in words.
+pub(crate) fn check(events: &[Event], accepted: &[Accepted], slot_size: usize) -> Result<Proved, String> {
+    let mut accepted = accepted.to_vec();
+    accepted.sort_unstable_by_key(|write| write.epoch);
+    let mut checker = Checker { slot_size: slot_size as u64, ..Checker::default() };
+    for (place, event) in events.iter().enumerate() {
+        checker.hear(place, event, &accepted);
+    }
+    if checker.wrong == 0 {
+        return Ok(checker.proved);
+    }
+    Err(format!("{} acknowledgements came too early:\n{}", checker.wrong, checker.findings.join("\n")))
+}
+
+#[derive(Default)]
+struct Checker {
+    slot_size: u64,
+    /// The file is open: what was written before was its creation.
+    is_open: bool,
+    /// Ranges of bytes that no sync has covered yet, in the order in which their writes ended.
+    written: Vec<(u64, u64)>,
+    /// For a running sync, how many of them had ended when it began.
+    syncing: HashMap<u32, usize>,
+    /// For each slot, its bytes that a sync has covered.
+    bytes_of_slot: HashMap<u64, u64>,
+    /// After a failed sync no later one proves anything.
+    sync_failed: bool,
+    /// How many of the accepted writes an acknowledgement has covered.
+    acknowledged: usize,
+    proved: Proved,
+    findings: Vec<String>,
+    wrong: u64,
+}
+
+impl Checker {
+    fn hear(&mut self, place: usize, event: &Event, accepted: &[Accepted]) {
+        match event {
+            Event::Begin(_, Call::Say(Line::Slots(_))) => self.is_open = true,
+            Event::Begin(_, Call::Say(Line::Durable(epoch))) => self.acknowledge(place, *epoch, accepted),
+            Event::Begin(thread, Call::Sync { .. }) => drop(self.syncing.insert(*thread, self.written.len())),
+            Event::End(_, Call::Write { offset, .. }, Ok(bytes)) if self.is_open => {
+                self.written.push((*offset, *offset + *bytes));
+            }
+            Event::End(thread, Call::Sync { .. }, result) => self.synced(*thread, result),
+            Event::End(_, _, Err(_)) => self.proved.failed_calls += 1,
+            _ => {}
+        }
+    }
+
+    fn synced(&mut self, thread: u32, result: &Result<u64, String>) {
+        let covered = self.syncing.remove(&thread).unwrap_or(0);
+        match result {
+            Ok(_) if !self.sync_failed => {
+                self.proved.syncs += 1;
+                for (from, to) in self.written.drain(..covered) {
+                    let mut at = from;
+                    while at < to {
+                        let end = (at - at % self.slot_size + self.slot_size).min(to);
+                        *self.bytes_of_slot.entry(at / self.slot_size).or_default() += end - at;
+                        at = end;
+                    }
+                }
+                // They are gone from the list, so the places of running syncs move.
+                for count in self.syncing.values_mut() {
+                    *count = count.saturating_sub(covered);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.proved.failed_calls += 1;
+                self.sync_failed |= error != "EINTR";
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, place: usize, epoch: u64, accepted: &[Accepted]) {
+        let covered = accepted.partition_point(|write| write.epoch <= epoch);
+        let mut early = None;
+        for write in accepted.get(self.acknowledged..covered).unwrap_or_default() {
+            let bytes = |slot: u64| self.bytes_of_slot.get(&slot).copied().unwrap_or(0);
+            if (write.slot..write.slot + write.count).any(|slot| bytes(slot) < self.slot_size) {
+                early.get_or_insert(*write);
+            }
+        }
+        self.proved.acks += 1;
+        self.proved.writes += covered.saturating_sub(self.acknowledged) as u64;
+        self.acknowledged = self.acknowledged.max(covered);
+        let dense = accepted.get(..covered).is_some_and(|writes| writes.len() as u64 == epoch);
+        let finding = match early {
+            Some(write) => format!("event {place}: epoch {epoch} acknowledged, but {write:?} is in no sync"),
+            None if !dense => format!("event {place}: epoch {epoch} acknowledged, but {covered} writes are known"),
+            None => return,
+        };
+        self.wrong += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: usize = 64;
+
+    fn accepted(count: u64) -> Vec<Accepted> {
+        (1..=count).map(|epoch| Accepted { tag: 165, epoch, slot: epoch - 1, count: 1 }).collect()
+    }
+
+    fn verdict(lines: &[&str], count: u64) -> Result<Proved, String> {
+        let text = lines.join("\n");
+        check(&parse(&text), &accepted(count), SLOT)
+    }
+
+    const OPENED: &str = r#"7 write(1, "S 8\n", 4) = 4"#;
+
+    #[test]
+    fn an_acknowledgement_after_the_sync_is_right() {
+        let lines = [
+            OPENED,
+            "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x80",
+            "7 fdatasync(0x4)                 = 0",
+            r#"8 write(1, "D 2\n", 4) = 4"#,
+        ];
+        assert_eq!(verdict(&lines, 2), Ok(Proved { acks: 1, writes: 2, syncs: 1, failed_calls: 0 }));
+    }
+
+    #[test]
+    fn an_acknowledgement_without_a_sync_or_before_it_is_wrong() {
+        let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
+        let (sync, ack) = ("7 fdatasync(0x4) = 0", r#"8 write(1, "D 1\n", 4) = 4"#);
+        assert!(verdict(&[OPENED, write, sync, ack], 1).is_ok());
+        assert!(verdict(&[OPENED, write, ack], 1).is_err());
+        assert!(verdict(&[OPENED, write, ack, sync], 1).is_err());
+        assert!(verdict(&[OPENED, sync, write, ack], 1).is_err());
+        assert!(verdict(&[OPENED, sync, ack], 1).is_err());
+        assert!(verdict(&[write, OPENED, sync, ack], 1).is_err(), "zeros of the creation are no write");
+    }
+
+    #[test]
+    fn a_sync_that_began_before_the_write_ended_covers_nothing() {
+        let lines = [
+            OPENED,
+            "7 pwritev(0x4, 0x7f00, 0x1, 0, 0 <unfinished ...>",
+            "8 fdatasync(0x4 <unfinished ...>",
+            "7 <... pwritev resumed>) = 0x40",
+            "8 <... fdatasync resumed>) = 0",
+            r#"9 write(1, "D 1\n", 4) = 4"#,
+        ];
+        assert!(verdict(&lines, 1).is_err());
+        let again = ["8 fdatasync(0x4) = 0", r#"9 write(1, "D 1\n", 4) = 4"#];
+        assert!(verdict(&[&lines[..5], &again].concat(), 1).is_ok());
+    }
+
+    #[test]
+    fn a_failed_sync_proves_nothing_and_neither_does_one_after_it() {
+        let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
+        let failed = "7 fdatasync(0x4) = -1 EIO (Input/output error) (INJECTED)";
+        let interrupted = "7 fdatasync(0x4) = -1 EINTR (Interrupted system call) (INJECTED)";
+        let (sync, ack) = ("7 fdatasync(0x4) = 0", r#"8 write(1, "D 1\n", 4) = 4"#);
+        assert!(verdict(&[OPENED, write, failed, ack], 1).is_err());
+        assert!(verdict(&[OPENED, write, failed, sync, ack], 1).is_err());
+        assert!(verdict(&[OPENED, write, interrupted, ack], 1).is_err());
+        assert!(verdict(&[OPENED, write, interrupted, sync, ack], 1).is_ok());
+    }
+
+    #[test]
+    fn a_short_write_is_written_as_far_as_it_went() {
+        let (sync, ack) = ("7 fdatasync(0x4) = 0", r#"8 write(1, "D 2\n", 4) = 4"#);
+        let half = "7 pwritev(0x4, 0x7f00, 0x2, 0, 0) = 0x50";
+        let rest = "7 pwritev(0x4, 0x7f00, 0x2, 0x50, 0) = 0x30";
+        assert!(verdict(&[OPENED, half, sync, ack], 2).is_err());
+        assert!(verdict(&[OPENED, half, rest, sync, ack], 2).is_ok());
+        assert!(verdict(&[OPENED, half, sync, rest, sync, ack], 2).is_ok());
+    }
+
+    #[test]
+    fn an_epoch_that_nobody_knows_is_wrong() {
+        let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
+        assert!(verdict(&[OPENED, write, "7 fdatasync(0x4) = 0", r#"8 write(1, "D 2\n", 4) = 4"#], 1).is_err());
+    }
+}
