@@ -46,6 +46,14 @@ impl Allocation {
     }
 
     /// All bytes.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let allocation = pool.allocate(2)?;
+    /// assert_eq!(allocation.as_slice(), [0; 16]);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -57,6 +65,15 @@ impl Allocation {
     }
 
     /// All bytes, to write.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let mut allocation = pool.allocate(2)?;
+    /// allocation.as_mut_slice()[..5].copy_from_slice(b"hello");
+    /// assert!(allocation.as_slice().starts_with(b"hello"));
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
@@ -67,6 +84,15 @@ impl Allocation {
     }
 
     /// The buffers one by one, each a slice of [`buffer_size`](Self::buffer_size) bytes.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let allocation = pool.allocate(2)?;
+    /// assert!(allocation.buffers().all(|buffer| buffer == [0; 8]));
+    /// assert_eq!(allocation.buffers().len(), 2);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use = "an iterator does nothing unless it is used"]
     pub fn buffers(
         &self,
@@ -75,6 +101,17 @@ impl Allocation {
     }
 
     /// The buffers one by one, to write.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let mut allocation = pool.allocate(2)?;
+    /// for (number, buffer) in (1..).zip(allocation.buffers_mut()) {
+    ///     buffer.fill(number);
+    /// }
+    /// assert_eq!(allocation.as_slice()[7..9], [1, 2]);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use = "an iterator does nothing unless it is used"]
     pub fn buffers_mut(
         &mut self,
@@ -138,6 +175,13 @@ impl Allocation {
     }
 
     /// Bytes.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// assert_eq!(pool.allocate(2)?.len(), 16);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[expect(clippy::len_without_is_empty, reason = "an allocation is never empty")]
     #[must_use]
     #[inline]
@@ -146,6 +190,13 @@ impl Allocation {
     }
 
     /// Buffers; at least one.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// assert_eq!(pool.allocate(2)?.count(), 2);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn count(&self) -> usize {
@@ -153,6 +204,13 @@ impl Allocation {
     }
 
     /// The size of one buffer.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// assert_eq!(pool.allocate(2)?.buffer_size(), BufferSize::S8);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn buffer_size(&self) -> BufferSize {

@@ -75,6 +75,11 @@ impl BufferSize {
     ];
 
     /// The size in bytes.
+    ///
+    /// ```
+    /// # use fz_bufpool::BufferSize;
+    /// assert_eq!(BufferSize::S1048576.bytes(), 1 << 20);
+    /// ```
     #[must_use]
     #[inline]
     pub const fn bytes(self) -> usize {
@@ -82,6 +87,12 @@ impl BufferSize {
     }
 
     /// The size of exactly `bytes` bytes, if there is one.
+    ///
+    /// ```
+    /// # use fz_bufpool::BufferSize;
+    /// assert_eq!(BufferSize::from_bytes(512), Some(BufferSize::S512));
+    /// assert_eq!(BufferSize::from_bytes(500), None);
+    /// ```
     #[must_use]
     pub const fn from_bytes(bytes: usize) -> Option<Self> {
         let mut at = 0;
@@ -92,6 +103,19 @@ impl BufferSize {
             at += 1;
         }
         None
+    }
+
+    /// How many buffers of this size hold `bytes` bytes; 0 for 0.
+    ///
+    /// ```
+    /// # use fz_bufpool::BufferSize;
+    /// assert_eq!(BufferSize::S128.buffers_for(128), 1);
+    /// assert_eq!(BufferSize::S128.buffers_for(129), 2);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn buffers_for(self, bytes: usize) -> usize {
+        bytes.div_ceil(self.bytes())
     }
 
     /// The binary logarithm of the size.

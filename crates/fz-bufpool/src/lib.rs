@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allocate_future;
 mod allocation;
 mod arena;
 mod bitmap;
 mod buffer_size;
+#[cfg(feature = "bytes")]
+mod bytes;
 mod config;
 mod cursor;
 mod error;

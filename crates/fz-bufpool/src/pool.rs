@@ -182,6 +182,45 @@ impl BufPool {
         AllocateFuture::new(self.clone(), count)
     }
 
+    /// As many buffers as `source` needs, filled with a copy of it; the rest of the last one is zero. Blocks the
+    /// thread like [`allocate`](Self::allocate).
+    ///
+    /// A copy, because the bytes of others lie where their owner put them: not in this pool's arena, not aligned to its
+    /// buffers, and not counted by its limit. To spare it, fill an [`Allocation`] in the first place.
+    ///
+    /// # Errors
+    /// As for [`allocate`](Self::allocate): [`ZeroCount`](BufPoolErrorKind::ZeroCount) if `source` is empty,
+    /// [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity) if it is larger than the pool.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let allocation = pool.allocate_copy(b"eleven long")?;
+    /// assert_eq!(allocation.as_slice(), b"eleven long\0\0\0\0\0");
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    pub fn allocate_copy(&self, source: &[u8]) -> Result<Allocation> {
+        filled(self.allocate(self.buffer_size().buffers_for(source.len()))?, source)
+    }
+
+    /// Like [`allocate_copy`](Self::allocate_copy), now or not at all; never waits, so fit for async code.
+    ///
+    /// # Errors
+    /// As for [`allocate_copy`](Self::allocate_copy), and [`Exhausted`](BufPoolErrorKind::Exhausted).
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 8))?;
+    /// let allocation = pool.try_allocate_copy(b"record")?;
+    /// assert_eq!(allocation.as_slice(), b"record\0\0");
+    /// let error = pool.try_allocate_copy(b"another").unwrap_err();
+    /// assert!(matches!(error.kind(), BufPoolErrorKind::Exhausted { .. }));
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    pub fn try_allocate_copy(&self, source: &[u8]) -> Result<Allocation> {
+        filled(self.try_allocate(self.buffer_size().buffers_for(source.len()))?, source)
+    }
+
     /// A snapshot of the pool's counters. Reads the whole bitmap (a quarter byte per buffer) and
     /// takes a short lock: for monitoring, not for each allocation.
     ///
@@ -208,18 +247,39 @@ impl BufPool {
     }
 
     /// The size of one buffer.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+    /// assert_eq!(pool.buffer_size().bytes(), 64);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     pub fn buffer_size(&self) -> BufferSize {
         self.inner().arena.buffer_size()
     }
 
     /// How many buffers the pool has: the exact limit.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+    /// assert_eq!(pool.capacity(), 4);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.inner().bitmap.capacity() as usize
     }
 
     /// The owner's number, as the config gave it.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64).module_id(7))?;
+    /// assert_eq!(pool.module_id(), 7);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     #[must_use]
     pub fn module_id(&self) -> u8 {
         self.inner().module_id
@@ -310,6 +370,11 @@ impl fmt::Debug for BufPool {
             .field("module_id", &self.module_id())
             .finish_non_exhaustive()
     }
+}
+
+fn filled(mut allocation: Allocation, source: &[u8]) -> Result<Allocation> {
+    allocation.copy_from_slice(source)?;
+    Ok(allocation)
 }
 
 /// How many buffers `bytes` are.

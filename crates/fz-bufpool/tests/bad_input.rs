@@ -58,6 +58,21 @@ fn g_a_count_that_can_never_be_met_is_refused_at_once() {
 }
 
 #[test]
+fn g_a_copy_of_nothing_or_of_more_than_the_pool_is_refused_at_once() {
+    let pool = pool();
+    let none = BufPoolErrorKind::ZeroCount { capacity: 4 };
+    assert_kind(&pool.allocate_copy(b"").unwrap_err(), 9, "allocate", &none);
+    assert_kind(&pool.try_allocate_copy(b"").unwrap_err(), 9, "try_allocate", &none);
+    let beyond = BufPoolErrorKind::CountBeyondCapacity { count: 5, capacity: 4 };
+    assert_kind(&pool.allocate_copy(&[1; 257]).unwrap_err(), 9, "allocate", &beyond);
+    assert_kind(&pool.try_allocate_copy(&[1; 257]).unwrap_err(), 9, "try_allocate", &beyond);
+    drop(pool.allocate_copy(&[1; 256]).unwrap());
+    // What the buffers held before is gone, up to the end of the last.
+    let copy = pool.try_allocate_copy(&[2; 65]).unwrap();
+    assert_eq!((copy.count(), &copy.as_slice()[..65], &copy.as_slice()[65..]), (2, &[2; 65][..], &[0; 63][..]));
+}
+
+#[test]
 fn g_a_copy_that_is_too_long_leaves_the_allocation_as_it_was() {
     let pool = pool();
     let mut allocation = pool.allocate(2).unwrap();
