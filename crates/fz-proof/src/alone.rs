@@ -26,12 +26,11 @@ pub(crate) fn place(hand: &Hand<'_, '_>, dice: &mut Dice, hot: u64) -> (u64, usi
     (slot, usize::try_from(count).expect("at most a dozen"))
 }
 
-/// Growth moves the end of the file, and may write beside durable slots in one sector.
+/// On a disk that damages what is being written, a growth that failed leaves anything behind the
+/// last durable slot, and nothing can be said of it.
 pub(crate) fn may_grow(hand: &Hand<'_, '_>, by: u64) -> bool {
     let stage = hand.stage;
-    let shares_sectors = stage.scenario.slot_size() < fz_sim::SECTOR_BYTES;
-    let damages = stage.scenario.tear == fz_sim::Tear::Damage && shares_sectors;
-    !damages && stage.file.slots() + by <= stage.slots_max
+    stage.scenario.tear != fz_sim::Tear::Damage && stage.file.slots() + by <= stage.slots_max
 }
 
 fn step(hand: &mut Hand<'_, '_>, dice: &mut Dice, hot: u64, may_wait: bool) -> Result<(), String> {

@@ -300,7 +300,7 @@ fn durable_after(settled: &Result<u64, PipeError>, promised: u64, kept: &[WriteT
         Ok(durable) | Err(PipeErrorKind::SyncFailed { durable, .. }) => *durable,
         Err(_) => promised,
     };
-    kept.iter().filter(|ticket| ticket.is_durable()).map(WriteTicket::epoch).fold(told, u64::max)
+    kept.iter().filter_map(|ticket| ticket.wait_timeout(Duration::ZERO).ok()).fold(told, u64::max)
 }
 
 /// A closed pipe takes no more.

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fz_bufpool::{Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+use fz_file::FileErrorKind;
 use fz_wpipe::{PipeErrorKind, RejectedWrite, WriteRequest, WriteTicket};
 
 use crate::content::{WriteId, matches};
@@ -247,7 +248,12 @@ impl<'s, 'a> Hand<'s, 'a> {
                 stage.watch.opened(now);
                 stage.watch.look(Phase::Growing);
             }
-            Err(_) => count(&mut self.writes, "growth failed"),
+            Err(error) => {
+                count(&mut self.writes, "growth failed");
+                if matches!(error.kind(), FileErrorKind::SyncFailed { .. }) {
+                    stage.file_failed();
+                }
+            }
         }
         if stage.file.slots() < before { Err(format!("J: the file shrank from {before} slots")) } else { Ok(()) }
     }

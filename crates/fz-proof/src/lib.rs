@@ -25,3 +25,4 @@ mod watch;
 
 pub use campaign::{Campaign, Report};
 pub use failure::Failure;
+pub use run::replays_exactly;

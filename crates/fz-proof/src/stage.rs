@@ -23,6 +23,9 @@ pub(crate) struct Stage<'a> {
     /// The error that stopped the pipe, as the first who saw it reports.
     failure: Mutex<Option<PipeError>>,
     failed: AtomicBool,
+    /// A sync of the file failed outside the pipe, which does not know yet. The kernel may have
+    /// taken back what reads showed.
+    file_failed: AtomicBool,
     reads: Mutex<Vec<ReadBack>>,
 }
 
@@ -56,6 +59,7 @@ impl<'a> Stage<'a> {
             slots_max,
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
+            file_failed: AtomicBool::new(false),
             reads: Mutex::new(Vec::new()),
         }
     }
@@ -92,8 +96,14 @@ impl<'a> Stage<'a> {
         lock(&self.failure).clone()
     }
 
+    pub(crate) fn file_failed(&self) {
+        self.file_failed.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn read_back(&self, read: ReadBack) {
-        lock(&self.reads).push(read);
+        if !self.file_failed.load(Ordering::SeqCst) {
+            lock(&self.reads).push(read);
+        }
     }
 
     pub(crate) fn reads(&self) -> Vec<ReadBack> {
