@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Sanitize(Sanitize),
     Package(Package),
     Bench(Bench),
+    Crash(Crash),
     Ci(Ci),
 }
 
@@ -218,6 +219,59 @@ pub(crate) struct Bench {
     /// Count the instructions of the submission path instead, and fail above the committed bound
     #[arg(long)]
     pub(crate) instructions: bool,
+}
+
+/// Kills, power cuts, failing calls and traced acknowledgements on real kernels
+///
+/// Linux only. Power cuts need root, FUSE and loop devices; failing and traced calls need strace. What is
+/// missing is named and skipped. Data lies in the temporary directory: set TMPDIR to choose the disk.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask crash
+  cargo xtask crash --mode power --fs ext4 --states 100000
+  cargo xtask crash --mode kill,fault --fs all --kills 1000 --every-fault
+  cargo xtask crash --mode acks --acks 100000
+  cargo xtask crash --canary")]
+pub(crate) struct Crash {
+    /// File systems: host, ext4, xfs, btrfs, all [default: host,ext4]
+    #[arg(long, value_name = "F,…", value_delimiter = ',', value_parser = ["host", "ext4", "xfs", "btrfs", "all"])]
+    pub(crate) fs: Vec<String>,
+
+    /// Ways to fail: kill, power, fault, acks, all [default: all]
+    #[arg(long, value_name = "M,…", value_delimiter = ',', value_parser = ["kill", "power", "fault", "acks", "all"])]
+    pub(crate) mode: Vec<String>,
+
+    /// States after a power cut, for each file system [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) states: Option<u64>,
+
+    /// Killed processes, for each file system [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) kills: Option<u64>,
+
+    /// Traced acknowledgements, without and with interruptions [default: 2000]
+    #[arg(long, value_name = "N")]
+    pub(crate) acks: Option<u64>,
+
+    /// Every failing call instead of a sample
+    #[arg(long)]
+    pub(crate) every_fault: bool,
+
+    /// The seed of everything random; drawn afresh and printed if not given
+    #[arg(long, value_name = "N", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+
+    /// End each phase after so many seconds, however much is left of it
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Run the checks on programs broken on purpose, which they must reject
+    #[arg(long)]
+    pub(crate) canary: bool,
+
+    /// Look again at a disk that a failed check kept
+    #[arg(long, value_name = "D")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// What must pass before a change is merged

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod configuration;
+mod crash;
 mod doc;
 mod flags;
 mod invocation;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
         Command::Package(flags) => package::run(&mut runner, flags),
         Command::Bench(flags) => bench::run(&mut runner, flags),
+        Command::Crash(flags) => crash::run(&mut runner, flags),
         Command::Ci(flags) => ci::run(&mut runner, flags),
     }
     runner.finish()

@@ -102,9 +102,7 @@ fn verdict(
     let history = heard.history(plan, before);
     let file = match SlotFile::open(SlotFileConfig::new(path, plan.slot_size).create(Create::Never)) {
         Ok(file) => file,
-        Err(error)
-            if matches!(error.kind(), FileErrorKind::NotFound) && heard.slots.is_none() && !was_there =>
-        {
+        Err(error) if matches!(error.kind(), FileErrorKind::NotFound) && heard.slots.is_none() && !was_there => {
             findings.count("killed while creating", 1);
             return Ok(Vec::new());
         }
@@ -113,7 +111,10 @@ fn verdict(
     let slots = file.slots();
     let promised = heard.slots.unwrap_or(0).max(slots_before);
     if slots < promised || !plan.may_have(slots) {
-        return Err(format!("the file has {slots} slots; at least {promised} were promised, it began with {}", plan.slots));
+        return Err(format!(
+            "the file has {slots} slots; at least {promised} were promised, it began with {}",
+            plan.slots
+        ));
     }
     let bytes = plan.slot_size * usize::try_from(slots).map_err(|error| error.to_string())?;
     let mut content = vec![0; bytes];
@@ -147,7 +148,9 @@ impl Heard {
                     heard.acks += 1;
                 }
                 Line::Accepted(_) => {}
-                Line::Error(_, words) | Line::Broken(words) => return Err(format!("the run failed by itself: {words}")),
+                Line::Error(_, words) | Line::Broken(words) => {
+                    return Err(format!("the run failed by itself: {words}"));
+                }
                 Line::Ended => return Err("the run came to its end before it was killed".to_owned()),
             }
         }

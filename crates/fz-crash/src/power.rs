@@ -167,9 +167,9 @@ impl Maker<'_> {
 /// The hash of `after`, which differs from `before` in what `writes` touch at most.
 fn rehash(hash: u64, before: &Image, after: &Image, writes: &[Write]) -> u64 {
     let pages: HashSet<u64> = writes.iter().flat_map(pages).collect();
-    pages.iter().fold(hash, |hash, &page| {
-        hash.wrapping_sub(before.hash_of_page(page)).wrapping_add(after.hash_of_page(page))
-    })
+    pages
+        .iter()
+        .fold(hash, |hash, &page| hash.wrapping_sub(before.hash_of_page(page)).wrapping_add(after.hash_of_page(page)))
 }
 
 fn apply_all(image: &mut Image, writes: &[Write], hash: u64) -> u64 {

@@ -124,6 +124,13 @@ impl Report {
         self.object(&json!({ "phase": name, "status": "skipped", "needs": needs }));
     }
 
+    /// What all random input comes from.
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.line(&format!("seed {seed}"));
+        self.object(&json!({ "seed": seed }));
+    }
+
+    /// A line that is no phase.
     pub(crate) fn note(&mut self, line: &str) {
         self.line(line);
     }

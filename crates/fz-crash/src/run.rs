@@ -35,7 +35,7 @@ pub(crate) fn main() -> ExitCode {
         report.note(&format!("no cleaning up when stopped: {error}"));
     }
     let seed = run.seed.unwrap_or_else(drawn_seed);
-    report.note(&format!("seed {seed}"));
+    report.seed(seed);
     let mut phases = Phases { run: &run, seed, report: &mut report, directory: std::env::temp_dir() };
     match &run.replay {
         Some(kept) => phases.replay(kept),

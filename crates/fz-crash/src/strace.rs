@@ -31,9 +31,8 @@ pub(crate) struct Traced {
 /// Each of `injections` is `CALL:error=NAME:when=N`. They hit calls on the slot file, its temporary name and
 /// its directory only, not those by which the child itself is loaded.
 pub(crate) fn command_line(plan: &Plan, directory: &Path, injections: &[String]) -> io::Result<Vec<OsString>> {
-    let mut words: Vec<OsString> = ["strace", "-f", "-qq", "-s", "64", "--seccomp-bpf", "-e", "signal=none"]
-        .map(OsString::from)
-        .into();
+    let mut words: Vec<OsString> =
+        ["strace", "-f", "-qq", "-s", "64", "--seccomp-bpf", "-e", "signal=none"].map(OsString::from).into();
     words.extend(["-e".into(), format!("trace=write,pwritev2,pwrite64,{}", CALLS.join(",")).into()]);
     words.extend(["-e".into(), format!("raw={RAW}").into(), "-o".into(), trace_path(directory).into()]);
     for path in [slots_path(directory), directory.join(".slots.creating"), directory.to_owned(), said_path(directory)] {
@@ -64,12 +63,8 @@ fn trace_path(directory: &Path) -> PathBuf {
 pub(crate) fn run(plan: &Plan, directory: &Path, injections: &[String]) -> io::Result<Traced> {
     let words = command_line(plan, directory, injections)?;
     let said = File::create(said_path(directory))?;
-    let output = Command::new(&words[0])
-        .args(&words[1..])
-        .stdin(Stdio::null())
-        .stdout(said)
-        .stderr(Stdio::piped())
-        .output()?;
+    let output =
+        Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped()).output()?;
     let trace = fs::read(trace_path(directory))?;
     Ok(Traced {
         events: trace::parse(&String::from_utf8_lossy(&trace)),

@@ -15,6 +15,7 @@ const LAYERS: &[Layer] = &[
     ("fz-sim", &["fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
     ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe"], &["fz-sim"]),
     ("fz-bench", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
     ("xtask", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
 ];
 

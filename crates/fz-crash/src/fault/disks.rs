@@ -73,8 +73,7 @@ pub(crate) fn check_full(seed: u64, runs: u64, until: Option<Instant>, directory
         };
         // Smaller than the slots alone; blocks of 4 KiB, so that the journal leaves room.
         let plan = Plan { seed: plan.seed & !1, ..plan };
-        let recording =
-            record_with(FileSystem::Ext4, &plan, directory, DiskFault::default(), Some(12 << 20))?;
+        let recording = record_with(FileSystem::Ext4, &plan, directory, DiskFault::default(), Some(12 << 20))?;
         match &recording.failure {
             Some(failure) if failure.raw_os_error() == Some(ENOSPC) => {}
             Some(failure) => findings.fail(format!("the error does not name its cause: {failure}")),
