@@ -70,6 +70,11 @@ impl Contestant {
         Self { flushes: Some(Flushes { per_commit, calls }), ..self }
     }
 
+    /// Whether what it acknowledged survives a power cut, as far as the count of its syncs tells.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.flushes.is_none_or(|flushes| flushes.per_commit > 0.0)
+    }
+
     /// How it does this work, if it can.
     pub(crate) fn measure(&self, work: &Work) -> Option<Measure> {
         match work.shape {

@@ -191,7 +191,7 @@ impl Rounds {
         if status.is_none() {
             child.kill()?;
             child.wait()?;
-            return Err(format!("hung: no result after {TURN_MAX:?}").into());
+            return Err(format!("stopped after {TURN_MAX:?}: it hangs, or is that slow").into());
         }
         if !contestant.reuses_files {
             remove(&directory)?;

@@ -59,9 +59,9 @@ impl WorkResult {
         self.rows.iter().find(|row| row.contestant.role == role)
     }
 
-    /// The other project that is best at `metric`.
+    /// The other project that is best at `metric` of those that make anything durable.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
-        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer);
+        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer && row.contestant.is_durable());
         let ranked = peers.filter_map(|row| Some((row, row.median(metric.key)?)));
         let best = match metric.better {
             Better::Higher => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use crate::figures::metric_of;
     use crate::peers;
+    use crate::work::Shape;
 
     fn row(key: &str, values: &[f64]) -> Row {
         let rounds = values.iter().map(|&value| Figures::from([(key.to_owned(), value)])).collect();
@@ -104,6 +105,17 @@ mod tests {
     fn fewer_nanoseconds_are_a_ratio_above_one() {
         let (own, base) = (row("submit_ns", &[50.0]), row("submit_ns", &[100.0]));
         assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(2.0));
+    }
+
+    #[test]
+    fn who_makes_nothing_durable_is_not_the_best_peer() {
+        let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
+        let slow = Contestant { role: Role::Peer, ..peers::raw() };
+        let fast = slow.with_flushes(0.0, "sync_file_range");
+        let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
+        let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], foreign: vec![] };
+        let best = result.best_peer(metric_of("commits_per_s")).unwrap();
+        assert_eq!(best.median("commits_per_s"), Some(1.0));
     }
 
     #[test]

@@ -68,31 +68,32 @@ pub(crate) fn fz_file_read() -> Contestant {
 ///
 /// The device flushes of one commit by one writer were counted by
 /// `strace -f -c -e trace=fsync,fdatasync,sync_file_range,msync,pwrite64,io_uring_enter` around a
-/// turn of "128 B, blocking threads: 1", the calls divided by the commits.
+/// turn of "128 B, blocking threads: 1", the calls divided by the commits. RocksDB was not counted.
 pub(crate) fn others() -> Vec<Contestant> {
     vec![
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer),
+        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer)
+            .with_flushes(1.0, "fdatasync (+ 1 sync_file_range)"),
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer),
+        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer).with_flushes(1.0, "fdatasync (+ 1 sync_file_range)"),
         #[cfg(feature = "okaywal")]
-        Contestant::of::<okaywal::OkayWal>(Role::Peer),
+        Contestant::of::<okaywal::OkayWal>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "raft-engine")]
-        Contestant::of::<raft_engine::RaftEngine>(Role::Peer),
+        Contestant::of::<raft_engine::RaftEngine>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "wal-db")]
-        Contestant::of::<wal_db::WalDb>(Role::Peer),
+        Contestant::of::<wal_db::WalDb>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "open-wal")]
-        Contestant::of::<open_wal::OpenWal>(Role::Peer),
+        Contestant::of::<open_wal::OpenWal>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "walrus")]
-        Contestant::of::<walrus::WalrusRust>(Role::Peer),
+        Contestant::of::<walrus::WalrusRust>(Role::Peer).with_flushes(1.0, "fsync"),
         #[cfg(feature = "sqlite")]
-        Contestant::of::<sqlite::Sqlite>(Role::Peer),
+        Contestant::of::<sqlite::Sqlite>(Role::Peer).with_flushes(1.0, "fsync"),
         #[cfg(feature = "redb")]
-        Contestant::of::<redb::Redb>(Role::Peer),
+        Contestant::of::<redb::Redb>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "fjall")]
-        Contestant::of::<fjall::Fjall>(Role::Peer),
+        Contestant::of::<fjall::Fjall>(Role::Peer).with_flushes(1.0, "fdatasync"),
         #[cfg(feature = "sled")]
-        Contestant::of::<sled::Sled>(Role::Peer),
+        Contestant::of::<sled::Sled>(Role::Peer).with_flushes(0.0, "sync_file_range only: NOT durable"),
         #[cfg(feature = "rocksdb")]
         Contestant::of::<rocksdb::RocksDb>(Role::Peer),
     ]

@@ -1,4 +1,7 @@
 //! `sled` 0.34: an insert, then `flush()`.
+//!
+//! Its flush ends in `sync_file_range(2)`, which gives no durability: the device's cache is not
+//! flushed. So it takes part, but is never the best peer.
 
 use sled::Db;
 
