@@ -9,6 +9,8 @@ mod config;
 mod core;
 mod error;
 mod lead;
+#[cfg(all(test, fz_loom))]
+mod loom_models;
 mod observe;
 mod pipe;
 mod request;

@@ -13,7 +13,7 @@ pub(crate) use loom::sync::{
 #[cfg(fz_shuttle)]
 pub(crate) use shuttle::{
     sync::{
-        Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread, thread_local,

@@ -68,6 +68,10 @@ impl WaitWord {
     }
 
     /// Wakes at least one thread if any prepared and sleeps. The others stay counted.
+    ///
+    /// Only for threads whose last look was a read-modify-write that the caller's change follows (as
+    /// `Lead::ask` and `Lead::release` are): this looks at the count without changing it, and could
+    /// miss a thread that missed the change.
     pub(crate) fn wake_one(&self) {
         // Orderings as in `wake_all`. A thread between `prepare` and `sleep` does not sleep at all
         // now, which is a wake-up as good as any.
@@ -88,6 +92,9 @@ mod model {
     use loom::sync::{Condvar, Mutex};
     #[cfg(fz_shuttle)]
     use shuttle::sync::{Condvar, Mutex};
+    use std::sync::PoisonError;
+
+    use crate::sync::lock;
 
     #[derive(Debug)]
     pub(super) struct Bed {
@@ -101,19 +108,19 @@ mod model {
         }
 
         pub(super) fn sleep(&self, unchanged: impl Fn() -> bool) {
-            let guard = self.lock.lock().expect("no holder panics");
+            let guard = lock(&self.lock);
             if unchanged() {
-                drop(self.waking.wait(guard).expect("no holder panics"));
+                drop(self.waking.wait(guard).unwrap_or_else(PoisonError::into_inner));
             }
         }
 
         pub(super) fn wake_all(&self) {
-            drop(self.lock.lock().expect("no holder panics"));
+            drop(lock(&self.lock));
             self.waking.notify_all();
         }
 
         pub(super) fn wake_one(&self) {
-            drop(self.lock.lock().expect("no holder panics"));
+            drop(lock(&self.lock));
             self.waking.notify_one();
         }
     }

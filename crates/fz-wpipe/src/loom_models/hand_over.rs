@@ -1,0 +1,222 @@
+//! The hand-over of the lead as a whole: blocked threads, a task and the flusher thread.
+
+use std::task::{Wake, Waker};
+
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use super::{DEADLOCK, canary, explore};
+use crate::completion::{Completion, wake_each_once};
+use crate::lead::{Asker, Lead};
+use crate::sync::{AtomicU64, Ordering};
+
+/// A mistake in the hand-over, for the canaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    None,
+    /// Who gives the lead back wakes nobody to take it.
+    IgnoresWishes,
+    /// A sleeper leaves no wish.
+    AsksNobody,
+    /// A task does not call the flusher thread if the lead is free.
+    CallsNobody,
+}
+
+/// The pipe without a queue and a disk: the rounds of `Core`, with a counter in place of both.
+struct Pipe {
+    completion: Completion,
+    lead: Lead,
+    accepted: AtomicU64,
+    /// At most so many writes a round; 0 for any number.
+    batch_max: u64,
+    flaw: Flaw,
+    alarm: Mutex<(bool, bool)>,
+    rang: Condvar,
+}
+
+impl Pipe {
+    fn new(batch_max: u64, flaw: Flaw) -> Arc<Self> {
+        Arc::new(Self {
+            completion: Completion::new(),
+            lead: Lead::new(),
+            accepted: AtomicU64::new(0),
+            batch_max,
+            flaw,
+            alarm: Mutex::new((false, false)),
+            rang: Condvar::new(),
+        })
+    }
+
+    fn write(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn demand(&self) {
+        self.alarm.lock().unwrap().0 = true;
+        self.rang.notify_one();
+    }
+
+    /// True if the round left something that only the flusher thread may lead for.
+    fn lead_round(&self) -> bool {
+        let durable = self.completion.durable();
+        let accepted = self.accepted.load(Ordering::Acquire);
+        let target = if self.batch_max == 0 { accepted } else { accepted.min(durable + self.batch_max) };
+        if target == durable {
+            return self.completion.has_tasks();
+        }
+        self.completion.begin_round(target);
+        let published = self.completion.publish(target);
+        wake_each_once(published.wakers);
+        published.tasks_left || target < accepted
+    }
+
+    /// As `Core::wait_once` in a loop.
+    fn wait(&self, epoch: u64) {
+        while self.completion.status(epoch).is_none() {
+            if !self.lead.try_acquire() {
+                self.completion.sleep(epoch, || self.flaw == Flaw::AsksNobody || self.lead.ask(Asker::Thread));
+                continue;
+            }
+            let remains = self.completion.status(epoch).is_none() && self.lead_round();
+            let wishes = self.lead.release();
+            if remains || wishes.of_tasks() {
+                self.demand();
+            } else if wishes.of_threads() && self.flaw != Flaw::IgnoresWishes {
+                self.completion.wake_a_leader();
+            }
+        }
+    }
+
+    /// As `Core::lead_as`, after each demand, until it is stopped.
+    fn run_flusher(&self) {
+        loop {
+            {
+                let mut alarm = self.alarm.lock().unwrap();
+                while *alarm == (false, false) {
+                    alarm = self.rang.wait(alarm).unwrap();
+                }
+                if alarm.1 {
+                    return;
+                }
+                alarm.0 = false;
+            }
+            loop {
+                if !self.lead.try_acquire() {
+                    if self.lead.ask(Asker::Task) {
+                        break;
+                    }
+                    continue;
+                }
+                let remains = self.lead_round();
+                let wishes = self.lead.release();
+                if remains || wishes.of_tasks() {
+                    continue;
+                }
+                if wishes.of_threads() {
+                    self.completion.wake_a_leader();
+                }
+                break;
+            }
+        }
+    }
+
+    fn stop_flusher(&self) {
+        self.alarm.lock().unwrap().1 = true;
+        self.rang.notify_one();
+    }
+
+    /// As a task that awaits its ticket.
+    fn await_ticket(&self, epoch: u64) {
+        let task = std::sync::Arc::new(Task { woken: Mutex::new(false), wakes: Condvar::new() });
+        let waker = Waker::from(std::sync::Arc::clone(&task));
+        if self.completion.register(epoch, &mut 0, &waker).is_some() {
+            return;
+        }
+        if !self.lead.ask(Asker::Task) && self.flaw != Flaw::CallsNobody {
+            self.demand();
+        }
+        let mut woken = task.woken.lock().unwrap();
+        while !*woken {
+            woken = task.wakes.wait(woken).unwrap();
+        }
+        assert!(self.completion.status(epoch).is_some(), "woken before it was settled");
+    }
+}
+
+struct Task {
+    woken: Mutex<bool>,
+    wakes: Condvar,
+}
+
+impl Wake for Task {
+    fn wake(self: std::sync::Arc<Self>) {
+        *self.woken.lock().unwrap() = true;
+        self.wakes.notify_one();
+    }
+}
+
+fn blocked_waiters(waiters: usize, flaw: Flaw) {
+    let pipe = Pipe::new(0, flaw);
+    let threads: Vec<_> = (1..waiters)
+        .map(|_| {
+            let pipe = Arc::clone(&pipe);
+            thread::spawn(move || pipe.wait(pipe.write()))
+        })
+        .collect();
+    pipe.wait(pipe.write());
+    threads.into_iter().for_each(|waiter| waiter.join().unwrap());
+}
+
+#[test]
+fn of_two_blocked_waiters_nobody_hangs() {
+    explore(4, || blocked_waiters(2, Flaw::None));
+}
+
+#[test]
+fn of_three_blocked_waiters_nobody_hangs() {
+    explore(2, || blocked_waiters(3, Flaw::None));
+}
+
+#[test]
+fn canary_a_leader_that_hands_over_to_nobody() {
+    canary("hand_over::canary_a_leader_that_hands_over_to_nobody", DEADLOCK, || {
+        blocked_waiters(2, Flaw::IgnoresWishes)
+    });
+}
+
+#[test]
+fn canary_a_sleeper_that_asks_nobody() {
+    canary("hand_over::canary_a_sleeper_that_asks_nobody", DEADLOCK, || blocked_waiters(2, Flaw::AsksNobody));
+}
+
+/// A blocked thread and a task, with the flusher thread.
+fn a_thread_and_a_task(batch_max: u64, flaw: Flaw) {
+    let pipe = Pipe::new(batch_max, flaw);
+    let flusher = {
+        let pipe = Arc::clone(&pipe);
+        thread::spawn(move || pipe.run_flusher())
+    };
+    let blocked = {
+        let pipe = Arc::clone(&pipe);
+        thread::spawn(move || pipe.wait(pipe.write()))
+    };
+    pipe.await_ticket(pipe.write());
+    blocked.join().unwrap();
+    pipe.stop_flusher();
+    flusher.join().unwrap();
+}
+
+#[test]
+fn a_blocked_waiter_and_a_task_both_come_through() {
+    explore(2, || a_thread_and_a_task(0, Flaw::None));
+}
+
+#[test]
+fn a_blocked_waiter_and_a_task_come_through_one_write_at_a_time() {
+    explore(2, || a_thread_and_a_task(1, Flaw::None));
+}
+
+#[test]
+fn canary_a_task_that_calls_nobody() {
+    canary("hand_over::canary_a_task_that_calls_nobody", DEADLOCK, || a_thread_and_a_task(0, Flaw::CallsNobody));
+}
