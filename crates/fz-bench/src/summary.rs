@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn who_makes_nothing_durable_is_not_the_best_peer() {
         let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
-        let slow = Contestant { role: Role::Peer, ..peers::raw() };
+        let mut slow = peers::raw();
+        slow.role = Role::Peer;
         let fast = slow.with_flushes(0.0, "sync_file_range");
         let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
         let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], foreign: vec![] };
