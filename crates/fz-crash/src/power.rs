@@ -86,7 +86,7 @@ pub(crate) fn explore(
                 loop {
                     let case = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(case) = case else { return Ok(()) };
-                    let found = examiner.examine(case)?;
+                    let found = examiner.examine(&case)?;
                     findings.lock().unwrap_or_else(PoisonError::into_inner).merge(found);
                 }
             }));

@@ -136,7 +136,7 @@ mod tests {
         Image::new(Arc::new(Base::empty((SECTORS * SECTOR) as u64)))
     }
 
-    fn write(medium: Medium, sectors: usize, byte: u8) -> Write {
+    fn write(sector: usize, sectors: usize, byte: u8) -> Write {
         Write { offset: (sector * SECTOR) as u64, bytes: vec![byte; sectors * SECTOR].into() }
     }
 

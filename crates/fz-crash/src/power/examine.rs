@@ -57,7 +57,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// Checks a state, perhaps its second recovery, and perhaps a recovery that is cut short.
-    pub(crate) fn examine(&self, case: Case) -> io::Result<Findings> {
+    pub(crate) fn examine(&self, case: &Case) -> io::Result<Findings> {
         let mut findings = Findings::default();
         let mut random = Random::new(case.chance);
         let Some(bytes) = self.recover(&case.image, case.promised, true, &mut findings)? else { return Ok(findings) };
