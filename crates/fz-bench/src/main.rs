@@ -4,6 +4,8 @@
 //! thing to do ([`turn`]), so that peak memory, processor time and I/O counters are that
 //! contestant's alone, its background threads end with it, and a hang costs one turn.
 
+#![forbid(unsafe_code)]
+
 mod contestant;
 mod count;
 mod figures;

@@ -13,13 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const SAFETY_LINES_MAX: usize = 6;
 
 /// Where `unsafe` may stand. [`super::UNSAFE_CRATES`] are their crates.
-const UNSAFE_PLACES: [&str; 4] = [
-    "crates/fz-mpsc/",
-    "crates/fz-bufpool/",
-    "crates/fz-file/src/host.rs",
-    // That peer's interface is a raw pointer; nothing of ours depends on the benchmarks.
-    "crates/fz-bench/src/peers/frozen_core.rs",
-];
+const UNSAFE_PLACES: [&str; 3] = ["crates/fz-mpsc/", "crates/fz-bufpool/", "crates/fz-file/src/host.rs"];
 
 /// Crate roots that forbid `unsafe`, so that the compiler holds the rule as well.
 const FORBIDDING: [&str; 4] =
