@@ -209,4 +209,107 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             test("canaries", "the_right_store_passes_at_every_cut"),
         ],
     },
+    Mutant {
+        name: "sim_cut_loses_nothing",
+        package: "fz-sim",
+        checks: &[
+            test("power", "sectors_are_whole_unless_tearing_is_asked_for"),
+            test("canaries", "every_broken_twin_is_caught"),
+        ],
+    },
+    Mutant {
+        name: "ack_before_sync",
+        package: "fz-wpipe",
+        checks: &[
+            test("c_fail_stop", "c_no_lost_write_is_ever_declared_durable"),
+            test("c_fail_stop", "c_a_failed_sync_at_any_position_stops_the_pipe_for_good"),
+            test("c_fail_stop", "c_the_errors_say_what_failed_and_why"),
+            test("d_tickets", "d_all_waiters_hear_of_a_failure"),
+        ],
+    },
+    Mutant {
+        name: "sync_before_last_write",
+        package: "fz-wpipe",
+        checks: &[
+            test("a_durable", "a_each_write_ends_before_the_sync_that_declares_it_begins"),
+            test("a_durable", "a_what_a_ticket_declares_durable_survives_a_power_cut"),
+        ],
+    },
+    Mutant {
+        name: "drop_one_write",
+        package: "fz-wpipe",
+        checks: &[
+            test("a_durable", "a_unawaited_writes_become_durable_by_themselves"),
+            test("a_durable", "a_what_a_ticket_declares_durable_survives_a_power_cut"),
+            test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
+        ],
+    },
+    Mutant {
+        name: "reverse_batch",
+        package: "fz-wpipe",
+        checks: &[
+            test("b_order", "b_of_overlapping_writes_the_last_one_stays"),
+            test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
+            test("k_read", "k_a_read_sees_every_accepted_write_and_never_half_of_one"),
+        ],
+    },
+    Mutant {
+        name: "older_batch_after_newer",
+        package: "fz-wpipe",
+        checks: &[
+            test("b_order", "b_of_overlapping_writes_the_last_one_stays_across_small_batches"),
+            test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
+        ],
+    },
+    Mutant {
+        name: "retry_failed_sync",
+        package: "fz-wpipe",
+        checks: &[
+            test("c_fail_stop", "c_a_failed_sync_at_any_position_stops_the_pipe_for_good"),
+            test("e_close", "e_close_reports_that_the_tail_was_lost"),
+            test("d_tickets", "d_all_waiters_hear_of_a_failure"),
+        ],
+    },
+    Mutant {
+        name: "clear_error_on_success",
+        package: "fz-wpipe",
+        checks: &[
+            test("c_fail_stop", "c_a_failed_write_at_any_position_stops_the_pipe_for_good"),
+            test("c_fail_stop", "c_a_failed_sync_at_any_position_stops_the_pipe_for_good"),
+        ],
+    },
+    Mutant {
+        name: "wake_first_waiter_only",
+        package: "fz-wpipe",
+        checks: &[
+            // Hang, all of them.
+            test("d_tickets", "d_a_thousand_tasks_in_one_thread_resolve"),
+            test("d_tickets", "d_one_task_is_woken_once_for_all_its_tickets"),
+            test("d_tickets", "d_64_blocked_threads_and_64_tasks_sleep_at_once_and_all_wake"),
+        ],
+    },
+    Mutant {
+        name: "forget_waiters_on_poison",
+        package: "fz-wpipe",
+        checks: &[
+            test("d_tickets", "d_all_waiters_hear_of_a_failure"),
+            test("d_tickets", "d_all_waiters_hear_of_a_panic"),
+        ],
+    },
+    Mutant {
+        name: "release_before_write",
+        package: "fz-wpipe",
+        checks: &[
+            test("a_durable", "a_unawaited_writes_become_durable_by_themselves"),
+            test("b_order", "b_of_overlapping_writes_the_last_one_stays"),
+        ],
+    },
+    Mutant {
+        name: "close_skips_tail",
+        package: "fz-wpipe",
+        checks: &[
+            test("e_close", "e_a_write_that_races_with_close_is_durable_or_given_back"),
+            test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
+        ],
+    },
 ];
