@@ -131,7 +131,7 @@ fn a_unawaited_writes_become_durable_by_themselves() {
     finishes(|| {
         let rig = Rig::new(WritePipeConfig::new());
         for slot in 0..100 {
-            let _ = rig.write(slot, slot + 1);
+            drop(rig.write(slot, slot + 1));
         }
         until(|| rig.pipe.durable_epoch() == 100);
         let stable = rig.disk.stable();
@@ -172,7 +172,7 @@ proptest! {
                     let allocation = tagged(pool.allocate(count).unwrap(), tag);
                     let at = usize::try_from(slot_index).unwrap() * SLOT;
                     model[at..at + count * SLOT].copy_from_slice(allocation.as_slice());
-                    let _ = pipe.write(fz_wpipe::WriteRequest { allocation, slot_index }).unwrap();
+                    drop(pipe.write(fz_wpipe::WriteRequest { allocation, slot_index }).unwrap());
                 }
                 Step::Wait => {
                     pipe.sync().wait().unwrap();

@@ -120,7 +120,7 @@ fn c_the_errors_say_what_failed_and_why() {
         let rig = Rig::new(lazy().module_id(9));
         rig.write(0, 1).wait().unwrap();
         rig.disk.fail(Call::Sync, 1, Fault::Errno(ENOSPC));
-        let _ = rig.write(1, 2);
+        drop(rig.write(1, 2));
         let error = rig.write(2, 3).wait().unwrap_err();
         assert_eq!(*error.kind(), PipeErrorKind::SyncFailed { written: 3, durable: 1 });
         assert_eq!((error.module_id(), error.operation(), error.raw_os_error()), (9, "sync", Some(ENOSPC)));
@@ -128,7 +128,7 @@ fn c_the_errors_say_what_failed_and_why() {
         let rig = Rig::lazy();
         rig.write(0, 1).wait().unwrap();
         rig.disk.fail(Call::Write, 1, Fault::Errno(EIO));
-        let _ = rig.write(1, 2);
+        drop(rig.write(1, 2));
         let error = rig.write(2, 3).wait().unwrap_err();
         assert_eq!(*error.kind(), PipeErrorKind::WriteFailed { first: 2, last: 3 });
         assert_eq!(error.raw_os_error(), Some(EIO));

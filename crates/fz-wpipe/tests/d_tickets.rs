@@ -335,7 +335,7 @@ fn d_a_sync_ticket_covers_everything_accepted() {
         assert_eq!(rig.pipe.sync().wait().unwrap(), 0, "nothing was ever accepted");
         assert_eq!(pollster::block_on(rig.pipe.sync()).unwrap(), 0);
         for slot in 0..9 {
-            let _ = rig.write(slot, 1);
+            drop(rig.write(slot, 1));
         }
         let ticket = rig.pipe.sync();
         assert_eq!((ticket.epoch(), ticket.is_durable()), (9, false));

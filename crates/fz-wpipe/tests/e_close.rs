@@ -127,7 +127,7 @@ fn e_an_unused_pipe_closes() {
 fn e_a_closed_pipe_gives_back_and_can_be_read() {
     finishes(|| {
         let rig = Rig::new(lazy().module_id(5));
-        let _ = rig.write(3, 8);
+        drop(rig.write(3, 8));
         rig.pipe.close().unwrap();
         let rejected = rig.pipe.write(rig.request(1, 1, 2)).unwrap_err();
         assert_eq!(*rejected.error.kind(), PipeErrorKind::Closed);
@@ -146,7 +146,7 @@ fn e_close_reports_that_the_tail_was_lost() {
             let rig = Rig::lazy();
             rig.write(0, 1).wait().unwrap();
             rig.disk.fail(call, 1, Fault::Errno(EIO));
-            let _ = rig.write(1, 2);
+            drop(rig.write(1, 2));
             let error = rig.pipe.close().unwrap_err();
             assert!(error.kind().is_poison());
             assert_eq!(error.raw_os_error(), Some(EIO));

@@ -29,7 +29,7 @@ fn stuck(capacity: usize) -> (Arc<Rig>, thread::JoinHandle<()>) {
 
 fn fill(rig: &Rig, capacity: usize) {
     for slot in 1..=u64::try_from(capacity).unwrap() {
-        let _ = rig.pipe.try_write(rig.request(slot, 1, slot + 1)).expect("there is room");
+        drop(rig.pipe.try_write(rig.request(slot, 1, slot + 1)).expect("there is room"));
     }
 }
 
@@ -172,12 +172,12 @@ fn f_a_full_queue_empties_though_nobody_waits() {
         for capacity in [1, 2, 3, 5, 8, 100] {
             let rig = Rig::new(lazy().queue_capacity(capacity));
             for write in 0..20 * capacity as u64 {
-                let _ = rig.write(write % 256, write);
+                drop(rig.write(write % 256, write));
             }
             let rig = Rig::new(lazy().queue_capacity(capacity));
             pollster::block_on(async {
                 for write in 0..20 * capacity as u64 {
-                    let _ = rig.pipe.write_async(rig.request(write % 256, 1, write)).await.unwrap();
+                    drop(rig.pipe.write_async(rig.request(write % 256, 1, write)).await.unwrap());
                 }
             });
         }
@@ -191,7 +191,7 @@ fn f_memory_comes_back_though_nobody_waits() {
         let small = rig::pool(3);
         for write in 0..200_u64 {
             let allocation = rig::tagged(small.allocate(2).unwrap(), write);
-            let _ = rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index: write % 200 }).unwrap();
+            drop(rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index: write % 200 }).unwrap());
         }
         rig.pipe.close().unwrap();
         assert_eq!(small.stats().in_use, 0);

@@ -164,7 +164,7 @@ fn g_any_flush_interval_works() {
             let rig = Rig::new(WritePipeConfig::new().flush_interval(interval));
             rig.write(0, 1).wait().unwrap();
             pollster::block_on(rig.write(1, 2)).unwrap();
-            let _ = rig.write(2, 3);
+            drop(rig.write(2, 3));
             assert_eq!(rig.pipe.close().unwrap(), 3);
         }
     });

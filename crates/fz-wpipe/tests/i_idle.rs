@@ -14,7 +14,7 @@ use watchdog::{finishes, until};
 fn pass_intervals(count: u64) {
     let clock = Rig::new(WritePipeConfig::new());
     for tick in 1..=count {
-        let _ = clock.write(tick % 200, tick);
+        drop(clock.write(tick % 200, tick));
         until(|| clock.pipe.durable_epoch() == tick);
     }
 }
@@ -28,7 +28,7 @@ fn i_an_idle_pipe_does_not_wake() {
     finishes(|| {
         let fresh = Rig::new(WritePipeConfig::new());
         let used = Rig::new(WritePipeConfig::new());
-        let _ = used.write(0, 1);
+        drop(used.write(0, 1));
         until(|| used.pipe.durable_epoch() == 1);
         pass_intervals(5);
         let before = wakeups(&used);
@@ -46,7 +46,7 @@ fn i_an_unawaited_write_wakes_the_flusher_once() {
         let rig = Rig::new(WritePipeConfig::new());
         for write in 1..=5 {
             let before = wakeups(&rig);
-            let _ = rig.write(write, write);
+            drop(rig.write(write, write));
             until(|| rig.pipe.durable_epoch() == write);
             pass_intervals(5);
             assert_eq!(wakeups(&rig), before + 1, "write {write}");
@@ -60,7 +60,7 @@ fn i_a_burst_of_unawaited_writes_wakes_the_flusher_once() {
     finishes(|| {
         let rig = Rig::new(WritePipeConfig::new().flush_interval(std::time::Duration::from_millis(200)));
         for slot in 0..100 {
-            let _ = rig.write(slot, 1);
+            drop(rig.write(slot, 1));
         }
         until(|| rig.pipe.durable_epoch() == 100);
         pass_intervals(5);
@@ -87,7 +87,7 @@ fn i_a_read_wakes_nobody() {
     finishes(|| {
         let rig = Rig::lazy();
         for write in 1..20 {
-            let _ = rig.write(1, write);
+            drop(rig.write(1, write));
             assert_eq!(rig.read(1), write);
         }
         assert_eq!(wakeups(&rig), 0);

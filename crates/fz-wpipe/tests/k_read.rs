@@ -76,7 +76,7 @@ fn k_a_thread_reads_its_own_writes_at_once() {
         let rig = Rig::new(lazy().batch_writes_max(3));
         for write in 0..100 {
             for part in 0..write % 8 {
-                let _ = rig.write(part, write * 10 + part);
+                drop(rig.write(part, write * 10 + part));
             }
             for part in 0..write % 8 {
                 assert_eq!(rig.read(part), write * 10 + part);
@@ -96,7 +96,7 @@ fn k_a_read_does_not_wait_for_a_sync() {
         let waiter = thread::spawn(move || ticket.wait());
         rig.disk.wait_until_held(Call::Sync);
         assert_eq!(rig.read(0), 1);
-        let _ = rig.write(0, 2);
+        drop(rig.write(0, 2));
         assert_eq!(rig.read(0), 2);
         rig.disk.release();
         assert!(waiter.join().unwrap().is_ok());
@@ -114,7 +114,7 @@ fn k_a_read_does_not_hold_up_writers() {
         };
         rig.disk.wait_until_held(Call::Read);
         for slot in 0..100 {
-            let _ = rig.write(slot, 9);
+            drop(rig.write(slot, 9));
         }
         rig.disk.release();
         assert_eq!(reader.join().unwrap(), 0, "those came after the read began");

@@ -24,7 +24,7 @@ fn b_the_newer_of_two_writes_in_one_batch_survives() {
     finishes(|| {
         for round in 0..100 {
             let rig = Rig::lazy();
-            let _ = rig.write(round, 1);
+            drop(rig.write(round, 1));
             rig.write(round, 2).wait().unwrap();
             assert_eq!(rig.disk.count(Call::Sync), 1, "one batch");
             assert_eq!(tag_at(&rig.disk.stable(), round), 2);
@@ -185,7 +185,7 @@ fn d_neither_an_awaited_write_nor_a_close_waits_for_the_interval() {
         pollster::block_on(rig.write(1, 2)).unwrap();
         rig.write(2, 3).wait_timeout(NEVER).unwrap();
         rig.disk.fail(Call::Sync, 3, Fault::Errno(EIO));
-        let _ = rig.write(3, 4);
+        drop(rig.write(3, 4));
         assert_eq!(rig.pipe.close().unwrap_err().raw_os_error(), Some(EIO), "the last batch's failure is told");
     });
 }
@@ -225,7 +225,7 @@ fn b_a_write_cut_short_anywhere_goes_on_at_that_byte() {
             // Neighbours in the file, but not in memory.
             let apart: Vec<_> = (0..8).map(|tag| rig.request(5 + tag / 2, 1, tag)).collect();
             for (request, _) in apart.into_iter().zip(0..).filter(|(_, place)| place % 2 == 0) {
-                let _ = rig.pipe.write(request).unwrap();
+                drop(rig.pipe.write(request).unwrap());
             }
             rig.pipe.sync().wait().unwrap();
             let stable = rig.disk.stable();
@@ -281,7 +281,7 @@ fn i_an_endless_interval_is_no_interval() {
     finishes(|| {
         let rig = Rig::new(WritePipeConfig::new().flush_interval(std::time::Duration::MAX));
         for slot in 0..4 {
-            let _ = rig.write(slot, 1);
+            drop(rig.write(slot, 1));
             pollster::block_on(rig.write(slot, 2)).unwrap();
         }
         assert_eq!(rig.pipe.close().unwrap(), 8);

@@ -16,7 +16,7 @@ fn syncs_of(mode: SyncMode) -> Vec<bool> {
     let rig = Rig::new(lazy().sync_mode(mode));
     assert_eq!(rig.write(0, 1).wait().unwrap(), 1);
     pollster::block_on(rig.write(1, 2)).unwrap();
-    let _ = rig.write(2, 3);
+    drop(rig.write(2, 3));
     assert_eq!(rig.pipe.close().unwrap(), 3);
     let records = rig.disk.records();
     assert_eq!(rig.disk.count(Call::Write), 3, "{records:?}");
@@ -38,7 +38,7 @@ fn batches(config: WritePipeConfig, writes: u64, slots_each: usize) -> Vec<usize
     let rig = Rig::new(config);
     for write in 0..writes {
         // Slots in order: one write call a batch, or as many as it takes to split it.
-        let _ = rig.pipe.write(rig.request(write * slots_each as u64, slots_each, 1)).unwrap();
+        drop(rig.pipe.write(rig.request(write * slots_each as u64, slots_each, 1)).unwrap());
     }
     rig.pipe.close().unwrap();
     let mut batches = vec![0];
@@ -102,7 +102,7 @@ fn the_stats_count_what_was_done() {
 
         // Slots 3, 4, 5 in one range, slot 4 twice; slot 9 apart.
         for (slot, tag) in [(3, 1), (4, 2), (5, 3), (4, 4), (9, 5)] {
-            let _ = rig.write(slot, tag);
+            drop(rig.write(slot, tag));
         }
         let queued = rig.pipe.stats();
         assert_eq!((queued.accepted, queued.durable, queued.queue_depth), (5, 0, 5));

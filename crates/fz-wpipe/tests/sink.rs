@@ -60,7 +60,7 @@ fn f_a_sink_on_a_full_queue_is_not_ready() {
         let ticket = rig.write(0, 1);
         let waiter = thread::spawn(move || ticket.wait().unwrap());
         rig.disk.wait_until_held(Call::Write);
-        let _ = rig.write(1, 2);
+        drop(rig.write(1, 2));
         let mut sink = rig.pipe.sink();
         assert!(poll_ready(&mut sink).is_ready());
         Pin::new(&mut sink).start_send(rig.request(2, 1, 3)).unwrap();
@@ -81,7 +81,7 @@ fn c_a_failed_pipe_fails_the_sink_and_gives_back_what_waits() {
         let ticket = rig.write(0, 1);
         let waiter = thread::spawn(move || ticket.wait().unwrap_err());
         rig.disk.wait_until_held(Call::Write);
-        let _ = rig.write(1, 2);
+        drop(rig.write(1, 2));
         let mut sink = rig.pipe.sink();
         Pin::new(&mut sink).start_send(rig.request(2, 1, 3)).unwrap();
         assert!(poll_ready(&mut sink).is_pending());

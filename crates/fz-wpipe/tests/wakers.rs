@@ -180,7 +180,7 @@ fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
     finishes(|| {
         for leader in LEADERS {
             let (rig, _ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, leader);
-            let _ = rig.write(1, 2);
+            drop(rig.write(1, 2));
             let (panics, waker) = Once::new(|| panic!("a waker panics"));
             let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
             assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -198,7 +198,7 @@ fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
 fn d_a_room_waker_that_panics_does_not_keep_the_pipe_from_closing() {
     finishes(|| {
         let (rig, ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, Leader::BlockedThread);
-        let _ = rig.write(1, 2);
+        drop(rig.write(1, 2));
         let (panics, waker) = Once::new(|| panic!("a waker panics"));
         let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
