@@ -1,7 +1,7 @@
 //! Dependencies point down only.
 
 use super::Finding;
-use crate::workspace::Package;
+use crate::workspace::{self, Package};
 
 /// A package, the packages of ours that it may use, and those that only its tests and examples may use besides.
 type Layer = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -14,6 +14,7 @@ const LAYERS: &[Layer] = &[
     ("fz-wpipe", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
     ("fz-sim", &["fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
     ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe"], &["fz-sim"]),
+    ("fz-proof", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
     ("fz-bench", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
     ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
     ("xtask", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
@@ -22,7 +23,8 @@ const LAYERS: &[Layer] = &[
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in packages {
-        let manifest = package.directory.join("Cargo.toml");
+        let directory = package.directory.strip_prefix(workspace::root()).unwrap_or(&package.directory);
+        let manifest = directory.join("Cargo.toml");
         let mut found = |message: String| findings.push(Finding::new(&manifest, 1, message));
         let Some((_, uses, tests_use)) = LAYERS.iter().find(|(name, ..)| *name == package.name) else {
             found(format!("{} has no layer; add it to xtask/src/tidy/layers.rs", package.name));
