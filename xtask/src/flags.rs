@@ -176,13 +176,23 @@ pub(crate) struct Sanitize {
     pub(crate) random: Random,
 }
 
-/// The packages as the registry would get them: made, unpacked and compiled from what is in them
+/// The packages as the registry would get them, and as a user would build them
+///
+/// Manifests and contents; every set of features; the unpacked packages compiled, with the oldest dependencies and the
+/// oldest toolchain that they promise; the public API compared with `docs/api`; a publication without the upload.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "Example: cargo xtask package")]
+#[command(after_help = "Examples:
+  cargo xtask package
+  cargo xtask package --only fz-wpipe
+  cargo xtask package --only 'public API' --bless")]
 pub(crate) struct Package {
-    /// Also from files that git does not have yet
+    /// Only the steps whose name contains this, such as a crate, `features` or `oldest`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+
+    /// Write the public API to `docs/api` instead of comparing it
     #[arg(long)]
-    pub(crate) allow_dirty: bool,
+    pub(crate) bless: bool,
 }
 
 /// The pipeline beside its peers, in turns; or the instructions of one write
@@ -330,7 +340,7 @@ mod tests {
             let examples: Vec<_> = help.lines().filter_map(|line| Some(&line[line.find("cargo xtask")?..])).collect();
             assert!(!examples.is_empty(), "{} has no example in its help", command.get_name());
             for example in examples {
-                let words = example.split_whitespace().skip(1);
+                let words = shlex::split(example).expect("balanced quotes").into_iter().skip(1);
                 Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{example}`: {error}"));
             }
         }

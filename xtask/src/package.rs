@@ -1,17 +1,62 @@
-//! `cargo xtask package`: the packages as the registry would get them.
+//! `cargo xtask package`: the packages as the registry would get them, and as a user would build them.
 
-use crate::flags::Package;
+mod api;
+mod features;
+mod manifest;
+mod unpacked;
+
+use crate::flags::Package as Flags;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::workspace;
+use crate::workspace::{self, Package};
 
-pub(crate) fn run(runner: &mut Runner, flags: &Package) {
-    let published = workspace::packages().iter().filter(|package| package.published);
-    let selection: Vec<_> = published.map(|package| format!("-p {}", package.name)).collect();
-    // In one call, so that cargo resolves each by the freshly made package of the other.
-    let mut invocation = Invocation::cargo("package --locked").words(&selection.join(" "));
-    if flags.allow_dirty {
-        invocation = invocation.words("--allow-dirty");
+pub(crate) fn run(runner: &mut Runner, flags: &Flags) {
+    let published: Vec<&Package> = workspace::packages().iter().filter(|package| package.published).collect();
+    let mut steps = Steps { runner, only: flags.only.as_deref().unwrap_or_default(), begun: 0 };
+    for package in &published {
+        steps.run(&format!("manifest {}", package.name), |runner, name| {
+            runner.check(name, &format!("package --only '{name}'"), || manifest::check(package));
+        });
     }
-    runner.step("package", &invocation);
+    features::run(&mut steps, &published);
+    unpacked::run(&mut steps, &published);
+    api::run(&mut steps, &published, flags.bless);
+    steps.run("publish without uploading", |runner, name| publish(runner, name, &published));
+    if steps.begun == 0 {
+        let reason = format!("no step has {:?} in its name", steps.only);
+        steps.runner.check("package", "package", || Err(reason));
+    }
+}
+
+/// The steps whose names were asked for.
+struct Steps<'a> {
+    runner: &'a mut Runner,
+    only: &'a str,
+    begun: u32,
+}
+
+impl Steps<'_> {
+    fn wants(&self, name: &str) -> bool {
+        name.contains(self.only)
+    }
+
+    fn run(&mut self, name: &str, step: impl FnOnce(&mut Runner, &str)) {
+        if self.wants(name) {
+            self.begun += 1;
+            step(self.runner, name);
+        }
+    }
+}
+
+/// In one call, so that cargo resolves each by the freshly made package of the other; from the files as they are,
+/// committed or not, because nothing leaves this machine.
+fn publish(runner: &mut Runner, name: &str, published: &[&Package]) {
+    if std::env::var("CARGO_NET_OFFLINE").is_ok_and(|value| value == "true") {
+        return runner.skip(name, "CARGO_NET_OFFLINE is set, and cargo asks the registry which versions it has");
+    }
+    runner.step(name, &Invocation::cargo("publish --dry-run --locked --allow-dirty").words(&selection(published)));
+}
+
+fn selection(packages: &[&Package]) -> String {
+    packages.iter().map(|package| format!("-p {}", package.name)).collect::<Vec<_>>().join(" ")
 }

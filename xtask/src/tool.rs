@@ -27,6 +27,13 @@ pub(crate) const ACTIONLINT: Tool = Tool {
     install: "go install github.com/rhysd/actionlint/cmd/actionlint@latest",
 };
 
+/// Reads what the compiler of the day writes, so its version goes with the compiler's.
+pub(crate) const PUBLIC_API: Tool = Tool {
+    name: "cargo-public-api",
+    probe: "cargo public-api --version",
+    install: "cargo install --locked cargo-public-api",
+};
+
 impl Tool {
     pub(crate) fn is_installed(&self) -> bool {
         let mut words = self.probe.split(' ');

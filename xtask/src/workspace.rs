@@ -54,6 +54,12 @@ pub(crate) fn packages() -> &'static [Package] {
     PACKAGES.get_or_init(|| list(metadata(), "packages").iter().map(package).collect())
 }
 
+/// What `cargo metadata` says of a member, all of it.
+pub(crate) fn manifest(name: &str) -> &'static Value {
+    let mut packages = list(metadata(), "packages").iter();
+    packages.find(|package| package["name"] == name).expect("a member of the workspace")
+}
+
 /// The members that every check covers, or those of them that `only` names.
 pub(crate) fn checked(only: &[String]) -> Vec<&'static Package> {
     light().filter(|package| only.is_empty() || only.contains(&package.name)).collect()
