@@ -7,10 +7,10 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::Failure;
 use crate::run::{RunReport, run};
 use crate::tally::Tally;
 use crate::watch::lock;
-use crate::Failure;
 
 /// Many runs with successive seeds, on all processors.
 ///
@@ -180,7 +180,8 @@ impl Shared<'_> {
     fn guard(&self) {
         let mut done = lock(&self.done);
         while *done < self.current.len() {
-            done = self.all_done.wait_timeout(done, Duration::from_secs(1)).map_or_else(|e| e.into_inner().0, |ok| ok.0);
+            done =
+                self.all_done.wait_timeout(done, Duration::from_secs(1)).map_or_else(|e| e.into_inner().0, |ok| ok.0);
             for current in &self.current {
                 let current = *lock(current);
                 if let Some((seed, since)) = current

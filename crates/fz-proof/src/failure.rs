@@ -38,6 +38,18 @@ impl Failure {
         &self.message
     }
 
+    /// The failure and how to repeat it, as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "seed": self.seed,
+            "is_exact": self.is_exact,
+            "failure": self.to_string(),
+            "repeat": self.repeat(),
+        })
+        .to_string()
+    }
+
     /// The command that runs the seed again.
     #[must_use]
     pub fn repeat(&self) -> String {

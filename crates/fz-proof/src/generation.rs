@@ -71,7 +71,7 @@ impl Generation<'_> {
             // What the file shows before anything is written.
             let live = self.disk.contents(PATH).map_err(|error| format!("J: the open file is gone: {error}"))?;
             self.disk.set_faults(self.faults.plan.clone());
-            ending = self.live(&watch, file, &ledger, dice, tally)?;
+            ending = self.live(&watch, &file, &ledger, dice, tally)?;
             let accepted = ledger.close()?;
             self.reckon(&ending, &accepted)?;
             // With several threads a read can come after the call that failed and before anybody
@@ -144,7 +144,7 @@ impl Generation<'_> {
     fn live(
         &self,
         watch: &Arc<Watch>,
-        file: Arc<SlotFile>,
+        file: &Arc<SlotFile>,
         ledger: &Ledger,
         dice: &mut Dice,
         tally: &mut Tally,
@@ -152,13 +152,12 @@ impl Generation<'_> {
         let size = self.scenario.buffer_size;
         let config = BufPoolConfig::new(size, size.bytes() * self.scenario.pool_buffers).prefault(false);
         let pool = BufPool::new(config).map_err(|error| format!("no pool: {error:?}"))?;
-        let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(&file)).map_err(|error| format!("{error:?}"))?;
+        let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(file)).map_err(|error| format!("{error:?}"))?;
         let slots_max = self.slots_max;
-        let stage =
-            Stage::new(self.scenario, watch, Arc::clone(&file), pool.clone(), Arc::new(pipe), ledger, slots_max);
+        let stage = Stage::new(self.scenario, watch, Arc::clone(file), pool.clone(), Arc::new(pipe), ledger, slots_max);
         let kept = self.work(&stage, dice, tally)?;
         let ending = self.end(stage, kept, dice, tally)?;
-        if Arc::strong_count(&file) != 1 {
+        if Arc::strong_count(file) != 1 {
             return Err("H: the pipe is gone and something of it still holds the file".to_owned());
         }
         let stats = pool.stats();

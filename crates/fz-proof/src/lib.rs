@@ -3,18 +3,24 @@
 
 mod alone;
 mod campaign;
+#[cfg(test)]
+mod canaries;
 mod content;
 mod dice;
 mod failure;
 mod faults;
+mod gauge;
 mod generation;
 mod hand;
+mod impatient;
 mod ledger;
+mod load;
 mod model;
 mod phase;
 mod readback;
 mod run;
 mod scenario;
+mod soak;
 mod stage;
 mod table;
 mod tally;
@@ -26,3 +32,4 @@ mod watch;
 pub use campaign::{Campaign, Report};
 pub use failure::Failure;
 pub use run::replays_exactly;
+pub use soak::{Soak, SoakReport};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use fz_proof::Campaign;
+use fz_proof::{Campaign, Soak};
 
 /// Proves the promises of fz on a simulated disk.
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ struct Flags {
 #[derive(Debug, Subcommand)]
 enum Command {
     Sim(Sim),
+    Soak(SoakFlags),
 }
 
 /// Random workloads, faults and power cuts, each crash image opened and checked
@@ -46,9 +47,26 @@ struct Sim {
     json: bool,
 }
 
+/// Load without an end; memory, descriptors and threads must stay flat
+#[derive(Args, Debug)]
+struct SoakFlags {
+    /// So many minutes
+    #[arg(long, value_name = "N", default_value = "1")]
+    minutes: f64,
+
+    /// The seed; drawn afresh and printed if not given
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// One JSON object on standard output; the lines for people go to standard error either way
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     match Flags::parse().command {
         Command::Sim(flags) => sim(&flags),
+        Command::Soak(flags) => soak(&flags),
     }
 }
 
@@ -63,17 +81,46 @@ fn sim(flags: &Sim) -> ExitCode {
     if let Some(workers) = flags.workers {
         campaign = campaign.workers(workers);
     }
-    let mut out = anstream::stdout();
-    // A closed pipe is the reader's wish.
-    let _ = match campaign.run() {
-        Ok(report) if flags.json => writeln!(out, "{}", report.to_json()),
-        Ok(report) => writeln!(out, "{report}"),
+    match campaign.run() {
+        Ok(report) if flags.json => say(&report.to_json()),
+        Ok(report) => say(&report.to_string()),
         Err(failure) => {
-            let _ = writeln!(out, "{failure}");
+            say(&if flags.json { failure.to_json() } else { failure.to_string() });
             return ExitCode::FAILURE;
         }
-    };
+    }
     ExitCode::SUCCESS
+}
+
+fn soak(flags: &SoakFlags) -> ExitCode {
+    let seed = flags.seed.unwrap_or_else(fresh_seed);
+    let Ok(time) = Duration::try_from_secs_f64(flags.minutes * 60.0) else {
+        say("the minutes must be a number from 0 on");
+        return ExitCode::from(2);
+    };
+    let mut lines = anstream::stderr();
+    let outcome = Soak::new(seed).time(time).run(|line| {
+        let _ = writeln!(lines, "{line}");
+    });
+    match outcome {
+        Ok(report) if flags.json => say(&report.to_json()),
+        Ok(report) => say(&report.to_string()),
+        Err(message) => {
+            let repeat = format!("cargo xtask soak --minutes {} --seed {seed}", flags.minutes);
+            say(&if flags.json {
+                serde_json::json!({ "failure": message, "repeat": repeat }).to_string()
+            } else {
+                format!("{message}\nto repeat: {repeat}")
+            });
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn say(text: &str) {
+    // A closed pipe is the reader's wish.
+    let _ = writeln!(anstream::stdout(), "{text}");
 }
 
 fn fresh_seed() -> u64 {

@@ -66,6 +66,7 @@ pub(crate) fn json(seed: u64, tally: &Tally, distinct: u64, took: Duration) -> V
         "distinct": distinct,
         "seconds": took.as_secs_f64(),
         "faults": tally.faults,
+        "text": text(seed, tally, distinct, took),
     });
     let phases = Phase::ALL.into_iter().map(|phase| (phase.to_string(), tally.states_by_phase[phase as usize].into()));
     object["states_by_phase"] = phases.collect::<Map<_, _>>().into();

@@ -119,12 +119,7 @@ fn allocate(hand: &Hand<'_, '_>, dice: &mut Dice, count: usize) -> Result<Option
     }
 }
 
-fn write(
-    hand: &mut Hand<'_, '_>,
-    dice: &mut Dice,
-    others: &mpsc::Sender<WriteTicket>,
-    hot: u64,
-) -> Result<(), String> {
+fn write(hand: &mut Hand<'_, '_>, dice: &mut Dice, others: &mpsc::Sender<WriteTicket>, hot: u64) -> Result<(), String> {
     let (slot, count) = place(hand, dice, hot);
     let Some(allocation) = allocate(hand, dice, count)? else { return Ok(()) };
     let how = dice.pick(&[

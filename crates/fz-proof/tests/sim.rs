@@ -4,16 +4,16 @@ use fz_proof::{Campaign, replays_exactly};
 
 /// Also the check that the broken twins of `fz-wpipe`, `fz-file` and the others must not pass.
 #[test]
-fn a_e_the_pipeline_keeps_its_promises_in_a_few_hundred_runs() {
-    let report = Campaign::new(1).runs(400).run().unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(report.runs(), 400);
-    assert!(report.states() > 50_000, "only {} crash states were reached", report.states());
+fn a_e_the_pipeline_keeps_its_promises_in_a_hundred_and_fifty_runs() {
+    let report = Campaign::new(1).runs(150).run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.runs(), 150);
+    assert!(report.states() > 15_000, "only {} crash states were reached", report.states());
     assert!(report.distinct() > report.states() / 8, "only {} of them are distinct", report.distinct());
 }
 
 #[test]
 fn a_seed_of_one_thread_replays_call_by_call() {
-    let replayed = (0..60).filter_map(replays_exactly).collect::<Vec<_>>();
-    assert!(replayed.len() > 20, "only {} of 60 seeds are of one thread", replayed.len());
+    let replayed = (0..30).filter_map(replays_exactly).collect::<Vec<_>>();
+    assert!(replayed.len() > 10, "only {} of 30 seeds are of one thread", replayed.len());
     assert!(replayed.iter().all(|equal| *equal), "{replayed:?}");
 }

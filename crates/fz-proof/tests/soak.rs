@@ -1,0 +1,14 @@
+//! The soak test for some seconds: long runs are `cargo xtask soak`.
+
+use std::time::Duration;
+
+use fz_proof::Soak;
+
+#[test]
+fn h_pipes_that_come_and_go_leave_nothing_behind() {
+    let mut lines = 0;
+    let report =
+        Soak::new(1).time(Duration::from_secs(3)).run(|_| lines += 1).unwrap_or_else(|error| panic!("{error}"));
+    assert!(report.pipes() > 20, "{report}");
+    assert!(lines > 3, "memory, descriptors and threads were read {lines} times");
+}
