@@ -49,6 +49,9 @@ fn suites(runner: &mut Runner, flags: &Bench, program: &Path) {
     if flags.quick {
         command.arg("--quick");
     }
+    if runner.is_for_programs() {
+        command.arg("--json");
+    }
     runner.check("suites", &repeat(flags), || match command.status() {
         Ok(status) if status.success() => Ok(format!("in {}", out.display())),
         Ok(status) => Err(format!("fz-bench: {status}")),

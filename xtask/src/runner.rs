@@ -155,6 +155,11 @@ impl Runner {
         self.report(&Report { name, status: "skipped", took: Duration::ZERO, detail: reason, output: "", repeat });
     }
 
+    /// Whether standard output belongs to programs: nothing for people may go there.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.objects.is_some()
+    }
+
     /// A line of the report that is no step, such as the seed.
     pub(crate) fn note(&mut self, line: &str) {
         self.line(line);
