@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Package(Package),
     Bench(Bench),
     Crash(Crash),
+    Sim(Sim),
+    Soak(Soak),
     Ci(Ci),
 }
 
@@ -81,7 +83,7 @@ pub(crate) struct Lint {
     pub(crate) dependencies: bool,
 }
 
-/// rustdoc without a warning; links and commands in every Markdown file checked
+/// rustdoc without a warning; links, commands and programs in every Markdown file checked
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask doc
@@ -282,6 +284,47 @@ pub(crate) struct Crash {
     /// Look again at a disk that a failed check kept
     #[arg(long, value_name = "D")]
     pub(crate) replay: Option<PathBuf>,
+}
+
+/// The whole pipeline on a simulated disk: random work, faults and power cuts, every crash image checked
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask sim
+  cargo xtask sim --runs 25000
+  cargo xtask sim --seed 42 --runs 1
+  cargo xtask sim --seconds 1200
+  cargo xtask sim --canary")]
+pub(crate) struct Sim {
+    /// So many runs, with seed, seed + 1, …
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<u64>,
+
+    /// Begin no run after so many seconds [default: 10, with --runs no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+
+    /// The first seed; drawn afresh and printed if not given
+    #[arg(long, value_name = "N", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+
+    /// Run it on programs broken on purpose, each of which it must reject
+    #[arg(long)]
+    pub(crate) canary: bool,
+}
+
+/// Load at the limit of the pool, with faults and cancelled tasks: nothing may grow
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  cargo xtask soak
+  cargo xtask soak --minutes 60 --seed 7")]
+pub(crate) struct Soak {
+    /// So many minutes [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<f64>,
+
+    /// The seed; drawn afresh and printed if not given
+    #[arg(long, value_name = "N", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
 }
 
 /// What must pass before a change is merged

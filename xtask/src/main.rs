@@ -17,6 +17,8 @@ mod prop;
 mod runner;
 mod sanitize;
 mod shell;
+mod sim;
+mod soak;
 mod test;
 mod tidy;
 mod tool;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Package(flags) => package::run(&mut runner, flags),
         Command::Bench(flags) => bench::run(&mut runner, flags),
         Command::Crash(flags) => crash::run(&mut runner, flags),
+        Command::Sim(flags) => sim::run(&mut runner, flags),
+        Command::Soak(flags) => soak::run(&mut runner, flags),
         Command::Ci(flags) => ci::run(&mut runner, flags),
     }
     runner.finish()
