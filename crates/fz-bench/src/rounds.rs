@@ -158,8 +158,9 @@ impl Rounds {
 
     /// One turn, and the share of the processors' time that went to other processes meanwhile.
     fn turn(&self, work: &Work, contestant: &Contestant) -> (Outcome<Figures>, f64) {
-        // What the last turn left dirty is its own business, not the next one's.
-        nix::unistd::sync();
+        // What the last turn removed is its own business, not the next one's: on a journalling file
+        // system this writes the journal. Not sync(2), which waits for all that others write.
+        let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
         let (began, busy, children) = (Instant::now(), machine::busy_seconds(), machine::children_seconds());
         let outcome = self.turn_process(work, contestant);
         let others = machine::busy_seconds() - busy - (machine::children_seconds() - children);
