@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -17,10 +18,15 @@ enum Resource {
     Directory(PathBuf),
     Loop(PathBuf),
     Mount(PathBuf),
+    /// A mount whose requests this process answers.
+    Served(PathBuf),
 }
 
 /// In the order in which they were made.
 static HELD: Mutex<Vec<Resource>> = Mutex::new(Vec::new());
+
+/// Set before everything is undone: nothing new is to be made, and what fails from now on means nothing.
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 fn held() -> MutexGuard<'static, Vec<Resource>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +49,7 @@ impl Resource {
             // Only when it is empty of mounts: what is mounted below is not ours to remove.
             Self::Directory(path) => drop(fs::remove_dir_all(path)),
             Self::Loop(path) => drop(command("losetup", &["--detach".as_ref(), path.as_os_str()])),
-            Self::Mount(path) => {
+            Self::Mount(path) | Self::Served(path) => {
                 if umount(path).is_err() {
                     let _ = umount2(path, MntFlags::MNT_DETACH);
                 }
@@ -66,7 +72,16 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
     signals.thread_block()?;
     thread::Builder::new().name("fz-crash-stop".to_owned()).spawn(move || {
         let _ = signals.wait();
+        // SeqCst with the load in `Directory::new`; nothing here is hot.
+        STOPPING.store(true, Ordering::SeqCst);
         let all: Vec<_> = held().drain(..).collect();
+        // Our threads may wait, deep in the kernel, for answers that our own server would have to give: they
+        // would keep the process from ending, and it the server. This fails all requests first.
+        for resource in &all {
+            if let Resource::Served(path) = resource {
+                let _ = umount2(path, MntFlags::MNT_FORCE);
+            }
+        }
         all.iter().rev().for_each(Resource::undo);
         std::process::exit(130);
     })?;
@@ -95,6 +110,9 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
+        if STOPPING.load(Ordering::SeqCst) {
+            return Err(io::Error::other("told to stop"));
+        }
         fs::create_dir_all(parent)?;
         let path = tempfile::Builder::new().prefix("fz-crash-").tempdir_in(parent)?.keep();
         Resource::Directory(path.clone()).hold();
@@ -131,6 +149,7 @@ impl Drop for Directory {
 /// A mounted file system, unmounted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Mount {
+    resource: Resource,
     target: PathBuf,
 }
 
@@ -138,13 +157,17 @@ impl Mount {
     /// Mounts `device` at `target`.
     pub(crate) fn new(device: &Path, target: &Path, kind: &str, options: &str) -> io::Result<Self> {
         mount(Some(device), target, Some(kind), MsFlags::empty(), Some(options))?;
-        Ok(Self::adopt(target))
+        Ok(Self::hold(Resource::Mount(target.to_owned()), target))
     }
 
-    /// Takes over what is mounted at `target`.
-    pub(crate) fn adopt(target: &Path) -> Self {
-        Resource::Mount(target.to_owned()).hold();
-        Self { target: target.to_owned() }
+    /// Takes over what this process serves at `target`.
+    pub(crate) fn served(target: &Path) -> Self {
+        Self::hold(Resource::Served(target.to_owned()), target)
+    }
+
+    fn hold(resource: Resource, target: &Path) -> Self {
+        resource.hold();
+        Self { resource, target: target.to_owned() }
     }
 
     /// Unmounts it now. Waits while somebody, such as a scanner of new mounts, holds a file open.
@@ -154,7 +177,7 @@ impl Mount {
                 Err(nix::errno::Errno::EBUSY) => thread::sleep(Duration::from_millis(10)),
                 result => {
                     if result.is_ok() {
-                        Resource::Mount(self.target.clone()).let_go();
+                        self.resource.let_go();
                     }
                     return Ok(result?);
                 }
@@ -166,9 +189,8 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let resource = Resource::Mount(self.target.clone());
-        if resource.let_go() {
-            resource.undo();
+        if self.resource.let_go() {
+            self.resource.undo();
         }
     }
 }

@@ -53,14 +53,20 @@ impl FileSystem {
         }
     }
 
-    /// Sectors of 512 bytes, and the superblocks of ext4 and btrfs, which are larger.
+    /// What each of them needs of its disk to recover at all.
+    ///
+    /// Sectors of 512 bytes would do for ext4 and btrfs but for their superblocks, which have one checksum
+    /// over more than a sector. XFS skips in recovery what the sequence number in the first sector of a
+    /// block says is done; a block whose first sector alone was written then fails its checksum for
+    /// good (`EBADMSG` at mount, from `xfs_bmbt_read_verify`). So it needs blocks of 4 KiB to be whole.
     pub(crate) fn medium(self) -> Medium {
-        let whole: &[(u64, u64)] = match self {
-            Self::Ext4 => &[(0, 4096)],
-            Self::Xfs => &[],
-            Self::Btrfs => &[(64 << 10, (64 << 10) + 4096), (64 << 20, (64 << 20) + 4096)],
-        };
-        Medium { sector: 512, whole }
+        match self {
+            Self::Ext4 => Medium { sector: 512, whole: &[(0, 4096)] },
+            Self::Xfs => Medium { sector: 4096, whole: &[] },
+            Self::Btrfs => {
+                Medium { sector: 512, whole: &[(64 << 10, (64 << 10) + 4096), (64 << 20, (64 << 20) + 4096)] }
+            }
+        }
     }
 
     /// The defaults, but that copies of one file system may be mounted side by side.

@@ -44,7 +44,7 @@ impl Served {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("fz-crash".to_owned()), MountOption::NoAtime];
         let session = fuser::spawn_mount(Server { disk }, directory, &config)?;
-        let mount = Mount::adopt(directory);
+        let mount = Mount::served(directory);
         Ok(Self { path: directory.join(NAME), _mount: mount, _session: session })
     }
 

@@ -42,7 +42,7 @@ impl Mounted {
         let directory = Directory::new(parent)?;
         let path = directory.make("failing")?;
         let session = fuser::spawn_mount(Server(Arc::clone(&store)), &path, &Config::default())?;
-        let mount = Mount::adopt(&path);
+        let mount = Mount::served(&path);
         Ok(Self { store, path, _mount: mount, _session: session, _directory: directory })
     }
 
