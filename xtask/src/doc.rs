@@ -1,7 +1,7 @@
-//! `cargo xtask doc`: the documentation builds without a warning, and what it points to is there.
+//! `cargo xtask doc`: the documentation builds without a warning, what it points to is there, and its programs run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::flags::Doc;
 use crate::invocation::Invocation;
@@ -15,10 +15,14 @@ pub(crate) fn run(runner: &mut Runner, flags: &Doc) {
     }
     runner.check("links in Markdown", "doc --markdown", || on_markdown(links));
     runner.check("commands in Markdown", "doc --markdown", || on_markdown(commands));
+    runner.check("programs in Markdown", "doc --markdown", || {
+        let compiled = compiled()?;
+        on_markdown(|path, text| programs(path, text, &compiled))
+    });
 }
 
 /// Applies `check`, which gives (line, finding), to each Markdown file of the tree.
-fn on_markdown(check: fn(&Path, &str) -> Checked) -> Result<String, String> {
+fn on_markdown(check: impl Fn(&Path, &str) -> Checked) -> Result<String, String> {
     let mut findings = Vec::new();
     let mut count = 0;
     for path in workspace::files()?.iter().filter(|path| path.extension().is_some_and(|e| e == "md")) {
@@ -86,6 +90,35 @@ fn commands(_path: &Path, text: &str) -> Checked {
     checked
 }
 
+/// The texts whose programs are compiled and run elsewhere: the crates' READMEs, which are their documentation, and
+/// their examples.
+fn compiled() -> Result<Vec<String>, String> {
+    let holds_programs = |path: &&PathBuf| {
+        path.starts_with("crates")
+            && (path.ends_with("README.md") || path.components().any(|part| part.as_os_str() == "examples"))
+    };
+    let read = |path: &PathBuf| {
+        fs::read_to_string(workspace::root().join(path)).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    workspace::files()?.iter().filter(holds_programs).map(read).collect()
+}
+
+/// Whether each Rust program that a reader of the root README and of `docs` sees is one that is compiled.
+fn programs(path: &Path, text: &str, compiled: &[String]) -> Checked {
+    let mut checked = Checked::default();
+    if path != Path::new("README.md") && !path.starts_with("docs") {
+        return checked;
+    }
+    for program in markdown::rust_programs(text) {
+        checked.count += 1;
+        if !compiled.iter().any(|text| text.contains(&program.text)) {
+            let finding = "this program stands, verbatim, in no README and no example of a crate: nothing compiles it";
+            checked.findings.push((program.line, finding.to_owned()));
+        }
+    }
+    checked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +145,28 @@ mod tests {
     fn a_command_that_would_not_run_is_rejected() {
         assert_eq!(findings(commands, "```sh\ncargo xtask tidy\n```\n"), [0; 0]);
         assert_eq!(findings(commands, "text\n\n```sh\ncargo xtask tidy\ncargo xtask absent\n```\n"), [5]);
+    }
+
+    #[test]
+    fn a_program_that_nothing_compiles_is_rejected() {
+        let compiled = ["```rust\nfn main() {}\n```\n".to_owned()];
+        let found = |path: &str, text: &str| {
+            let checked = programs(Path::new(path), text, &compiled);
+            (checked.count, checked.findings.iter().map(|(line, _)| *line).collect::<Vec<_>>())
+        };
+        let text = "```rust\nfn main() {}\n```\n\n```rust\nfn main() { panic!() }\n```\n";
+        assert_eq!(found("README.md", text), (2, vec![5]));
+        assert_eq!(found("docs/DURABILITY.md", text), (2, vec![5]));
+        // A crate's README is compiled itself.
+        assert_eq!(found("crates/fz-file/README.md", text), (0, vec![]));
+    }
+
+    #[test]
+    fn the_first_program_of_the_root_readme_is_compiled() {
+        let text = fs::read_to_string(workspace::root().join("README.md")).unwrap();
+        let checked = programs(Path::new("README.md"), &text, &compiled().unwrap());
+        assert!(checked.count > 0 && checked.findings.is_empty(), "{checked:?}");
+        let broken = text.replacen("fz_wpipe", "fz_absent", 1);
+        assert_eq!(programs(Path::new("README.md"), &broken, &compiled().unwrap()).findings.len(), 1);
     }
 }

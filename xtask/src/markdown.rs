@@ -9,10 +9,10 @@ pub(crate) struct Link {
     pub(crate) target: String,
 }
 
-/// A fenced block of shell commands.
+/// A fenced block of code or of shell commands.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Script {
-    /// The line of the opening fence; the script's own lines count from 1 below it.
+pub(crate) struct Block {
+    /// The line of the opening fence; the block's own lines count from 1 below it.
     pub(crate) line: usize,
     pub(crate) text: String,
 }
@@ -59,24 +59,33 @@ fn anchor(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-pub(crate) fn shell_scripts(text: &str) -> Vec<Script> {
-    let mut scripts = Vec::new();
-    let mut open: Option<Script> = None;
+pub(crate) fn shell_scripts(text: &str) -> Vec<Block> {
+    blocks(text, |language| SHELLS.contains(&language))
+}
+
+/// Blocks of Rust, whatever else stands behind `rust` on the fence.
+pub(crate) fn rust_programs(text: &str) -> Vec<Block> {
+    blocks(text, |language| language.split([',', ' ']).next() == Some("rust"))
+}
+
+fn blocks(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
         match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) if SHELLS.contains(&language.trim()) => {
-                open = Some(Script { line: text[..range.start].matches('\n').count() + 1, text: String::new() });
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) if wanted(language.trim()) => {
+                open = Some(Block { line: text[..range.start].matches('\n').count() + 1, text: String::new() });
             }
             Event::Text(part) => {
-                if let Some(script) = &mut open {
-                    script.text.push_str(&part);
+                if let Some(block) = &mut open {
+                    block.text.push_str(&part);
                 }
             }
-            Event::End(TagEnd::CodeBlock) => scripts.extend(open.take()),
+            Event::End(TagEnd::CodeBlock) => blocks.extend(open.take()),
             _ => {}
         }
     }
-    scripts
+    blocks
 }
 
 #[cfg(test)]
@@ -99,6 +108,13 @@ mod tests {
     #[test]
     fn only_shell_blocks_are_scripts() {
         let text = "text\n```sh\ncargo a\n```\n```rust\ncargo b\n```\n";
-        assert_eq!(shell_scripts(text), [Script { line: 2, text: "cargo a\n".to_owned() }]);
+        assert_eq!(shell_scripts(text), [Block { line: 2, text: "cargo a\n".to_owned() }]);
+    }
+
+    #[test]
+    fn only_rust_blocks_are_programs() {
+        let text = "```sh\na\n```\n```rust\nb\n```\n```rust,no_run\nc\n```\n```rustic\nd\n```\n";
+        let found: Vec<_> = rust_programs(text).into_iter().map(|block| (block.line, block.text)).collect();
+        assert_eq!(found, [(4, "b\n".to_owned()), (7, "c\n".to_owned())]);
     }
 }
