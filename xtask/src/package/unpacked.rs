@@ -36,11 +36,17 @@ fn directory() -> PathBuf {
     workspace::target_directory().join("unpacked")
 }
 
+fn manifest_path() -> String {
+    directory().join("Cargo.toml").to_string_lossy().into_owned()
+}
+
 fn cargo(words: &str) -> Invocation {
-    // The target directory is the main one: the dependencies are the same, and compiled there already.
-    Invocation::cargo(words)
-        .directory(&directory())
-        .env("CARGO_TARGET_DIR", workspace::target_directory().to_string_lossy())
+    shared(Invocation::cargo(words).words("--manifest-path").argument(manifest_path()))
+}
+
+/// In the main target directory: the dependencies are the same, and compiled there already.
+fn shared(invocation: Invocation) -> Invocation {
+    invocation.env("CARGO_TARGET_DIR", workspace::target_directory().to_string_lossy())
 }
 
 fn prepare(runner: &mut Runner, packages: &[&Package]) -> bool {
@@ -131,9 +137,9 @@ fn oldest_toolchain(runner: &mut Runner, name: &str, packages: &[&Package]) {
         let install = format!("rustup toolchain install {version} --profile minimal");
         return runner.missing(name, &format!("Rust {version} is not installed; to install it: {install}"), &probe);
     }
-    let check = Invocation::new("rustup").words("run").argument(version).words("cargo check --quiet");
-    let check = check.words("--workspace --lib --all-features").directory(&directory());
-    runner.step(name, &check.env("CARGO_TARGET_DIR", workspace::target_directory().to_string_lossy()));
+    let check = Invocation::new("rustup").words("run").argument(version);
+    let check = check.words("cargo check --quiet --workspace --lib --all-features --manifest-path");
+    runner.step(name, &shared(check.argument(manifest_path())));
 }
 
 #[cfg(test)]
