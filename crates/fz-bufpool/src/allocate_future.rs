@@ -10,6 +10,16 @@ use crate::{Allocation, BufPool, Result};
 ///
 /// `'static`, for any executor, and cancel-safe: dropped before it resolved, it loses nothing and
 /// passes its turn on. It holds a handle to the pool. Polled after it resolved, it panics.
+///
+/// ```
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+/// let all = pool.allocate(4)?;
+/// let waits = pool.allocate_async(2);
+/// drop(all);
+/// assert_eq!(pollster::block_on(waits)?.count(), 2);
+/// # Ok::<(), fz_bufpool::BufPoolError>(())
+/// ```
 #[must_use = "a future does nothing unless it is polled"]
 pub struct AllocateFuture {
     pool: BufPool,

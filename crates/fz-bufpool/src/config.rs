@@ -22,11 +22,25 @@ pub struct BufPoolConfig {
 impl BufPoolConfig {
     /// A pool of `bytes` bytes in buffers of `buffer_size`; `bytes` is the exact limit and must be
     /// a multiple of the buffer size.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S4096, 1 << 20))?;
+    /// assert_eq!(pool.capacity(), 256);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     pub const fn new(buffer_size: BufferSize, bytes: usize) -> Self {
         Self { buffer_size, bytes, module_id: 0, prefault: true }
     }
 
     /// Your own number for the part of the program that owns the pool; its errors carry it. 0 unless set.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64).module_id(7))?;
+    /// assert_eq!(pool.allocate(9).unwrap_err().module_id(), 7);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     pub const fn module_id(mut self, module_id: u8) -> Self {
         self.module_id = module_id;
         self
@@ -35,6 +49,13 @@ impl BufPoolConfig {
     /// Whether to touch every page at creation, so that no allocation pays for a page fault. True unless set.
     ///
     /// False makes creation cheap and leaves memory that is never used to the operating system.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S4096, 1 << 30).prefault(false))?;
+    /// assert_eq!(pool.allocate(1)?.as_slice(), [0; 4096]);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     pub const fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
         self

@@ -70,6 +70,15 @@ impl BufPool {
     /// [`TooFewBytes`](BufPoolErrorKind::TooFewBytes), [`BytesNotMultiple`](BufPoolErrorKind::BytesNotMultiple) and
     /// [`TooManyBytes`](BufPoolErrorKind::TooManyBytes) (above 2^31 buffers) for a size that is none,
     /// [`OutOfMemory`](BufPoolErrorKind::OutOfMemory) if the allocator refuses.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+    /// assert_eq!(pool.capacity(), 4);
+    /// let error = BufPool::new(BufPoolConfig::new(BufferSize::S64, 100)).unwrap_err();
+    /// assert!(matches!(error.kind(), BufPoolErrorKind::BytesNotMultiple { bytes: 100, buffer_size: 64 }));
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
     pub fn new(config: BufPoolConfig) -> Result<Self> {
         let BufPoolConfig { buffer_size, bytes, module_id, prefault } = config;
         let refused = |kind| BufPoolError::new(module_id, "new", kind);

@@ -4,6 +4,16 @@ use crate::BufferSize;
 ///
 /// While other threads allocate and release, the fields are each right at some instant of the
 /// call, not all at the same one.
+///
+/// ```
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+/// let two = pool.allocate(2)?;
+/// assert_eq!(pool.stats().in_use, 2);
+/// drop(two);
+/// assert_eq!((pool.stats().in_use, pool.stats().allocations), (0, 1));
+/// # Ok::<(), fz_bufpool::BufPoolError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufPoolStats {

@@ -48,12 +48,44 @@ struct Inner<K> {
 
 impl<K: Kind> Error<K> {
     /// An error of `kind` in `operation`, owned by the caller's module `module_id`.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12));
+    /// assert_eq!(error.to_string(), "evict: page 12 is pinned; unpin it [0x0740_0001]");
+    /// ```
     #[must_use]
     pub fn new(module_id: u8, operation: &'static str, kind: K) -> Self {
         Self(Arc::new(Inner { module_id, operation, path: None, kind, source: None }))
     }
 
     /// The same error, naming the path it happened on.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12)).with_path("/data/pages");
+    /// assert!(error.to_string().starts_with("evict /data/pages: page 12"));
+    /// ```
     #[must_use]
     pub fn with_path(mut self, path: impl Into<PathBuf>) -> Self {
         Arc::make_mut(&mut self.0).path = Some(path.into());
@@ -61,6 +93,23 @@ impl<K: Kind> Error<K> {
     }
 
     /// The same error, with what caused it.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let cause = std::io::Error::from_raw_os_error(28);
+    /// let error = Error::new(7, "evict", Pinned(12)).with_source(cause);
+    /// assert!(std::error::Error::source(&error).is_some());
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::new(source));
@@ -68,36 +117,132 @@ impl<K: Kind> Error<K> {
     }
 
     /// The stable id: module, the kind's domain, the kind's reason.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// assert_eq!(Error::new(7, "evict", Pinned(12)).id(), ErrorId::new(7, 0x40, 1));
+    /// ```
     #[must_use]
     pub fn id(&self) -> ErrorId {
         ErrorId::new(self.0.module_id, K::DOMAIN, self.0.kind.reason())
     }
 
     /// The reason, with its values, to match on.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12));
+    /// assert!(matches!(error.kind(), Pinned(12)));
+    /// ```
     #[must_use]
     pub fn kind(&self) -> &K {
         &self.0.kind
     }
 
     /// What was tried: a verb, as the public method is named.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// assert_eq!(Error::new(7, "evict", Pinned(12)).operation(), "evict");
+    /// ```
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
     /// The `module_id` of the config that made the object which failed.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// assert_eq!(Error::new(7, "evict", Pinned(12)).module_id(), 7);
+    /// ```
     #[must_use]
     pub fn module_id(&self) -> u8 {
         self.0.module_id
     }
 
     /// The file or directory it happened on, if there is one.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12));
+    /// assert_eq!(error.path(), None);
+    /// assert_eq!(error.with_path("/data").path(), Some("/data".as_ref()));
+    /// ```
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
     /// The first [`io::Error`] among the causes.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12));
+    /// assert!(error.io_error().is_none());
+    /// let caused = error.with_source(std::io::Error::from(std::io::ErrorKind::StorageFull));
+    /// assert_eq!(caused.io_error().map(|io| io.kind()), Some(std::io::ErrorKind::StorageFull));
+    /// ```
     #[must_use]
     pub fn io_error(&self) -> Option<&io::Error> {
         let mut cause = self.source();
@@ -111,6 +256,22 @@ impl<K: Kind> Error<K> {
     }
 
     /// The operating system's number for the cause, e.g. 28 for `ENOSPC` on Linux.
+    ///
+    /// ```
+    /// # use fz_error::{Error, ErrorId, Kind, Reason};
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("page {0} is pinned; unpin it")]
+    /// # struct Pinned(u64);
+    /// # impl Kind for Pinned {
+    /// #     const DOMAIN: u8 = 0x40;
+    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
+    /// #     fn reason(&self) -> u16 {
+    /// #         1
+    /// #     }
+    /// # }
+    /// let error = Error::new(7, "evict", Pinned(12)).with_source(std::io::Error::from_raw_os_error(28));
+    /// assert_eq!(error.raw_os_error(), Some(28));
+    /// ```
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.io_error().and_then(io::Error::raw_os_error)

@@ -21,36 +21,66 @@ pub struct ErrorId(u32);
 
 impl ErrorId {
     /// Packs the three parts.
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::new(1, 2, 3).to_bits(), 0x0102_0003);
+    /// ```
     #[must_use]
     pub const fn new(module: u8, domain: u8, reason: u16) -> Self {
         Self((module as u32) << 24 | (domain as u32) << 16 | reason as u32)
     }
 
     /// The id that [`to_bits`](Self::to_bits) made; every `u32` is an id.
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::from_bits(0x0102_0003), ErrorId::new(1, 2, 3));
+    /// ```
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
     /// The id as one word.
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::new(1, 2, 3).to_bits(), 0x0102_0003);
+    /// ```
     #[must_use]
     pub const fn to_bits(self) -> u32 {
         self.0
     }
 
     /// The caller's own number for the object that failed.
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::new(1, 2, 3).module(), 1);
+    /// ```
     #[must_use]
     pub const fn module(self) -> u8 {
         self.0.to_be_bytes()[0]
     }
 
     /// The crate that failed, see [`domain`](crate::domain).
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::new(1, 2, 3).domain(), 2);
+    /// ```
     #[must_use]
     pub const fn domain(self) -> u8 {
         self.0.to_be_bytes()[1]
     }
 
     /// The entry in the crate's catalogue.
+    ///
+    /// ```
+    /// # use fz_error::ErrorId;
+    /// assert_eq!(ErrorId::new(1, 2, 3).reason(), 3);
+    /// ```
     #[must_use]
     pub const fn reason(self) -> u16 {
         let bytes = self.0.to_be_bytes();
@@ -71,6 +101,11 @@ impl fmt::Debug for ErrorId {
 }
 
 /// The text is no [`ErrorId`]: it is not of the form `0x0102_0033`.
+///
+/// ```
+/// # use fz_error::ErrorId;
+/// assert!("0x01020003".parse::<ErrorId>().is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no error id; write it as 0x0102_0033")]
 pub struct ParseErrorIdError {

@@ -1,6 +1,12 @@
 use std::fmt;
 
 /// One entry of a crate's catalogue of reasons.
+///
+/// ```
+/// # use fz_error::Reason;
+/// const FULL: Reason = Reason::new(4, "QueueFull", "the queue is full");
+/// assert_eq!((FULL.code(), FULL.name()), (4, "QueueFull"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
     code: u16,
@@ -10,24 +16,48 @@ pub struct Reason {
 
 impl Reason {
     /// An entry: its number (never reused), the variant's name, and one line of meaning.
+    ///
+    /// ```
+    /// # use fz_error::Reason;
+    /// const FULL: Reason = Reason::new(4, "QueueFull", "the queue is full");
+    /// assert_eq!(FULL.meaning(), "the queue is full");
+    /// ```
     #[must_use]
     pub const fn new(code: u16, name: &'static str, meaning: &'static str) -> Self {
         Self { code, name, meaning }
     }
 
     /// The low 16 bits of the [`ErrorId`](crate::ErrorId).
+    ///
+    /// ```
+    /// # use fz_error::Reason;
+    /// const FULL: Reason = Reason::new(4, "QueueFull", "the queue is full");
+    /// assert_eq!(FULL.code(), 4);
+    /// ```
     #[must_use]
     pub const fn code(&self) -> u16 {
         self.code
     }
 
     /// The variant's name.
+    ///
+    /// ```
+    /// # use fz_error::Reason;
+    /// const FULL: Reason = Reason::new(4, "QueueFull", "the queue is full");
+    /// assert_eq!(FULL.name(), "QueueFull");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
     /// What it means, in one line.
+    ///
+    /// ```
+    /// # use fz_error::Reason;
+    /// const FULL: Reason = Reason::new(4, "QueueFull", "the queue is full");
+    /// assert_eq!(FULL.meaning(), "the queue is full");
+    /// ```
     #[must_use]
     pub const fn meaning(&self) -> &'static str {
         self.meaning
@@ -37,6 +67,34 @@ impl Reason {
 /// A crate's enum of reasons to fail, as an [`Error`](crate::Error) carries it.
 ///
 /// The `Display` text says what was asked, what is, and what to do; it names the values.
+///
+/// ```
+/// use fz_error::{Kind, Reason};
+///
+/// #[derive(Clone, Debug, thiserror::Error)]
+/// #[non_exhaustive]
+/// enum CacheError {
+///     #[error("page {page} is pinned {pins} times; unpin it before it is evicted")]
+///     Pinned { page: u64, pins: u32 },
+///     #[error("page {page} is not in the cache; read it first")]
+///     Absent { page: u64 },
+/// }
+///
+/// impl Kind for CacheError {
+///     const DOMAIN: u8 = 0x40;
+///     const REASONS: &'static [Reason] = &[
+///         Reason::new(1, "Pinned", "a pinned page cannot be evicted"),
+///         Reason::new(2, "Absent", "the page is not in the cache"),
+///     ];
+///     fn reason(&self) -> u16 {
+///         match self {
+///             CacheError::Pinned { .. } => 1,
+///             CacheError::Absent { .. } => 2,
+///         }
+///     }
+/// }
+/// assert_eq!(CacheError::Absent { page: 3 }.reason(), 2);
+/// ```
 pub trait Kind: fmt::Debug + fmt::Display + Clone + Send + Sync + 'static {
     /// The crate's number in an [`ErrorId`](crate::ErrorId), see [`domain`](crate::domain).
     const DOMAIN: u8;
