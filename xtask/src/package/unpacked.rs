@@ -69,9 +69,10 @@ fn unpack(packages: &[&Package]) -> std::io::Result<()> {
         let version = workspace::manifest(&package.name)["version"].as_str().unwrap_or_default();
         let inside = format!("{}-{version}", package.name);
         let archive = workspace::target_directory().join("package").join(format!("{inside}.crate"));
-        let tar = Command::new("tar").arg("-xzf").arg(&archive).current_dir(&directory).status()?;
+        // With the time of now (-m): by the times in the archive cargo would take a changed file for the old one.
+        let tar = Command::new("tar").arg("-xzmf").arg(&archive).current_dir(&directory).status()?;
         if !tar.success() {
-            return Err(std::io::Error::other(format!("tar -xzf {}: {tar}", archive.display())));
+            return Err(std::io::Error::other(format!("tar -xzmf {}: {tar}", archive.display())));
         }
         fs::rename(directory.join(inside), directory.join(&package.name))?;
     }
