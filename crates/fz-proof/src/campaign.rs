@@ -29,6 +29,7 @@ pub struct Campaign {
     time: Option<Duration>,
     workers: usize,
     run_time_max: Duration,
+    twice: bool,
 }
 
 /// The distinct states that are remembered. Each costs some twenty bytes.
@@ -39,7 +40,7 @@ impl Campaign {
     /// says otherwise. As many threads as there are processors; a run may take a minute.
     pub fn new(seed: u64) -> Self {
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Self { seed, runs: None, time: None, workers, run_time_max: Duration::from_secs(60) }
+        Self { seed, runs: None, time: None, workers, run_time_max: Duration::from_secs(60), twice: false }
     }
 
     /// So many runs.
@@ -57,6 +58,13 @@ impl Campaign {
     /// So many runs at the same time; at least one.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
+        self
+    }
+
+    /// Whether each seed of one thread is run a second time, which must make the same calls to the
+    /// disk and find the same crash images.
+    pub fn twice(mut self, twice: bool) -> Self {
+        self.twice = twice;
         self
     }
 
@@ -145,7 +153,7 @@ impl Shared<'_> {
     fn work(&self, worker: usize) {
         while let Some(seed) = self.next_seed() {
             *lock(&self.current[worker]) = Some((seed, Instant::now()));
-            let outcome = run(seed);
+            let outcome = self.run_seed(seed);
             *lock(&self.current[worker]) = None;
             match outcome {
                 Ok(RunReport { tally, states, .. }) => {
@@ -165,6 +173,15 @@ impl Shared<'_> {
         }
         *lock(&self.done) += 1;
         self.all_done.notify_all();
+    }
+
+    fn run_seed(&self, seed: u64) -> Result<RunReport, Box<Failure>> {
+        let report = run(seed)?;
+        if self.campaign.twice && report.tally.exact_runs > 0 && run(seed)?.trace != report.trace {
+            let message = format!("seed {seed} is one of one thread, and did not replay");
+            return Err(Box::new(Failure::new(seed, true, message, Vec::new())));
+        }
+        Ok(report)
     }
 
     fn next_seed(&self) -> Option<u64> {

@@ -16,6 +16,8 @@ pub(crate) struct Faults {
     pub(crate) from_the_start: bool,
     /// A write may be seen, or end, at any of its bytes, not only between sectors.
     pub(crate) splits_writes: bool,
+    /// What becomes of pages that a failed sync was to write, for each such fault in the plan.
+    pub(crate) page_fates: Vec<&'static str>,
     /// Some call hangs until somebody releases it.
     pub(crate) hangs: bool,
 }
@@ -31,6 +33,7 @@ impl Faults {
             is_harmless: true,
             from_the_start: false,
             splits_writes: false,
+            page_fates: Vec::new(),
             hangs: false,
         }
     }
@@ -47,6 +50,12 @@ impl Faults {
             let (ops, fault) = if dice.chance(0.3) { harmless(dice) } else { harmful(dice) };
             faults.is_harmless &= is_harmless(ops, fault);
             faults.splits_writes |= matches!(fault, Fault::Short | Fault::ErrorAfterPart(_));
+            faults.page_fates.extend(match fault {
+                Fault::SyncFailed(_, PageFate::Dropped) => Some("dropped and marked clean"),
+                Fault::SyncFailed(_, PageFate::Reverted) => Some("reverted"),
+                Fault::SyncFailed(_, PageFate::Kept) => Some("kept dirty"),
+                _ => None,
+            });
             faults.plan = faults.plan.with(place(dice, FaultRule::new(ops, fault), fault));
         }
         if pauses && dice.chance(0.5) {
@@ -124,7 +133,7 @@ fn place(dice: &mut Dice, rule: FaultRule, fault: Fault) -> FaultRule {
 
 /// The name of an error number, as people know it.
 pub(crate) fn name(errno: i32) -> String {
-    const KNOWN: [Errno; 9] = [
+    const KNOWN: [Errno; 10] = [
         Errno::Eio,
         Errno::Enospc,
         Errno::Edquot,
@@ -134,6 +143,7 @@ pub(crate) fn name(errno: i32) -> String {
         Errno::Eacces,
         Errno::Emfile,
         Errno::Eopnotsupp,
+        Errno::Enomem,
     ];
     let known = KNOWN.iter().find(|known| known.raw() == errno);
     known.map_or_else(|| format!("errno {errno}"), |known| format!("{known:?}").to_uppercase())

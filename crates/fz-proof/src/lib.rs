@@ -31,5 +31,4 @@ mod watch;
 
 pub use campaign::{Campaign, Report};
 pub use failure::Failure;
-pub use run::replays_exactly;
 pub use soak::{Soak, SoakReport};

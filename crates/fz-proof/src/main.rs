@@ -42,6 +42,10 @@ struct Sim {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
+    /// Run each seed of one thread twice, and compare
+    #[arg(long)]
+    twice: bool,
+
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -81,7 +85,7 @@ fn sim(flags: &Sim) -> ExitCode {
     if let Some(workers) = flags.workers {
         campaign = campaign.workers(workers);
     }
-    match campaign.run() {
+    match campaign.twice(flags.twice).run() {
         Ok(report) if flags.json => say(&report.to_json()),
         Ok(report) => say(&report.to_string()),
         Err(failure) => {

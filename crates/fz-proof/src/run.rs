@@ -40,26 +40,6 @@ pub(crate) fn run(seed: u64) -> Result<RunReport, Box<Failure>> {
     }
 }
 
-/// Runs `seed` twice, and says whether both made the same calls to the disk and found the same
-/// crash images. `None` if the seed is one of several threads, which the scheduler interleaves.
-///
-/// # Panics
-///
-/// If a promise does not hold.
-///
-/// ```
-/// let outcomes: Vec<_> = (0..8).filter_map(fz_proof::replays_exactly).collect();
-/// assert!(outcomes.iter().all(|equal| *equal));
-/// ```
-#[must_use]
-pub fn replays_exactly(seed: u64) -> Option<bool> {
-    if !Scenario::new(&mut Dice::new(seed)).drive.is_exact() {
-        return None;
-    }
-    let trace = || run(seed).unwrap_or_else(|failure| panic!("{failure}")).trace;
-    Some(trace() == trace())
-}
-
 /// Several generations on one disk.
 struct Life<'a> {
     scenario: &'a Scenario,
@@ -100,6 +80,9 @@ impl<'a> Life<'a> {
         let pauses = matches!(self.scenario.drive, Drive::Threads(_));
         for _ in 0..self.scenario.generations {
             self.faults = if dice.chance(0.25) { Faults::none() } else { Faults::draw(dice, pauses) };
+            for fate in &self.faults.page_fates {
+                count(&mut self.tally.page_fates, fate);
+            }
             if self.faults.splits_writes {
                 self.model.split();
             }

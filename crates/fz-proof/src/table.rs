@@ -50,8 +50,14 @@ pub(crate) fn text(seed: u64, tally: &Tally, distinct: u64, took: Duration) -> S
     lines.join("\n\n")
 }
 
-fn sections(tally: &Tally) -> [(&'static str, &Counts); 4] {
-    [("tickets", &tally.tickets), ("writes", &tally.writes), ("reads", &tally.reads), ("ends", &tally.ends)]
+fn sections(tally: &Tally) -> [(&'static str, &Counts); 5] {
+    [
+        ("tickets", &tally.tickets),
+        ("writes", &tally.writes),
+        ("reads", &tally.reads),
+        ("ends", &tally.ends),
+        ("pages after a failed sync, planned", &tally.page_fates),
+    ]
 }
 
 /// The same for programs.

@@ -23,6 +23,7 @@ pub(crate) struct Tally {
     pub(crate) writes: Counts,
     pub(crate) reads: Counts,
     pub(crate) ends: Counts,
+    pub(crate) page_fates: Counts,
     pub(crate) faults: BTreeMap<String, u64>,
     pub(crate) disk: SimStats,
 }
@@ -41,6 +42,7 @@ impl Tally {
         add_counts(&mut self.writes, &other.writes);
         add_counts(&mut self.reads, &other.reads);
         add_counts(&mut self.ends, &other.ends);
+        add_counts(&mut self.page_fates, &other.page_fates);
         for (name, count) in &other.faults {
             *self.faults.entry(name.clone()).or_default() += count;
         }
