@@ -61,14 +61,15 @@ fn summary(report: &Value) -> String {
 /// Runs `command` of the program as one step, whose table goes to the people, and whose summary into the step.
 pub(crate) fn report(runner: &mut Runner, command: &str, arguments: &[String], summary: fn(&Value) -> String) {
     let line = format!("{command} {}", arguments.join(" "));
-    let outcome = proof(command, arguments, None);
-    if let Ok(report) = &outcome {
-        runner.note(report["text"].as_str().unwrap_or_default());
-    }
-    runner.check(command, line.trim_end(), || match outcome {
-        Ok(report) => Ok(summary(&report)),
-        Err(failure) => Err(failure),
+    let mut text = String::new();
+    runner.check(command, line.trim_end(), || {
+        let report = proof(command, arguments, None)?;
+        report["text"].as_str().unwrap_or_default().clone_into(&mut text);
+        Ok(summary(&report))
     });
+    if !text.is_empty() {
+        runner.note(&text);
+    }
 }
 
 /// Each broken twin must be rejected.
