@@ -128,6 +128,7 @@ impl Writer {
     }
 
     /// For the mutant `clear_error_on_success`.
+    #[cfg(fz_mutants)]
     pub(crate) fn forget_failure(&mut self) {
         self.requests.clear();
         self.is_broken = false;

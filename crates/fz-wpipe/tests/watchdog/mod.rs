@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Far beyond what any test here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far beyond what any test here takes on a busy machine. Where hangs are expected, less.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(fz_mutants) { 8 } else { 30 });
 
 /// Runs `body` on a thread of its own; panics if it panics or is stuck.
 #[track_caller]
