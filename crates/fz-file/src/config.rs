@@ -61,6 +61,15 @@ impl SlotFileConfig {
     ///
     /// The slot size is not stored in the file: it must be the same at every open. 1 byte to
     /// [`SlotFile::SLOT_SIZE_MAX`](crate::SlotFile::SLOT_SIZE_MAX); checked when the file is opened.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = SlotFile::open(SlotFileConfig::new(path, 4096))?;
+    /// assert_eq!((file.slot_size(), file.slots()), (4096, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(path: impl Into<PathBuf>, slot_size: usize) -> Self {
         Self {
             path: path.into(),
@@ -75,6 +84,15 @@ impl SlotFileConfig {
 
     /// The slots that the file has at least once it is open: a new file gets as many, a smaller
     /// one is grown, a larger one is left alone. Default 0.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = SlotFile::open(SlotFileConfig::new(path, 4096).initial_slots(16))?;
+    /// assert_eq!(file.slots(), 16);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn initial_slots(mut self, slots: u64) -> Self {
         self.initial_slots = slots;
         self
@@ -82,18 +100,45 @@ impl SlotFileConfig {
 
     /// Your own number for this file's part of your engine; it stands in every
     /// [`ErrorId`](fz_error::ErrorId) of the file. Default 0.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let error = SlotFile::open(SlotFileConfig::new(path, 0).module_id(7)).unwrap_err();
+    /// assert_eq!(error.id().module(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn module_id(mut self, module_id: u8) -> Self {
         self.module_id = module_id;
         self
     }
 
     /// What is done to the blocks of new slots. Default [`Preallocation::Zeroed`].
+    ///
+    /// ```
+    /// # use fz_file::{Preallocation, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let config = SlotFileConfig::new(path, 4096).initial_slots(16).preallocation(Preallocation::Sparse);
+    /// assert_eq!(SlotFile::open(config)?.slots(), 16);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn preallocation(mut self, preallocation: Preallocation) -> Self {
         self.preallocation = preallocation;
         self
     }
 
     /// What to do about a file that is, or is not, there. Default [`Create::IfMissing`].
+    ///
+    /// ```
+    /// # use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let error = SlotFile::open(SlotFileConfig::new(path, 4096).create(Create::Never)).unwrap_err();
+    /// assert!(matches!(error.kind(), FileErrorKind::NotFound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(mut self, create: Create) -> Self {
         self.create = create;
         self
@@ -101,6 +146,17 @@ impl SlotFileConfig {
 
     /// Opens for reading only, beside other readers: the lock is shared, and nothing is created,
     /// grown or synced, whatever [`create`](Self::create) says. Default `false`.
+    ///
+    /// ```
+    /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// drop(SlotFile::open(SlotFileConfig::new(&path, 4096).initial_slots(1))?);
+    /// let reader = SlotFile::open(SlotFileConfig::new(&path, 4096).read_only(true))?;
+    /// let another = SlotFile::open(SlotFileConfig::new(&path, 4096).read_only(true))?;
+    /// assert!(matches!(reader.write(0, &[0; 4096]).unwrap_err().kind(), FileErrorKind::ReadOnly));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self

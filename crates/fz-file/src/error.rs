@@ -10,6 +10,19 @@ pub type FileError = fz_error::Error<FileErrorKind>;
 pub type Result<T> = std::result::Result<T, FileError>;
 
 /// Why an operation of a slot file failed.
+///
+/// ```
+/// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("records");
+/// let file = SlotFile::open(SlotFileConfig::new(path, 128).initial_slots(8))?;
+/// let error = file.read(8, &mut [0; 128]).unwrap_err();
+/// match error.kind() {
+///     FileErrorKind::OutOfRange { slot_index, slots_in_file, .. } => assert_eq!((*slot_index, *slots_in_file), (8, 8)),
+///     other => panic!("{other}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileErrorKind {

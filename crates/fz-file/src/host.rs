@@ -28,6 +28,17 @@ use crate::{Access, FileIdentity, Storage, Volume};
 /// Linux and macOS. Locks are `flock(2)` locks: they bind openers that ask for them, on NFS only
 /// where the server takes part, and belong to the open file, so that two opens in one process
 /// exclude each other as two processes do.
+///
+/// ```
+/// use fz_file::{Access, HostVolume, Volume};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("new");
+/// let file = HostVolume.create(&path)?;
+/// assert_eq!(file.length()?, 0);
+/// assert_eq!(file.identity()?, HostVolume.open(&path, Access::Read)?.identity()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostVolume;
 

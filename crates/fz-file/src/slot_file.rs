@@ -79,6 +79,17 @@ impl SlotFile {
     /// [`SyncFailed`](FileErrorKind::SyncFailed).
     ///
     /// Whatever the error, a later open is not in worse a position: nothing half-made is at the path.
+    ///
+    /// ```
+    /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = SlotFile::open(SlotFileConfig::new(path, 128).initial_slots(8))?;
+    /// assert_eq!(file.slots(), 8);
+    /// let second = SlotFile::open(SlotFileConfig::new(file.path(), 128)).unwrap_err();
+    /// assert!(matches!(second.kind(), FileErrorKind::Locked));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(config: SlotFileConfig) -> Result<Self> {
         Self::open_on(Arc::new(HostVolume), config)
     }
@@ -88,6 +99,16 @@ impl SlotFile {
     /// # Errors
     ///
     /// As [`open`](Self::open).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{HostVolume, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = SlotFile::open_on(Arc::new(HostVolume), SlotFileConfig::new(path, 128))?;
+    /// assert_eq!(file.slots(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_on(volume: Arc<dyn Volume>, config: SlotFileConfig) -> Result<Self> {
         let Opened { storage, slots } = Opening::new(&*volume, &config)?.run()?;
         Ok(Self {
@@ -101,12 +122,30 @@ impl SlotFile {
     }
 
     /// The bytes of one slot.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// assert_eq!(file.slot_size(), 128);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn slot_size(&self) -> usize {
         self.config.slot_size
     }
 
     /// The slots in the file. Only [`grow`](Self::grow) changes it, upwards.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// assert_eq!(file.slots(), 8);
+    /// file.grow(2)?;
+    /// assert_eq!(file.slots(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn slots(&self) -> u64 {
         // Acquire: pairs with the Release store in `grow`, so that who sees a slot also sees it exist.
@@ -114,18 +153,45 @@ impl SlotFile {
     }
 
     /// The number given in [`SlotFileConfig::module_id`].
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).module_id(7))?;
+    /// assert_eq!(file.module_id(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn module_id(&self) -> u8 {
         self.config.module_id
     }
 
     /// The path as given in the config.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = SlotFile::open(SlotFileConfig::new(&path, 128))?;
+    /// assert_eq!(file.path(), path);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.config.path
     }
 
     /// Whether the file was opened with [`SlotFileConfig::read_only`].
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// drop(SlotFile::open(SlotFileConfig::new(&path, 128))?);
+    /// let file = SlotFile::open(SlotFileConfig::new(path, 128).read_only(true))?;
+    /// assert!(file.is_read_only());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.config.read_only
@@ -138,6 +204,16 @@ impl SlotFile {
     ///
     /// [`ZeroBytes`](FileErrorKind::ZeroBytes), [`BytesNotMultiple`](FileErrorKind::BytesNotMultiple),
     /// [`OffsetOverflow`](FileErrorKind::OffsetOverflow), [`OutOfRange`](FileErrorKind::OutOfRange).
+    ///
+    /// ```
+    /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// assert!(file.check_range(6, 256).is_ok());
+    /// let error = file.check_range(7, 256).unwrap_err();
+    /// assert!(matches!(error.kind(), FileErrorKind::OutOfRange { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check_range(&self, slot_index: u64, bytes: usize) -> Result<()> {
         self.offset("check_range", slot_index, bytes).map(drop)
     }
@@ -148,6 +224,16 @@ impl SlotFile {
     ///
     /// Those of [`check_range`](Self::check_range), [`ReadFailed`](FileErrorKind::ReadFailed),
     /// [`UnexpectedEnd`](FileErrorKind::UnexpectedEnd); `buffer` then holds anything.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// let mut slots = [1; 2 * 128];
+    /// file.read(6, &mut slots)?;
+    /// assert_eq!(slots, [0; 256]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(&self, slot_index: u64, buffer: &mut [u8]) -> Result<()> {
         let bytes = buffer.len();
         self.read_slices("read", slot_index, bytes, &mut [IoSliceMut::new(buffer)])
@@ -160,6 +246,18 @@ impl SlotFile {
     /// # Errors
     ///
     /// As [`read`](Self::read).
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// use std::io::IoSliceMut;
+    ///
+    /// let (mut header, mut body) = ([1; 28], [1; 100]);
+    /// file.read_vectored(3, &mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut body)])?;
+    /// assert_eq!((header, body), ([0; 28], [0; 100]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_vectored(&self, slot_index: u64, buffers: &mut [IoSliceMut<'_>]) -> Result<()> {
         let operation = "read_vectored";
         let bytes = self.total(operation, slot_index, buffers.iter().map(|buffer| buffer.len()))?;
@@ -197,6 +295,19 @@ impl SlotFile {
     /// # Errors
     ///
     /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// use std::io::IoSlice;
+    ///
+    /// file.write_vectored(3, &mut [IoSlice::new(&[1; 28]), IoSlice::new(&[2; 100])])?;
+    /// let mut slot = [0; 128];
+    /// file.read(3, &mut slot)?;
+    /// assert_eq!((&slot[..28], &slot[28..]), (&[1; 28][..], &[2; 100][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_vectored(&self, slot_index: u64, slices: &mut [IoSlice<'_>]) -> Result<()> {
         let operation = "write_vectored";
         let bytes = self.total(operation, slot_index, slices.iter().map(|slice| slice.len()))?;
@@ -211,6 +322,15 @@ impl SlotFile {
     ///
     /// [`SyncFailed`](FileErrorKind::SyncFailed), which is final: the file takes no write and no sync
     /// any more. [`ReadOnly`](FileErrorKind::ReadOnly).
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// file.write(0, &[0xAA; 128])?; // in the kernel's hands
+    /// file.sync()?; // on stable storage
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sync(&self) -> Result<()> {
         self.check_writable("sync")?;
         self.latched("sync", || self.storage.sync_data())
@@ -238,6 +358,16 @@ impl SlotFile {
     /// [`ZeroBytes`](FileErrorKind::ZeroBytes), [`OffsetOverflow`](FileErrorKind::OffsetOverflow),
     /// [`OutOfRange`](FileErrorKind::OutOfRange), [`ReadOnly`](FileErrorKind::ReadOnly);
     /// [`SyncFailed`](FileErrorKind::SyncFailed), final as that of [`sync`](Self::sync).
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// file.write(0, &[0xAA; 4 * 128])?;
+    /// file.sync_range(0, 4)?; // the device begins to write; nothing is durable yet
+    /// file.sync()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sync_range(&self, slot_index: u64, slots: u64) -> Result<()> {
         let operation = "sync_range";
         self.check_writable(operation)?;
