@@ -274,6 +274,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "clear_error_on_success",
         package: "fz-wpipe",
         checks: &[
+            test("c_fail_stop", "c_no_lost_write_is_ever_declared_durable"),
+            test("regressions", "c_no_later_batch_declares_a_failed_one_durable"),
             test("c_fail_stop", "c_a_failed_write_at_any_position_stops_the_pipe_for_good"),
             test("c_fail_stop", "c_a_failed_sync_at_any_position_stops_the_pipe_for_good"),
         ],
@@ -294,6 +296,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         checks: &[
             test("d_tickets", "d_all_waiters_hear_of_a_failure"),
             test("d_tickets", "d_all_waiters_hear_of_a_panic"),
+            loom("lib", "a_task_that_registers_beside_a_failure_is_told_or_woken"),
         ],
     },
     Mutant {
