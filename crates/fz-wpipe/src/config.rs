@@ -3,6 +3,13 @@ use std::time::Duration;
 use crate::{PipeError, PipeErrorKind, Result};
 
 /// What "durable" costs: which sync ends a batch.
+///
+/// ```
+/// use fz_wpipe::{SyncMode, WritePipeConfig};
+///
+/// let config = WritePipeConfig::new().sync_mode(SyncMode::Full);
+/// # let _ = config;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncMode {
@@ -50,6 +57,12 @@ impl Default for WritePipeConfig {
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 65,536 writes and
     /// 16 MiB, [`SyncMode::Data`], module id 0.
+    ///
+    /// ```
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new();
+    /// assert_eq!(format!("{config:?}"), format!("{:?}", WritePipeConfig::default()));
+    /// ```
     pub const fn new() -> Self {
         Self {
             module_id: 0,
@@ -63,6 +76,20 @@ impl WritePipeConfig {
 
     /// The caller's number for this pipe, the first byte of every
     /// [`ErrorId`](fz_error::ErrorId) it returns.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// let pipe = WritePipe::new(WritePipeConfig::new().module_id(7), Arc::new(file))?;
+    /// let error = pipe.read(9, &mut [0; 128]).unwrap_err();
+    /// assert_eq!(error.id().module(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn module_id(mut self, module_id: u8) -> Self {
         self.module_id = module_id;
         self
@@ -71,6 +98,22 @@ impl WritePipeConfig {
     /// How long an accepted write that nobody awaits may stay in memory: its batch begins at the
     /// latest this long after it was accepted, less the time that batches have been taking.
     /// Awaited writes never wait for it. Zero: as soon as possible.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// let pipe = WritePipe::new(WritePipeConfig::new().flush_interval(Duration::from_millis(5)), Arc::new(file))?;
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
+    /// let ticket = pipe.write(request)?; // durable within about 5 ms, whoever asks or not
+    /// ticket.wait()?; // asked for: at once
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self
@@ -80,12 +123,33 @@ impl WritePipeConfig {
     /// waits and [`try_write`](crate::WritePipe::try_write) gives the request back.
     ///
     /// A batch is begun, whoever waits or not, each time another quarter of it has filled.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// let pipe = WritePipe::new(WritePipeConfig::new().queue_capacity(64), Arc::new(file))?;
+    /// assert_eq!(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?.epoch(), 1);
+    /// let error = WritePipe::new(WritePipeConfig::new().queue_capacity(0), Arc::clone(pipe.file())).unwrap_err();
+    /// assert!(matches!(error.kind(), PipeErrorKind::Queue { capacity: 0 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn queue_capacity(mut self, writes: usize) -> Self {
         self.queue_capacity = writes;
         self
     }
 
     /// The most writes that one sync makes durable. At least 1.
+    ///
+    /// ```
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().batch_writes_max(1); // a sync for each write
+    /// # let _ = config;
+    /// ```
     pub const fn batch_writes_max(mut self, writes: usize) -> Self {
         self.batch_writes_max = writes;
         self
@@ -93,12 +157,25 @@ impl WritePipeConfig {
 
     /// The size, in bytes, at which a batch is closed: the write that reaches it is the batch's
     /// last, so a batch is larger by less than one write. At least 1.
+    ///
+    /// ```
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().batch_bytes_max(1 << 20); // short syncs, more of them
+    /// # let _ = config;
+    /// ```
     pub const fn batch_bytes_max(mut self, bytes: usize) -> Self {
         self.batch_bytes_max = bytes;
         self
     }
 
     /// Which sync ends a batch.
+    ///
+    /// ```
+    /// use fz_wpipe::{SyncMode, WritePipeConfig};
+    ///
+    /// let config = WritePipeConfig::new().sync_mode(SyncMode::Full);
+    /// # let _ = config;
+    /// ```
     pub const fn sync_mode(mut self, mode: SyncMode) -> Self {
         self.sync_mode = mode;
         self

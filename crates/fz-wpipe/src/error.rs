@@ -12,6 +12,24 @@ pub type PipeError = fz_error::Error<PipeErrorKind>;
 /// Why the pipe refused or failed.
 ///
 /// The kinds that end a pipe for good are told apart by [`is_poison`](Self::is_poison).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// # use fz_file::{SlotFile, SlotFileConfig};
+/// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+/// # let directory = tempfile::tempdir()?;
+/// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+/// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+/// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+/// let rejected = pipe.write(WriteRequest { allocation: pool.allocate(2)?, slot_index: 7 }).unwrap_err();
+/// match rejected.error.kind() {
+///     PipeErrorKind::OutOfRange { slot_index, count, slots } => assert_eq!((*slot_index, *count, *slots), (7, 2, 8)),
+///     kind if kind.is_poison() => panic!("the pipe has stopped: {kind}"),
+///     other => panic!("{other}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipeErrorKind {
@@ -118,6 +136,11 @@ pub enum PipeErrorKind {
 impl PipeErrorKind {
     /// Whether this error ended the pipe for good: nothing more will be written, the durable epoch
     /// stays, and every ticket above it resolves to this error.
+    ///
+    /// ```
+    /// # use fz_wpipe::PipeErrorKind;
+    /// assert!(!PipeErrorKind::Closed.is_poison());
+    /// ```
     #[must_use]
     pub fn is_poison(&self) -> bool {
         matches!(self, Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. })

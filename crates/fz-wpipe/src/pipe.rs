@@ -62,6 +62,17 @@ impl WritePipe {
     ///
     /// [`PipeErrorKind::ReadOnly`], [`PipeErrorKind::ZeroLimit`], [`PipeErrorKind::Queue`] for a
     /// capacity of zero or more than memory allows, [`PipeErrorKind::Thread`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// let pipe = WritePipe::new(WritePipeConfig::new().module_id(7), Arc::new(file))?;
+    /// assert_eq!(pipe.durable_epoch(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(config: WritePipeConfig, file: Arc<SlotFile>) -> Result<Self> {
         config.check()?;
         let module_id = config.module_id;
@@ -108,6 +119,26 @@ impl WritePipe {
     /// With the request given back: [`PipeErrorKind::OutOfRange`],
     /// [`PipeErrorKind::BufferSizeMismatch`], [`PipeErrorKind::Closed`], or the error that stopped
     /// the pipe.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"first")?, slot_index: 0 })?;
+    /// assert_eq!(ticket.epoch(), 1);
+    ///
+    /// // Refused, the request comes back, and the pipe goes on.
+    /// let rejected = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"second")?, slot_index: 8 }).unwrap_err();
+    /// assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 8, slots: 8, .. }));
+    /// let request = WriteRequest { slot_index: 7, ..rejected.request };
+    /// assert_eq!(pipe.write(request)?.epoch(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
@@ -119,6 +150,22 @@ impl WritePipe {
     /// # Errors
     ///
     /// [`PipeErrorKind::QueueFull`]; else as [`write`](Self::write).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{RejectedWrite, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// match pipe.try_write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 }) {
+    ///     Ok(ticket) => assert_eq!(ticket.wait()?, 1),
+    ///     Err(RejectedWrite { request, error }) => println!("slot {} has to wait: {error}", request.slot_index),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
@@ -133,6 +180,24 @@ impl WritePipe {
     /// # Errors
     ///
     /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// # futures_executor::block_on(async {
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
+    /// let ticket = pipe.write_async(request).await?; // it has a place in the order
+    /// assert_eq!(ticket.await?, 1); // it is durable
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
         self.accepted(self.core.sender.push_async(request).await)
@@ -140,6 +205,29 @@ impl WritePipe {
 
     /// A [`Sink`](futures_util::Sink) of writes on this pipe, for `StreamExt::forward` and the
     /// like. Its flush waits until what was sent is durable.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// use futures_util::SinkExt;
+    ///
+    /// # futures_executor::block_on(async {
+    /// let mut sink = pipe.sink();
+    /// for slot_index in 0..3 {
+    ///     sink.send(WriteRequest { allocation: pool.allocate_async(1).await?, slot_index }).await?;
+    /// }
+    /// sink.close().await?; // what was sent is durable
+    /// assert_eq!(pipe.durable_epoch(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sink(&self) -> WriteSink<'_> {
         WriteSink::new(self)
     }
@@ -148,6 +236,22 @@ impl WritePipe {
     ///
     /// Costs no write of its own; settled at once if all of it is durable, or if nothing was ever
     /// accepted.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// for slot_index in 0..8 {
+    ///     drop(pipe.write(WriteRequest { allocation: pool.allocate(1)?, slot_index })?);
+    /// }
+    /// assert_eq!(pipe.sync().wait()?, 8); // one commit for all of them
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sync(&self) -> WriteTicket {
         self.ticket(self.core.sender.last_position())
     }
@@ -163,6 +267,22 @@ impl WritePipe {
     /// [`PipeErrorKind::NotWholeSlots`], [`PipeErrorKind::OutOfRange`],
     /// [`PipeErrorKind::ReadFailed`]; or the error that stopped the pipe, if accepted writes were
     /// lost to it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 3 })?); // not durable yet
+    /// let mut slot = [0; 128];
+    /// pipe.read(3, &mut slot)?;
+    /// assert!(slot.starts_with(b"record"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(&self, slot_index: u64, buffer: &mut [u8]) -> Result<()> {
         let slot_size = self.file.slot_size();
         let error = |kind| PipeError::new(self.core.module_id(), "read", kind);
@@ -186,12 +306,42 @@ impl WritePipe {
 
     /// The highest epoch such that it and all before it are durable; 0 before the first. It only
     /// grows.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// ticket.wait()?;
+    /// assert_eq!(pipe.durable_epoch(), ticket.epoch());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn durable_epoch(&self) -> u64 {
         self.core.completion.durable()
     }
 
     /// What the pipe has done so far. Does not wait, and costs the submission path nothing.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?.wait()?;
+    /// let stats = pipe.stats();
+    /// assert_eq!((stats.accepted, stats.durable, stats.bytes), (1, 1, 128));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PipeStats {
         let sender = &self.core.sender;
@@ -203,6 +353,17 @@ impl WritePipe {
     }
 
     /// The file that this pipe writes to.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// assert_eq!(pipe.file().slots(), 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn file(&self) -> &Arc<SlotFile> {
         &self.file
@@ -224,6 +385,23 @@ impl WritePipe {
     /// In the [`Waker`](std::task::Waker) of a task that waits for room or for memory, if this pipe's
     /// batch just gave it back and so calls that waker: the pipe would wait for itself. (Dropping
     /// the pipe there is fine: the flusher thread does the rest.)
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// assert_eq!(pipe.close()?, 1);
+    /// assert!(ticket.is_durable());
+    /// let late = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"late")?, slot_index: 0 }).unwrap_err();
+    /// assert!(matches!(late.error.kind(), PipeErrorKind::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) -> Result<u64> {
         self.core.assert_outside("closed");
         self.core.close_queue();

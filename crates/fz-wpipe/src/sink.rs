@@ -14,6 +14,30 @@ use crate::{PipeError, RejectedWrite, Result, WritePipe, WriteRequest, WriteTick
 /// closing too, waits until everything sent is durable. Closing the sink leaves the pipe open.
 ///
 /// A request that the pipe refuses is not lost: [`take_rejected`](Self::take_rejected) has it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// # use fz_file::{SlotFile, SlotFileConfig};
+/// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+/// # let directory = tempfile::tempdir()?;
+/// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+/// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+/// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+/// use futures_util::{StreamExt, stream};
+///
+/// # futures_executor::block_on(async {
+/// let records = ["one", "two", "three"].into_iter().zip(0..);
+/// let requests = stream::iter(records).map(|(record, slot_index)| {
+///     let allocation = pool.try_allocate_copy(record.as_bytes()).expect("the pool has eight buffers");
+///     Ok(WriteRequest { allocation, slot_index })
+/// });
+/// requests.forward(pipe.sink()).await?; // sent, and durable
+/// assert_eq!(pipe.durable_epoch(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a sink writes what is sent into it"]
 pub struct WriteSink<'pipe> {
     pipe: &'pipe WritePipe,
@@ -31,6 +55,28 @@ impl<'pipe> WriteSink<'pipe> {
     }
 
     /// The request of the last error, once.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// use futures_util::SinkExt;
+    ///
+    /// # futures_executor::block_on(async {
+    /// let mut sink = pipe.sink();
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 8 };
+    /// sink.send(request).await.unwrap_err(); // there are eight slots
+    /// let request = sink.take_rejected().expect("it comes back");
+    /// sink.send(WriteRequest { slot_index: 7, ..request }).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_rejected(&mut self) -> Option<WriteRequest> {
         self.rejected.take()
     }

@@ -6,6 +6,25 @@ use crate::sync::{AtomicU64, Ordering};
 ///
 /// Each number is right by itself; they are read one after the other, so that sums over them may
 /// be off by what happened in between.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// # use fz_file::{SlotFile, SlotFileConfig};
+/// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+/// # let directory = tempfile::tempdir()?;
+/// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+/// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+/// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+/// for slot_index in 0..8 {
+///     drop(pipe.write(WriteRequest { allocation: pool.allocate(1)?, slot_index })?);
+/// }
+/// pipe.sync().wait()?;
+/// let stats = pipe.stats();
+/// assert_eq!((stats.durable, stats.queue_depth, stats.bytes), (8, 0, 8 * 128));
+/// println!("{} writes in {} batches, {:?} a sync", stats.accepted, stats.batches, stats.sync_mean);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PipeStats {

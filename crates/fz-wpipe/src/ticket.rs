@@ -23,6 +23,28 @@ use crate::{PipeError, PipeErrorKind, Result};
 ///
 /// A ticket that nobody waits for costs nothing but its few words: no allocation, no lock, no
 /// shared counter.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+/// # use fz_file::{SlotFile, SlotFileConfig};
+/// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+/// # let directory = tempfile::tempdir()?;
+/// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+/// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+/// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+/// # futures_executor::block_on(async {
+/// let tickets = [0, 1, 2].map(|slot_index| {
+///     let allocation = pool.try_allocate(1).expect("the pool has eight buffers");
+///     pipe.write(WriteRequest { allocation, slot_index }).expect("the slot is in the file")
+/// });
+/// // The last one stands for all: there is one order.
+/// assert!(tickets[2].clone().await? >= 3);
+/// assert!(tickets[0].is_durable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "an accepted write is not yet durable; wait for its ticket, or drop it to write without waiting"]
 pub struct WriteTicket {
     epoch: u64,
@@ -42,12 +64,41 @@ impl WriteTicket {
     }
 
     /// The write's position in the pipe's total order: 1, 2, 3, …
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// assert_eq!(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"a")?, slot_index: 0 })?.epoch(), 1);
+    /// assert_eq!(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"b")?, slot_index: 0 })?.epoch(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
     /// Whether the write and all before it are durable now. Does not wait.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// ticket.wait()?;
+    /// assert!(ticket.is_durable());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self.completion().durable() >= self.epoch
@@ -62,6 +113,20 @@ impl WriteTicket {
     ///
     /// The error that stopped the pipe before the write was durable
     /// ([`PipeErrorKind::is_poison`]).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// assert!(ticket.wait()? >= ticket.epoch());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait(&self) -> Result<u64> {
         let completion = self.completion();
         loop {
@@ -85,6 +150,25 @@ impl WriteTicket {
     ///
     /// [`PipeErrorKind::TimedOut`], after which the write goes on and the ticket can be waited for
     /// again; else as [`wait`](Self::wait).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// match ticket.wait_timeout(Duration::from_secs(5)) {
+    ///     Ok(durable) => assert!(durable >= ticket.epoch()),
+    ///     Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => println!("still on its way: {error}"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64> {
         let waker = Waker::from(Arc::new(ThreadWaker(thread::current())));
         let deadline = Instant::now().checked_add(timeout);
