@@ -48,7 +48,8 @@ impl Budget {
 /// Runs, cuts and checks until the budget is spent.
 pub(crate) fn check(file_system: FileSystem, seed: u64, budget: Budget, directory: &Path) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    let states_of_recording = (budget.states / 20).clamp(200, 2_000);
+    // More runs rather than more states of one: most of those are states of its creation.
+    let states_of_recording = (budget.states / 20).clamp(200, 600);
     for round in 0.. {
         let done = findings.counted("states");
         if budget.is_spent(done) {

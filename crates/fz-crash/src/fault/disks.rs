@@ -31,7 +31,9 @@ pub(crate) fn check_refusing(
         }
         let mut random = Random::part(seed, round);
         let plan = Plan::small(&mut random, u16::try_from(round % 0xFFFF).expect("less than 2^16"));
-        let number = 1 + random.below(40);
+        // Creation takes some twenty of each.
+        let most = random.pick(&[20, 60, 150]);
+        let number = 1 + random.below(most);
         let persistent = random.chance(0.5);
         let fault = match random.below(3) {
             0 => DiskFault { write: number, flush: 0, persistent },
@@ -41,6 +43,9 @@ pub(crate) fn check_refusing(
         let recording = record_with(file_system, &plan, directory, fault, None)?;
         if let Some(broken) = recording.failure.as_ref().filter(|failure| failure.is_broken()) {
             findings.fail(format!("{fault:?} {plan:?}: an error that no disk may cause: {broken}"));
+        }
+        if let Some(failure) = recording.failure.as_ref().filter(|failure| failure.raw_os_error().is_none()) {
+            findings.fail(format!("{fault:?} {plan:?}: the error does not name its cause: {failure}"));
         }
         findings.count("runs", 1);
         findings.count("requests refused", recording.refused);

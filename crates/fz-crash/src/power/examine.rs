@@ -119,6 +119,7 @@ impl<'a> Examiner<'a> {
             Ok((bytes, checked)) => {
                 findings.count("acks checked", recording.history.writes_through(promised.durable));
                 findings.count("slots checked", (bytes.len() / recording.plan.slot_size) as u64);
+                findings.count("no file yet", u64::from(bytes.is_empty()));
                 findings.count("newer", checked.newer);
                 findings.count("torn", checked.torn);
                 Ok(Some(bytes))
