@@ -42,6 +42,10 @@ struct Sim {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
+    /// A run that takes longer than so many seconds hangs, which ends everything
+    #[arg(long, value_name = "N", default_value = "60")]
+    limit: u64,
+
     /// Run each seed of one thread twice, and compare
     #[arg(long)]
     twice: bool,
@@ -85,7 +89,7 @@ fn sim(flags: &Sim) -> ExitCode {
     if let Some(workers) = flags.workers {
         campaign = campaign.workers(workers);
     }
-    match campaign.twice(flags.twice).run() {
+    match campaign.twice(flags.twice).run_time_max(Duration::from_secs(flags.limit)).run() {
         Ok(report) if flags.json => say(&report.to_json()),
         Ok(report) => say(&report.to_string()),
         Err(failure) => {
