@@ -270,13 +270,7 @@ impl Core {
             self.sync(&file, target)?;
         }
         let synced_at = self.born.elapsed();
-        observed.synced(&observe::Synced {
-            writes: target - syncer.synced,
-            epoch: target,
-            queue_depth: self.sender.len(),
-            write: written_at - began,
-            sync: synced_at - written_at,
-        });
+        let writes = target - syncer.synced;
         syncer.synced = target;
         self.account(syncer, synced_at - began, synced_at - written_at);
 
@@ -286,6 +280,14 @@ impl Core {
         let tasks = u64::try_from(wakers.len()).unwrap_or(u64::MAX);
         let woken = published.threads + tasks + u64::from(leader == Leader::Waiter);
         syncer.gathered_at = if woken > 1 { pushed + woken } else { 0 };
+        // Last of all: a subscriber is foreign code, and nobody should wait for it.
+        observed.synced(&observe::Synced {
+            writes,
+            epoch: target,
+            queue_depth: self.sender.len(),
+            write: written_at - began,
+            sync: synced_at - written_at,
+        });
         Ok(Remains { batch, tasks: published.tasks_left })
     }
 
