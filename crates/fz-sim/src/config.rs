@@ -60,6 +60,12 @@ impl SimDiskConfig {
     }
 
     /// What a power cut does to a sector in mid-write.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, SimDiskConfig, Tear};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42).tear(Tear::Damage)); // it can hold anything
+    /// # let _ = disk;
+    /// ```
     pub fn tear(mut self, tear: Tear) -> Self {
         self.tear = tear;
         self
@@ -72,6 +78,14 @@ impl SimDiskConfig {
     }
 
     /// The space for data, in bytes, used in blocks of 4096; `ENOSPC` beyond it. Holes use none.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, SimDisk, SimDiskConfig, Volume, WholeTransfers};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42).capacity_bytes(4096));
+    /// let file = disk.create("/log".as_ref())?;
+    /// assert_eq!(file.write_all_at(&[1; 4097], 0).unwrap_err().raw_os_error(), Some(Errno::Enospc.raw()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity_bytes = Some(bytes);
         self

@@ -73,6 +73,16 @@ impl CrashSpace {
     /// Images that `seed` leads to, no two alike, each with the seed that [`image`](Self::image)
     /// makes it from. Ends when 64 in a row bring nothing new; remembers a hash of each, so take
     /// only as many as you need.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/data", &[0; 1024])?;
+    /// let file = disk.open("/data".as_ref(), Access::ReadWrite)?;
+    /// file.write_all_at(&[1; 1024], 0)?;
+    /// assert_eq!(disk.crash_space().distinct(7).count(), 4); // two sectors, each old or new
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn distinct(&self, seed: u64) -> impl Iterator<Item = (u64, SimDisk)> {
         let mut seeds = Random::new(seed);
         let mut seen = HashSet::new();

@@ -57,11 +57,24 @@ impl CrashTest {
     }
 
     /// With this disk; its seed also chooses the images.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDiskConfig, Tear};
+    /// let config = SimDiskConfig::new(1).tear(Tear::Prefix);
+    /// let report = CrashTest::with_config(config).run(|_| (), |_, ()| Ok(())).expect("nothing to lose");
+    /// assert_eq!(report.cuts(), 0);
+    /// ```
     pub fn with_config(config: SimDiskConfig) -> Self {
         Self { config, images_max: 32, cuts_max: 100_000 }
     }
 
     /// At most this many images for each cut, no two alike.
+    ///
+    /// ```
+    /// # use fz_sim::CrashTest;
+    /// let test = CrashTest::new(1).images_max(1000); // slower, and more thorough
+    /// # let _ = test;
+    /// ```
     pub fn images_max(mut self, images: usize) -> Self {
         self.images_max = images;
         self
@@ -78,6 +91,20 @@ impl CrashTest {
     /// # Errors
     ///
     /// The first image that `check` refused, with what [`replay`](Self::replay) needs.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, Volume};
+    /// let failure = CrashTest::new(1)
+    ///     .run(
+    ///         |disk| disk.create("/record".as_ref()).is_ok(), // the directory is never synced
+    ///         |image, created| match image.files().is_empty() && *created {
+    ///             true => Err("the record is gone".to_owned()),
+    ///             false => Ok(()),
+    ///         },
+    ///     )
+    ///     .unwrap_err();
+    /// assert_eq!(failure.message(), "the record is gone");
+    /// ```
     pub fn run<A>(
         &self,
         workload: impl Fn(&SimDisk) -> A,
@@ -109,6 +136,18 @@ impl CrashTest {
     /// # Errors
     ///
     /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// let workload = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// let check = |image: &SimDisk, created: &bool| match image.files().is_empty() && *created {
+    ///     true => Err("the record is gone".to_owned()),
+    ///     false => Ok(()),
+    /// };
+    /// let failure = CrashTest::new(1).run(workload, check).unwrap_err();
+    /// let again = CrashTest::new(1).replay(failure.cut_at(), failure.image_seed(), workload, check);
+    /// assert_eq!(again.unwrap_err().message(), failure.message());
+    /// ```
     pub fn replay<A>(
         &self,
         cut_at: u64,

@@ -196,6 +196,14 @@ impl SimDisk {
     ///
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken, [`io::ErrorKind::NotFound`] if the
     /// directory is missing.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/config", b"durable from the start")?;
+    /// assert!(disk.is_durable("/config", 0..22));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
         self.shared.lock().tree_mut().put(&normal(path.as_ref()), bytes)
     }
@@ -206,6 +214,14 @@ impl SimDisk {
     ///
     /// [`io::ErrorKind::NotFound`] if there is no such file, [`io::ErrorKind::IsADirectory`] for a
     /// directory.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/config", b"v1")?;
+    /// assert_eq!(disk.contents("/config")?, b"v1");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn contents(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         let tree = self.tree();
         let inode = tree.inode(tree.lookup(&normal(path.as_ref()))?);
@@ -229,6 +245,13 @@ impl SimDisk {
     }
 
     /// Replaces the faults; the rules count from here on.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Create, Fault::Error(Errno::Enospc))));
+    /// assert_eq!(disk.create("/log".as_ref()).unwrap_err().raw_os_error(), Some(Errno::Enospc.raw()));
+    /// ```
     pub fn set_faults(&self, plan: FaultPlan) {
         self.shared.lock().plan = ActivePlan::new(plan, self.shared.config.seed);
     }
@@ -236,6 +259,22 @@ impl SimDisk {
     /// Blocks until at least `calls` calls hang at [`Fault::Hang`].
     ///
     /// Returns at once when the power is off: then none hangs.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultPlan, FaultRule, Op, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::SyncData, Fault::Hang).nth(1)));
+    /// let file = disk.create("/log".as_ref())?;
+    /// file.write_all_at(b"record", 0)?;
+    /// std::thread::scope(|scope| {
+    ///     let sync = scope.spawn(|| file.sync_data());
+    ///     disk.wait_until_hung(1);
+    ///     assert!(!disk.is_durable("/log", 0..6)); // the engine must not have acknowledged yet
+    ///     disk.release_hung();
+    ///     sync.join().expect("no panic")
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn wait_until_hung(&self, calls: usize) {
         let mut state = self.shared.lock();
         while state.power_is_on && state.hung < calls {
@@ -264,12 +303,30 @@ impl SimDisk {
     ///
     /// What that operation changes may or may not be on the media; it and all later ones fail with
     /// [`PowerCut`](crate::PowerCut). Take what is left with [`power_cut`](Self::power_cut).
+    ///
+    /// ```
+    /// # use fz_sim::{PowerCut, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.cut_power_at(2);
+    /// let file = disk.create("/log".as_ref())?; // operation 1
+    /// assert!(PowerCut::is(&file.write_all_at(b"record", 0).unwrap_err())); // operation 2
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn cut_power_at(&self, operation: u64) {
         self.shared.lock().cut_at = Some(operation);
     }
 
     /// Cuts the power now, unless it is off, and gives the disk after the restart: one legal crash
     /// image, chosen by `seed`, without faults, locks and open files.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// disk.create("/log".as_ref())?; // the directory is not synced: the name may be lost
+    /// let lost = (0..100).any(|seed| disk.power_cut(seed).files().is_empty());
+    /// assert!(lost);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn power_cut(&self, seed: u64) -> SimDisk {
         self.shared.lock().power_is_on = false;
@@ -296,6 +353,18 @@ impl SimDisk {
     /// Unsynced writes are there and still unsynced, and pages that a failed sync marked clean
     /// still show bytes that the media lacks: an engine that believes what it reads after a restart
     /// is wrong.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// file.write_all_at(b"record", 0)?;
+    /// let next = disk.kill_process();
+    /// assert!(file.sync_data().is_err());
+    /// assert_eq!(next.contents("/log")?, b"record"); // still in the cache, still not durable
+    /// assert!(!next.is_durable("/log", 0..6));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn kill_process(&self) -> SimDisk {
         let mut state = self.shared.lock();
@@ -321,6 +390,18 @@ impl SimDisk {
     ///
     /// It asks for more than equal bytes: a write that changed nothing and was not synced counts.
     /// False if the range reaches past the end, or there is no such file.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// file.write_all_at(b"record", 0)?;
+    /// file.sync_data()?;
+    /// assert!(!disk.is_durable("/log", 0..6)); // the bytes are, the name is not
+    /// disk.sync_directory("/".as_ref())?;
+    /// assert!(disk.is_durable("/log", 0..6));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_durable(&self, path: impl AsRef<Path>, range: Range<u64>) -> bool {
         let (tree, path) = (self.tree(), normal(path.as_ref()));
@@ -342,6 +423,16 @@ impl SimDisk {
     /// For each byte of the file the value that it has after every possible power cut, `None`
     /// where it depends on the cut; up to the shortest length that a cut can leave. `None` for the
     /// whole if the file's name is not durable.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/log", b"ab")?;
+    /// let file = disk.open("/log".as_ref(), Access::ReadWrite)?;
+    /// file.write_all_at(b"aX", 0)?;
+    /// assert_eq!(disk.guaranteed("/log"), Some(vec![Some(b'a'), None])); // b or X
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn guaranteed(&self, path: impl AsRef<Path>) -> Option<Vec<Option<u8>>> {
         let (tree, path) = (self.tree(), normal(path.as_ref()));
@@ -353,6 +444,16 @@ impl SimDisk {
 
     /// The last operations, as many as [`SimDiskConfig::history_max`] says, in the order in which
     /// they ended. With one thread, equal seeds and equal calls give equal histories.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// file.write_all_at(b"record", 0)?;
+    /// let shown: Vec<_> = disk.history().iter().map(ToString::to_string).collect();
+    /// assert_eq!(shown, ["#1 create /log = 0", "#2 write /log 0+6 = 6"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn history(&self) -> Vec<Operation> {
         self.shared.lock().history.to_vec()
@@ -365,6 +466,15 @@ impl SimDisk {
     }
 
     /// Counts of operations and faults.
+    ///
+    /// ```
+    /// # use fz_sim::{Op, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// file.write_all_at(b"record", 0)?;
+    /// assert_eq!((disk.stats().calls(Op::Write), disk.stats().bytes_written()), (1, 6));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> SimStats {
         self.shared.lock().stats.clone()

@@ -45,24 +45,48 @@ impl FaultRule {
     }
 
     /// Only on calls that name this path, or a file that was opened by it.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultRule, OpSet, PageFate};
+    /// let rule = FaultRule::new(OpSet::SYNCS, Fault::SyncFailed(Errno::Eio, PageFate::Dropped)).path("/wal");
+    /// # let _ = rule;
+    /// ```
     pub fn path(mut self, path: impl AsRef<Path>) -> Self {
         self.path = Some(crate::path::normal(path.as_ref()));
         self
     }
 
     /// Once, at the `n`-th call that the rule counts; the first is 1.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultRule, Op};
+    /// let rule = FaultRule::new(Op::Write, Fault::Short).nth(3); // the third write, and only it
+    /// # let _ = rule;
+    /// ```
     pub fn nth(mut self, n: u64) -> Self {
         self.when = When::Nth(n);
         self
     }
 
     /// At the `n`-th call that the rule counts, and each after it.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultRule, Op};
+    /// let rule = FaultRule::new(Op::Write, Fault::Error(Errno::Enospc)).from_nth(3); // full from the third on
+    /// # let _ = rule;
+    /// ```
     pub fn from_nth(mut self, n: u64) -> Self {
         self.when = When::FromNth(n);
         self
     }
 
     /// Once, if the disk's `n`-th operation of all is one of the rule's; the first is 1.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultRule, OpSet};
+    /// let rule = FaultRule::new(OpSet::ALL, Fault::PowerCut).at_operation(17); // whatever it is
+    /// # let _ = rule;
+    /// ```
     pub fn at_operation(mut self, n: u64) -> Self {
         self.when = When::AtOperation(n);
         self
@@ -80,6 +104,12 @@ impl FaultRule {
     /// # Panics
     ///
     /// If it is not within `0.0..=1.0`.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultRule, OpSet};
+    /// let rule = FaultRule::new(OpSet::ALL, Fault::Error(Errno::Eintr)).probability(0.01);
+    /// # let _ = rule;
+    /// ```
     pub fn probability(mut self, probability: f64) -> Self {
         assert!((0.0..=1.0).contains(&probability), "the probability {probability} is not within 0.0..=1.0");
         self.when = When::Chance(probability);
@@ -87,6 +117,12 @@ impl FaultRule {
     }
 
     /// At most this often.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultRule, Op};
+    /// let rule = FaultRule::new(Op::Write, Fault::Short).times(2); // the first two writes
+    /// # let _ = rule;
+    /// ```
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
         self
