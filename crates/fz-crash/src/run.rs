@@ -16,8 +16,8 @@ use crate::resources::Directory;
 use crate::{acks, canary, child, fault, kill, needs, power, resources};
 
 /// Faults that are tried by default: one in so many.
-const STEP_OF_CALLS: u64 = 7;
-const STEP_OF_TRACED: u64 = 23;
+const STEP_OF_CALLS: u64 = 2;
+const STEP_OF_TRACED: u64 = 4;
 
 /// Runs of a refusing disk, by default and with every fault.
 const REFUSING_RUNS: [u64; 2] = [8, 200];

@@ -11,7 +11,7 @@ use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 
 use crate::content::{self, Tag};
 use crate::history::Accepted;
-use crate::plan::{Plan, Wait};
+use crate::plan::{Operation, Plan, Wait};
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
 /// tenth of it.
@@ -89,9 +89,8 @@ pub(crate) fn run(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome
                 for writer in 0..plan.writers {
                     let (plan, pool, pipe, errors) = (plan, &pool, &pipe, &errors);
                     scope.spawn(move || {
-                        if let Err(failure) = write(plan, writer, pool, pipe, observer) {
-                            errors.lock().expect("no writer panics").push(failure);
-                        }
+                        let failures = write(plan, writer, pool, pipe, observer);
+                        errors.lock().expect("no writer panics").extend(failures);
                     });
                 }
             });
@@ -117,32 +116,66 @@ fn open(plan: &Plan, path: &Path) -> Result<(std::sync::Arc<SlotFile>, BufPool, 
     Ok((file, pool, pipe))
 }
 
-fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &impl Observer) -> Result<(), Failure> {
+/// All writes of one writer. It goes on after a ticket that failed, as a program may that does not know the
+/// pipe: then it is refused, and nothing that it still hears may be wrong.
+fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &impl Observer) -> Vec<Failure> {
     let file = pipe.file();
+    let mut failures = Vec::new();
     for sequence in 0..plan.writes {
         if plan.grows_before(writer, sequence) {
-            let slots = file.grow(plan.slots_added()).map_err(Failure::File)?;
-            observer.grown(slots);
+            match file.grow(plan.slots_added()) {
+                Ok(slots) => observer.grown(slots),
+                Err(error) => failures.push(Failure::File(error)),
+            }
         }
         let operation = plan.operation(writer, sequence, file.slots());
         let tag = Tag::new(plan.round, writer, sequence);
-        let count = usize::try_from(operation.count).expect("a write is small");
-        let mut allocation = pool.allocate(count).map_err(|error| Failure::Broken(error.to_string()))?;
-        content::fill(tag, operation.slot, plan.slot_size, allocation.as_mut_slice());
-        let request = WriteRequest { allocation, slot_index: operation.slot };
-        let ticket = pipe.write(request).map_err(|rejected| Failure::Pipe(rejected.error))?;
-        let epoch = ticket.epoch();
-        observer.accepted(Accepted { tag: tag.word(), epoch, slot: operation.slot, count: operation.count });
-        let durable = match operation.wait {
-            Wait::No => continue,
-            Wait::Block => ticket.wait(),
-            Wait::Limited => ticket.wait_timeout(PATIENCE),
-        };
-        let durable = durable.map_err(Failure::Pipe)?;
-        if durable < epoch {
-            return Err(Failure::Broken(format!("epoch {epoch} was reported durable by epoch {durable}")));
+        match write_one(plan, tag, operation, pool, pipe, observer) {
+            Ok(()) => {}
+            Err(Stopped::Ticket(failure)) if !failure.is_broken() => failures.push(failure),
+            Err(Stopped::Ticket(failure) | Stopped::Refused(failure)) => {
+                failures.push(failure);
+                break;
+            }
         }
-        observer.durable(durable);
     }
+    failures
+}
+
+/// Where a write failed.
+enum Stopped {
+    /// It was not accepted.
+    Refused(Failure),
+    /// It was accepted, and its ticket failed.
+    Ticket(Failure),
+}
+
+fn write_one(
+    plan: &Plan,
+    tag: Tag,
+    operation: Operation,
+    pool: &BufPool,
+    pipe: &WritePipe,
+    observer: &impl Observer,
+) -> Result<(), Stopped> {
+    let Operation { slot, count, wait } = operation;
+    let buffers = usize::try_from(count).expect("a write is small");
+    let broken = |words: String| Stopped::Refused(Failure::Broken(words));
+    let mut allocation = pool.allocate(buffers).map_err(|error| broken(error.to_string()))?;
+    content::fill(tag, slot, plan.slot_size, allocation.as_mut_slice());
+    let request = WriteRequest { allocation, slot_index: slot };
+    let ticket = pipe.write(request).map_err(|rejected| Stopped::Refused(Failure::Pipe(rejected.error)))?;
+    let epoch = ticket.epoch();
+    observer.accepted(Accepted { tag: tag.word(), epoch, slot, count });
+    let durable = match wait {
+        Wait::No => return Ok(()),
+        Wait::Block => ticket.wait(),
+        Wait::Limited => ticket.wait_timeout(PATIENCE),
+    };
+    let durable = durable.map_err(|error| Stopped::Ticket(Failure::Pipe(error)))?;
+    if durable < epoch {
+        return Err(broken(format!("epoch {epoch} was reported durable by epoch {durable}")));
+    }
+    observer.durable(durable);
     Ok(())
 }

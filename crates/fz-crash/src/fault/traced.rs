@@ -24,7 +24,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
     let mut findings = Findings::default();
     let plan = plan(seed);
     let counts = one_run(&plan, None, directory, &mut findings)?;
-    let mut place = seed;
+    let mut place = 0;
     for (call, count) in counts {
         for number in 1..=count {
             for error in ERRORS {
@@ -33,7 +33,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
                     // Interrupted for ever, it would be tried for ever.
                     let endless = error == "EINTR" && persistent;
                     let spent = until.is_some_and(|until| Instant::now() >= until);
-                    if !place.is_multiple_of(step) || endless || spent {
+                    if Random::part(seed, place).below(step) != 0 || endless || spent {
                         continue;
                     }
                     let when = format!("{number}{}", if persistent { "+" } else { "" });
