@@ -13,9 +13,26 @@ pub(crate) fn run(runner: &mut Runner, flags: &Test) {
             .env_if("PROPTEST_CASES", flags.random.cases)
             .env_if("PROPTEST_RNG_SEED", flags.random.seed);
         runner.tests(&format!("test {}", package.name), &invocation);
+        with_features(runner, &package.name);
     }
     if !flags.quick && flags.crates.is_empty() {
         loom::run(runner, &Loom { preemptions: Some(loom::SHORT_PREEMPTIONS), ..Loom::default() });
         mutants::run(runner, &Mutants { quick: true, ..Mutants::default() });
+    }
+}
+
+/// The tests and doc examples that exist only with a feature, which nobody has by default.
+fn with_features(runner: &mut Runner, name: &str) {
+    let manifest = workspace::manifest(name);
+    if manifest["features"].as_object().is_none_or(serde_json::Map::is_empty) {
+        return;
+    }
+    let all_features = || Invocation::cargo("test --all-features -p").argument(name);
+    runner.tests(&format!("test {name} documentation, all features"), &all_features().words("--doc"));
+    let targets = manifest["targets"].as_array().into_iter().flatten();
+    let optional = targets.filter(|target| target["kind"][0] == "test" && !target["required-features"].is_null());
+    let tests: Vec<_> = optional.filter_map(|target| Some(format!("--test {}", target["name"].as_str()?))).collect();
+    if !tests.is_empty() {
+        runner.tests(&format!("test {name} with features"), &all_features().words(&tests.join(" ")));
     }
 }
