@@ -41,14 +41,14 @@ fn clippy(runner: &mut Runner) {
         Invocation::cargo("check --quiet --all-targets --all-features").words(&workspace::selection_of_crates());
     runner.step("clippy of the mutants", &twins.configured(Configuration::clippy(&[mutants::CFG])));
     for checker in [&loom::LOOM, &loom::SHUTTLE] {
-        let mut words = BTreeSet::new();
+        // The libraries and the models: nothing else has to compile against the swapped-in types.
+        let mut words = BTreeSet::from(["--lib".to_owned()]);
         for package in checker.crates() {
             words.insert(format!("-p {}", package.name));
             words.extend(checker.models(package).iter().map(Selection::target));
         }
-        if !words.is_empty() {
-            // The library and the models: nothing else has to compile against the swapped-in types.
-            let models = Invocation::cargo("check --quiet --lib")
+        if words.len() > 1 {
+            let models = Invocation::cargo("check --quiet")
                 .words(&words.into_iter().collect::<Vec<_>>().join(" "))
                 .configured(Configuration::clippy(&[checker.cfg]));
             runner.step(&format!("clippy of the {} models", checker.name), &models);
