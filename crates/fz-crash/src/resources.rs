@@ -88,6 +88,12 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the process as if somebody had told it to stop.
+pub(crate) fn stop() {
+    // Without our own thread to take it, the signal's default ends the process as well.
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), Signal::SIGTERM);
+}
+
 /// Runs a program to its end and returns what it printed.
 ///
 /// # Errors

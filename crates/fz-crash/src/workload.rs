@@ -1,7 +1,9 @@
 //! Runs a plan against a file: several threads, overlapping writes, some awaited and some not.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -12,10 +14,14 @@ use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 use crate::content::{self, Tag};
 use crate::history::Accepted;
 use crate::plan::{Operation, Plan, Wait};
+use crate::resources;
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
 /// tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a write and its sync may take on a slow disk.
+const SLOW_WRITE: Duration = Duration::from_millis(20);
 
 /// Hears what a run promised, at the moment it did.
 pub(crate) trait Observer: Sync {
@@ -79,7 +85,29 @@ impl std::fmt::Display for Failure {
 }
 
 /// Runs `plan` on the file at `path` to its end, or until the disk fails.
+///
+/// A run that hangs cannot be ended from outside, since its threads are ours: then the whole process says so
+/// and stops. It has twice the time of a single wait, and what a slow disk takes for each write.
 pub(crate) fn run(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome {
+    let (ended, end) = channel::<()>();
+    let hanging = plan.clone();
+    let limit = 2 * PATIENCE + SLOW_WRITE * u32::from(plan.writers) * plan.writes;
+    let watch = move || {
+        if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let _ = writeln!(io::stderr(), "FAILED: the run hangs, which no disk may cause: {hanging:?}");
+            resources::stop();
+        }
+    };
+    let watcher = thread::Builder::new().name("fz-crash-watch".to_owned()).spawn(watch);
+    let outcome = run_unwatched(plan, path, observer);
+    drop(ended);
+    if let Ok(watcher) = watcher {
+        let _ = watcher.join();
+    }
+    outcome
+}
+
+fn run_unwatched(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome {
     let mut outcome = Outcome::default();
     match open(plan, path) {
         Ok((file, pool, pipe)) => {
