@@ -33,10 +33,12 @@ impl Configuration {
         Self::new("clippy", cfgs, "clippy-driver \"$@\"", " -D warnings")
     }
 
+    /// Bash, because it hands on every variable: others drop those that are no names of their own, such as
+    /// `CARGO_BIN_EXE_fz-crash`.
     fn new(name: &str, cfgs: &[&str], program: &str, flags: &str) -> Self {
         let path = workspace::target_directory().join("xtask-wrappers").join(format!("{name}-{}", cfgs.join("-")));
         let cfgs: String = cfgs.iter().map(|cfg| format!(" --cfg {cfg}")).collect();
-        Self { path, script: format!("#!/bin/sh\nexec {program}{cfgs}{flags}\n") }
+        Self { path, script: format!("#!/usr/bin/env bash\nexec {program}{cfgs}{flags}\n") }
     }
 
     /// The value of [`VARIABLE`].
@@ -68,6 +70,16 @@ mod tests {
         let log = tempfile::tempdir().unwrap();
         let run = Invocation::new(configuration.path()).words("echo x").run(&log.path().join("log")).unwrap();
         assert_eq!((run.end, run.output.trim()), (End::Success, "x --cfg fz_a --cfg fz_b"));
+    }
+
+    #[test]
+    fn the_wrapper_hands_every_variable_on() {
+        let configuration = Configuration::compiler(&["fz_a"]);
+        configuration.write().unwrap();
+        let log = tempfile::tempdir().unwrap();
+        let prints = Invocation::new(configuration.path()).words("bash -c").argument("printenv CARGO_BIN_EXE_fz-x");
+        let run = prints.env("CARGO_BIN_EXE_fz-x", "here").run(&log.path().join("log")).unwrap();
+        assert_eq!((run.end, run.output.trim()), (End::Success, "here"));
     }
 
     #[test]
