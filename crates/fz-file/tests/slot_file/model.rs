@@ -115,8 +115,14 @@ fn run(
     Ok(())
 }
 
+/// A part of the cases asked for, where one case takes long.
+fn share(part: u32) -> ProptestConfig {
+    let all = ProptestConfig::default();
+    ProptestConfig { cases: (all.cases / part).max(1), ..all }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(share(4))]
 
     #[test]
     fn a_slot_file_is_a_vector_of_bytes_on_the_real_file_system(
@@ -131,8 +137,6 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn a_slot_file_is_a_vector_of_bytes_on_a_disk_that_interrupts_and_shortens(
         slot_size in 1..40_usize,
