@@ -1,11 +1,14 @@
 //! `cargo xtask ci`: what must pass before a change is merged.
 
-use crate::flags::{Ci, Doc, Lint, Loom, Mutants, Prop, Random, Sanitize, Test};
+use crate::flags::{Ci, Doc, Lint, Loom, Mutants, Prop, Random, Sanitize, Sim, Test};
 use crate::runner::Runner;
-use crate::{doc, lint, loom, mutants, prop, sanitize, test};
+use crate::{doc, lint, loom, mutants, prop, sanitize, sim, test};
 
 /// Cases per property in the short and in the long run.
 const CASES: [u32; 2] = [1_000, 20_000];
+
+/// How long the long run simulates.
+const SIM_SECONDS_LONG: u64 = 600;
 
 pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     let random = Random { seed: Some(prop::seed(runner, &flags.random)), ..flags.random.clone() };
@@ -21,6 +24,8 @@ pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     if flags.long {
         loom::run(runner, &Loom::default());
         mutants::run(runner, &Mutants::default());
+        sim::run(runner, &Sim { seconds: Some(SIM_SECONDS_LONG), seed: random.seed, ..Sim::default() });
+        sim::run(runner, &Sim { canary: true, ..Sim::default() });
         sanitize::run(runner, &Sanitize { random, ..Sanitize::default() });
     }
 }

@@ -52,7 +52,7 @@ pub(crate) enum Command {
 
 /// Unit, integration and doc tests of every crate, and their examples compiled
 ///
-/// Needs nothing but the toolchain. Without `--crate`, a short run of the models and of the mutants follows.
+/// Needs nothing but the toolchain. Without `--crate`, a short run of the models, the simulation and the mutants follows.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask test

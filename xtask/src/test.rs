@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every crate's own tests, one step each.
 
-use crate::flags::{Loom, Mutants, Test};
+use crate::flags::{Loom, Mutants, Sim, Test};
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::{loom, mutants, workspace};
+use crate::{loom, mutants, sim, workspace};
 
 pub(crate) fn run(runner: &mut Runner, flags: &Test) {
     for package in workspace::checked(&flags.crates) {
@@ -17,6 +17,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Test) {
     }
     if !flags.quick && flags.crates.is_empty() {
         loom::run(runner, &Loom { preemptions: Some(loom::SHORT_PREEMPTIONS), ..Loom::default() });
+        sim::run(runner, &Sim { seed: flags.random.seed, ..Sim::default() });
         mutants::run(runner, &Mutants { quick: true, ..Mutants::default() });
     }
 }
