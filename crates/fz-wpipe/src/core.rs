@@ -223,7 +223,7 @@ impl Core {
             let mut writer = write(&self.writer);
             writer.written() == self.completion.durable() && writer.announce_sleep()
         };
-        if !is_idle {
+        if !is_idle || fz_error::mutants::active("wake_without_work") {
             self.bell.alarm.set(self.time_until_due());
         }
     }

@@ -315,4 +315,28 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
         ],
     },
+    Mutant {
+        name: "accept_out_of_range",
+        package: "fz-wpipe",
+        checks: &[
+            test("g_bad_input", "g_slots_outside_the_file_are_refused"),
+            test("regressions", "g_one_bad_request_harms_nobody"),
+        ],
+    },
+    Mutant {
+        name: "wake_without_work",
+        package: "fz-wpipe",
+        checks: &[
+            test("i_idle", "i_an_idle_pipe_does_not_wake"),
+            test("i_idle", "i_an_unawaited_write_wakes_the_flusher_once"),
+        ],
+    },
+    Mutant {
+        name: "read_past_the_queue",
+        package: "fz-wpipe",
+        checks: &[
+            test("k_read", "k_a_thread_reads_its_own_writes_at_once"),
+            test("e_close", "e_a_reader_beside_close_is_served"),
+        ],
+    },
 ];
