@@ -20,7 +20,12 @@
 //! # Locks
 //!
 //! `syncer` before `writer` before the locks of the queue, the pool and the completion, which are
-//! leaves. No lock is held while a waker is called. The submission path takes none.
+//! leaves. The submission path takes none.
+//!
+//! The tasks of tickets are woken when the lead and all locks are given back. Those that wait for
+//! room in the queue or for memory are woken in the middle of a round, when it makes some, with the
+//! lead and the writer's lock held: their wakers may do anything but wait for this pipe, which
+//! [`Core::assert_outside`] turns from a deadlock into a panic.
 //!
 //! # The promise that somebody leads
 //!
@@ -302,7 +307,7 @@ impl Core {
     /// Gives those whom the last round woke the time to write again, so that they share this
     /// round's sync instead of waiting for the next one's.
     ///
-    /// At most as long as a sync takes: that is what a missed round costs them.
+    /// At most a third of what a sync takes, which is what a missed round costs them.
     fn gather(&self, syncer: &Syncer) {
         if cfg!(fz_shuttle) || self.sender.last_position() >= syncer.gathered_at {
             return;
