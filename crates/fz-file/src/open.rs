@@ -10,8 +10,9 @@
 //! never reused (it may be a second link to a file that is in use).
 //!
 //! **Opening.** Locking and then asking again what the path means excludes the file that was
-//! removed or replaced between the open and the lock. Every opener that may write syncs the
-//! directory: the creator may have died before it did.
+//! removed or replaced between the open and the lock. Every opener that may write syncs the file,
+//! whose length may be that of a growth that failed, and the directory: the creator may have died
+//! before it did.
 
 use std::ffi::OsString;
 use std::io;
@@ -132,6 +133,10 @@ impl<'a> Opening<'a> {
         self.finish_creation(&*storage)?;
         if length < self.initial_bytes {
             self.fill(&*storage, length)?;
+        } else {
+            // The length may be that of a growth whose sync failed or never came. A write into its
+            // slots changes no length, so nothing would ever make them durable but this.
+            uninterrupted(|| storage.sync_data()).map_err(|cause| self.not_synced(cause))?;
         }
         sync_directory(self.volume, self.directory).map_err(self.open_failed("sync the directory"))?;
         Ok(Attempt::Opened(Opened { storage, slots: slots.max(self.config.initial_slots) }))
@@ -235,8 +240,7 @@ impl<'a> Opening<'a> {
             }
             ExtendError::Refused { step, cause } => failed(step, cause),
         })?;
-        uninterrupted(|| storage.sync_all())
-            .map_err(|cause| self.error(sync_failed(OPERATION, &cause)).with_source(cause))
+        uninterrupted(|| storage.sync_all()).map_err(|cause| self.not_synced(cause))
     }
 
     fn lock(&self, storage: &dyn Storage, access: Access) -> io::Result<()> {
@@ -263,6 +267,10 @@ impl<'a> Opening<'a> {
         } else {
             self.open_failed(step)(cause)
         }
+    }
+
+    fn not_synced(&self, cause: io::Error) -> FileError {
+        self.error(sync_failed(OPERATION, &cause)).with_source(cause)
     }
 
     fn parent_missing(&self, cause: io::Error) -> FileError {

@@ -76,9 +76,9 @@ impl SlotFile {
     /// [`TooFewSlots`](FileErrorKind::TooFewSlots), [`PathUnstable`](FileErrorKind::PathUnstable).
     /// For what the system refuses: [`OpenFailed`](FileErrorKind::OpenFailed),
     /// [`CreateFailed`](FileErrorKind::CreateFailed), [`GrowFailed`](FileErrorKind::GrowFailed),
-    /// [`SyncFailed`](FileErrorKind::SyncFailed).
+    /// [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier process wrote.
     ///
-    /// Whatever the error, a later open is not in worse a position: nothing half-made is at the path.
+    /// Whatever the error, a later open is in no worse a position: nothing half-made is at the path.
     ///
     /// ```
     /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};

@@ -38,10 +38,10 @@ fn j_the_name_comes_after_the_content_is_durable_and_is_durable_itself() {
     assert_eq!(disk.open(config().create(Create::Never)).unwrap().slots(), 3);
 }
 
-/// The creator may have died between the rename and the sync of the directory: whoever opens the file
-/// next relies on the entry.
+/// The creator may have died between the rename and the sync of the directory, and a growth before its
+/// sync: whoever opens the file next relies on the entry and on the length.
 #[test]
-fn j_opening_an_existing_file_syncs_its_directory() {
+fn j_opening_an_existing_file_syncs_its_length_and_its_directory() {
     let disk = Disk::new();
     disk.change(|world| world.put(PATH, &[0; 16]));
     let file = disk.open(config().initial_slots(2)).unwrap();
@@ -55,6 +55,7 @@ fn j_opening_an_existing_file_syncs_its_directory() {
             Call::Length,
             Call::FileIdentity,
             Call::PathIdentity(TEMPORARY.into()),
+            Call::SyncData,
             Call::SyncDirectory("/data".into()),
         ]
     );

@@ -37,6 +37,20 @@ fn j_growth_sets_the_length_first_and_syncs_before_the_slots_are_visible() {
     assert_eq!(disk.bytes(PATH).unwrap().len(), 40);
 }
 
+/// A growth whose sync failed leaves a length that only the kernel knows. Whoever opens the file next
+/// saw it, and a durable write into the last slots was gone with them after a power cut.
+#[test]
+fn j_slots_that_an_open_shows_survive_a_power_cut() {
+    let disk = Disk::new();
+    let file = disk.open(config().initial_slots(1)).unwrap();
+    disk.script(Rule::once("SyncAll", Errno::EIO));
+    file.grow(2).unwrap_err();
+    drop(file);
+    assert_eq!(disk.open(config()).unwrap().slots(), 3);
+    disk.power_cut();
+    assert_eq!(disk.open(config()).unwrap().slots(), 3);
+}
+
 #[test]
 fn each_preallocation_does_what_it_says() {
     let names = |preallocation| {
