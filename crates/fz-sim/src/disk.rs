@@ -72,7 +72,10 @@
 //! After a failed sync with dropped pages, *any* version may be on the media, since some pages may
 //! have been written before the failure. A sector that is written again is dirty again, with all of
 //! its bytes; other sectors of the same page are not, as in file systems that track dirtiness below
-//! the page. The changes of a directory whose sync failed likewise stay lost for later syncs.
+//! the page. The changes of a directory whose sync failed likewise stay lost for later syncs, and so
+//! does a length that a write past the end made: file systems that log the new size when the bytes
+//! are on the media (XFS) never log it. A length that `set_length` or `allocate` made does not: it
+//! is in the journal apart from any page, and the next sync that succeeds covers it.
 //!
 //! # What is not modelled
 //!

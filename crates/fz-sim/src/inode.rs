@@ -40,6 +40,8 @@ pub(crate) struct Version {
 pub(crate) struct LengthVersion {
     pub(crate) sequence: u64,
     pub(crate) bytes: u64,
+    /// By a write past the end: it goes the way of the write's pages.
+    pub(crate) written: bool,
     pub(crate) lost: bool,
 }
 
@@ -101,7 +103,7 @@ impl Inode {
             self.push_version(sequence, sector, mask(within), thinning);
         }
         if end > self.length {
-            self.push_length(sequence, end, thinning);
+            self.push_length(sequence, end, true, thinning);
         }
     }
 
@@ -117,7 +119,7 @@ impl Inode {
             }
         }
         if bytes != self.length {
-            self.push_length(sequence, bytes, thinning);
+            self.push_length(sequence, bytes, false, thinning);
         }
     }
 
@@ -125,7 +127,7 @@ impl Inode {
         let end = range.end;
         self.live.reserve(range);
         if end > self.length {
-            self.push_length(sequence, end, thinning);
+            self.push_length(sequence, end, false, thinning);
         }
     }
 
@@ -141,9 +143,9 @@ impl Inode {
         }
     }
 
-    fn push_length(&mut self, sequence: u64, bytes: u64, thinning: Thinning) {
+    fn push_length(&mut self, sequence: u64, bytes: u64, written: bool, thinning: Thinning) {
         self.length = bytes;
-        self.lengths.push(LengthVersion { sequence, bytes, lost: false });
+        self.lengths.push(LengthVersion { sequence, bytes, written, lost: false });
         if thinning.is_some_and(|max| self.lengths.len() > max) {
             let forgotten = Random::of_call(bytes, sequence).below(self.lengths.len() - 1);
             self.lengths.remove(forgotten);
@@ -176,12 +178,13 @@ impl Inode {
         }
     }
 
-    /// Marks the versions whose sequence is `taken` clean, without writing them.
+    /// Marks the versions whose sequence is `taken` clean, without writing them. A length that no
+    /// write made is metadata, which the next sync that succeeds covers.
     pub(crate) fn lose(&mut self, taken: impl Fn(u64) -> bool, sectors: Range<u64>) {
         for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
             version.lost |= taken(version.sequence);
         }
-        for length in &mut self.lengths {
+        for length in self.lengths.iter_mut().filter(|length| length.written) {
             length.lost |= taken(length.sequence);
         }
     }
@@ -215,7 +218,7 @@ impl Inode {
             self.length = self.stable_length;
             self.live.truncate(self.length);
         } else {
-            // Newer writes lie beyond the old length, so the length stays, and is on the media or not.
+            // Newer writes may lie beyond the old length, so the length stays, and is on the media or not.
             self.lose(|at| at <= sequence, 0..0);
         }
     }

@@ -56,6 +56,32 @@ fn dropped_pages_are_read_but_no_later_sync_makes_them_durable() {
     assert!(!disk.is_durable(FILE, 0..1));
 }
 
+/// A length of its own is metadata, journalled apart from the pages; the length of a write past the end
+/// goes with the write.
+#[test]
+fn a_length_that_was_set_outlives_a_failed_sync_and_one_that_was_written_does_not() {
+    let lengths = |disk: &SimDisk| -> BTreeSet<usize> {
+        disk.crash_space().all(1000).unwrap().map(|image| image.contents(FILE).unwrap().len()).collect()
+    };
+    for fate in [PageFate::Dropped, PageFate::Kept] {
+        type Extend = fn(&dyn Storage);
+        let set: Extend = |file| file.set_length(1024).unwrap();
+        let allocate: Extend = |file| file.allocate(512, 512).unwrap();
+        let written: Extend = |file| file.write_all_at(&[1; 512], 512).unwrap();
+        let written_is_lost = fate == PageFate::Dropped;
+        for (extend, is_lost) in [(set, false), (allocate, false), (written, written_is_lost)] {
+            let (disk, file) = disk_with(512);
+            on(&disk, failing_sync(fate));
+            extend(&*file);
+            file.sync_data().unwrap_err();
+            assert_eq!(lengths(&disk), BTreeSet::from([512, 1024]), "a sync that failed promises nothing");
+            file.sync_data().unwrap();
+            let expected = if is_lost { BTreeSet::from([512, 1024]) } else { BTreeSet::from([1024]) };
+            assert_eq!(lengths(&disk), expected, "{fate:?}, lost: {is_lost}");
+        }
+    }
+}
+
 #[test]
 fn a_dropped_page_that_is_written_again_is_dirty_again() {
     let (disk, file) = disk_with(1024);
