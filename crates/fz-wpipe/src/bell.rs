@@ -38,6 +38,11 @@ impl Bell {
         self.interval.saturating_sub(round).max(self.interval / 2)
     }
 
+    /// How long rounds have been taking.
+    pub(crate) fn round_mean(&self) -> Duration {
+        Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed))
+    }
+
     /// Takes note of how long a round took.
     pub(crate) fn account(&self, round: Duration) {
         let mean = Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed));

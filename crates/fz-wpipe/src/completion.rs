@@ -37,7 +37,7 @@
 //!
 //! The lock of `tasks` is a leaf: under it no waker is called, cloned or dropped.
 
-use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, Weak};
 use std::task::Waker;
 
@@ -47,12 +47,10 @@ use crate::PipeError;
 use crate::core::Core;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::wait_word::WaitWord;
+use crate::waiting::{Registration, Waiting};
 
 /// The lowest bit of `state`; the durable epoch is above it.
 const FAILED: u64 = 1;
-
-/// A place among the waiting tasks; 0 is none.
-pub(crate) type Registration = u64;
 
 /// Whom a round settled.
 #[derive(Debug, Default)]
@@ -62,16 +60,8 @@ pub(crate) struct Published {
     /// [`wake_each_once`], when the lead is given back: a waker may do anything, even close the
     /// pipe, which needs the lead.
     pub(crate) wakers: Vec<Waker>,
-    /// How many blocked threads were woken; never too few.
-    pub(crate) threads: u64,
     /// Whether tasks wait for more than this round covered.
     pub(crate) tasks_left: bool,
-}
-
-#[derive(Debug, Default)]
-struct Tasks {
-    last_registration: Registration,
-    waiting: BTreeMap<(u64, Registration), Waker>,
 }
 
 #[derive(Debug)]
@@ -81,7 +71,7 @@ pub(crate) struct Completion {
     /// `highest epoch of the round in flight << 1 | parity`. Written by the leader only.
     round: AtomicU64,
     beds: [WaitWord; 2],
-    tasks: Mutex<Tasks>,
+    tasks: Mutex<Waiting>,
     failure: OnceLock<PipeError>,
     /// 1 once the failure is told.
     is_told: AtomicU32,
@@ -95,7 +85,7 @@ impl Completion {
             state: CachePadded::new(AtomicU64::new(0)),
             round: AtomicU64::new(0),
             beds: [WaitWord::new(), WaitWord::new()],
-            tasks: Mutex::new(Tasks::default()),
+            tasks: Mutex::new(Waiting::default()),
             failure: OnceLock::new(),
             is_told: AtomicU32::new(0),
             core: OnceLock::new(),
@@ -183,30 +173,25 @@ impl Completion {
             return Published::default();
         }
         let parity = usize::from(self.read_round() & 1 == 1);
-        let mut published = Published { threads: u64::from(self.beds[parity].wake_all()), ..Published::default() };
+        self.beds[parity].wake_all();
         let mut tasks = lock(&self.tasks);
-        while let Some(entry) = tasks.waiting.first_entry() {
-            if entry.key().0 > target {
-                published.tasks_left = true;
-                break;
-            }
-            published.wakers.push(entry.remove());
-            if fz_error::mutants::active("wake_first_waiter_only") {
-                break;
-            }
+        let mut wakers = tasks.take_through(target);
+        if fz_error::mutants::active("wake_first_waiter_only") {
+            wakers.truncate(1);
         }
-        drop(tasks);
-        published
+        Published { wakers, tasks_left: !tasks.is_empty() }
     }
 
     /// Stops the durable epoch for good. The first call's error is the reason.
     ///
     /// Nobody hears of it before [`tell`](Self::tell).
-    pub(crate) fn freeze(&self, error: PipeError) {
-        // A later error is a consequence of the first.
-        let _ = self.failure.set(error);
+    ///
+    /// True for the first: a later error is a consequence of it.
+    pub(crate) fn freeze(&self, error: PipeError) -> bool {
+        let is_first = self.failure.set(error).is_ok();
         // Release: pairs with the Acquire in `state`, for the cell.
         self.state.fetch_or(FAILED, Ordering::Release);
+        is_first
     }
 
     /// After [`freeze`](Self::freeze): resolves each ticket above the durable epoch to the error.
@@ -219,8 +204,8 @@ impl Completion {
         for bed in &self.beds {
             bed.wake_all();
         }
-        let waiting = std::mem::take(&mut lock(&self.tasks).waiting);
-        wake_each_once(waiting.into_values().collect());
+        let wakers = lock(&self.tasks).take_through(u64::MAX - 1);
+        wake_each_once(wakers);
     }
 
     /// For the mutant `clear_error_on_success`.
@@ -243,33 +228,24 @@ impl Completion {
         // After the lock: see the module's header.
         let status = self.status(epoch);
         let unused = if status.is_none() {
-            if *registration == 0 {
-                tasks.last_registration += 1;
-                *registration = tasks.last_registration;
-            }
-            tasks.waiting.insert((epoch, *registration), waker)
+            tasks.insert(epoch, registration, waker)
         } else {
             Some(waker)
         };
-        let old = if status.is_some() && *registration != 0 {
-            tasks.waiting.remove(&(epoch, std::mem::take(registration)))
-        } else {
-            None
-        };
         drop(tasks);
-        drop((unused, old));
+        drop(unused);
         status
     }
 
     /// Takes a waker back.
     pub(crate) fn cancel(&self, epoch: u64, registration: Registration) {
-        let waker = lock(&self.tasks).waiting.remove(&(epoch, registration));
+        let waker = lock(&self.tasks).remove(epoch, registration);
         drop(waker);
     }
 
     /// Whether a task waits.
     pub(crate) fn has_tasks(&self) -> bool {
-        !lock(&self.tasks).waiting.is_empty()
+        !lock(&self.tasks).is_empty()
     }
 
     /// Sleeps until `epoch` may be settled, or returns at once if it may be already or nobody
@@ -296,19 +272,13 @@ impl Completion {
 
 /// Calls each waker, but one task only once if its tickets lie side by side. Without any lock.
 pub(crate) fn wake_each_once(wakers: Vec<Waker>) {
-    let mut last: Option<Waker> = None;
-    for waker in wakers {
-        if last.as_ref().is_some_and(|last| last.will_wake(&waker)) {
+    let mut wakers = wakers.into_iter().peekable();
+    while let Some(waker) = wakers.next() {
+        if wakers.peek().is_some_and(|next| next.will_wake(&waker)) {
             continue;
         }
-        wake(&waker);
-        last = Some(waker);
+        // A waker is foreign code; its panic must not keep the others asleep, nor stop the pipe. The
+        // hook has reported it; there is nobody here to hand it to.
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
-}
-
-/// A waker is foreign code; its panic must not keep the others asleep, nor stop the pipe.
-fn wake(waker: &Waker) {
-    let call = std::panic::AssertUnwindSafe(|| waker.wake_by_ref());
-    // The panic has been reported by the hook; there is nobody here to hand it to.
-    let _ = std::panic::catch_unwind(call);
 }

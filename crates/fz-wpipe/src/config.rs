@@ -45,6 +45,7 @@ pub struct WritePipeConfig {
     pub(crate) queue_capacity: usize,
     pub(crate) batch_writes_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) linger_max: Duration,
     pub(crate) sync_mode: SyncMode,
 }
 
@@ -56,7 +57,7 @@ impl Default for WritePipeConfig {
 
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 65,536 writes and
-    /// 16 MiB, [`SyncMode::Data`], module id 0.
+    /// 16 MiB, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -70,6 +71,7 @@ impl WritePipeConfig {
             queue_capacity: 16_384,
             batch_writes_max: 65_536,
             batch_bytes_max: 16 << 20,
+            linger_max: Duration::from_millis(1),
             sync_mode: SyncMode::Data,
         }
     }
@@ -165,6 +167,26 @@ impl WritePipeConfig {
     /// ```
     pub const fn batch_bytes_max(mut self, bytes: usize) -> Self {
         self.batch_bytes_max = bytes;
+        self
+    }
+
+    /// The longest that a thread blocked on a ticket lingers before it sleeps, and that a batch
+    /// waits for those whom the last one woke. Zero: not at all.
+    ///
+    /// Lingering means to give way to other threads, `sched_yield(2)`, and to look again. Waking a
+    /// sleeper on an idle processor takes about as long as a fast disk's sync, so this is what makes
+    /// several writers fast; it costs processor time that nobody else asks for. A thread lingers for
+    /// about as long as four batches take, and not at all if that is longer than this: on a slow
+    /// disk threads sleep. Tasks that `.await` their tickets are not concerned.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().linger_max(Duration::ZERO); // sleep at once: saves processor time
+    /// # let _ = config;
+    /// ```
+    pub const fn linger_max(mut self, linger: Duration) -> Self {
+        self.linger_max = linger;
         self
     }
 

@@ -46,11 +46,12 @@ use fz_mpsc::Sender;
 
 use crate::bell::Bell;
 use crate::completion::{Completion, wake_each_once};
+use crate::gathering::Gathering;
 use crate::lead::{Asker, Lead, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
 use crate::writer::Writer;
-use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe};
+use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe, rounds};
 
 /// What only the leader touches.
 #[derive(Debug)]
@@ -59,9 +60,6 @@ struct Syncer {
     file: Option<Arc<SlotFile>>,
     /// The highest epoch that a sync has covered.
     synced: u64,
-    /// The position that the queue reaches when everybody whom the last round woke has written
-    /// again.
-    gathered_at: u64,
     /// How long a sync takes, smoothed.
     sync_mean: Duration,
 }
@@ -75,12 +73,28 @@ struct Remains {
     tasks: bool,
 }
 
-/// Who leads a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leader {
-    /// A thread that blocks on a ticket of its own.
-    Waiter,
-    Flusher,
+/// How many rounds' time a thread lingers before it sleeps: its round may be the next, and others'
+/// turns come between.
+const LINGERS_ROUNDS: u32 = 4;
+
+/// How long a thread that lingers has been at it.
+#[derive(Debug)]
+struct Turns {
+    limit: Duration,
+    began: Instant,
+    taken: u32,
+}
+
+impl Turns {
+    fn new(limit: Duration) -> Self {
+        Self { limit, began: Instant::now(), taken: 0 }
+    }
+
+    fn are_over(&mut self) -> bool {
+        self.taken += 1;
+        // A model has no clock.
+        if cfg!(fz_shuttle) { self.taken > 2 } else { self.began.elapsed() > self.limit }
+    }
 }
 
 #[derive(Debug)]
@@ -98,6 +112,7 @@ pub(crate) struct Core {
     /// When the last round began to drain, in nanoseconds after `born`: what has been waiting in
     /// the queue since then came later.
     round_began: AtomicU64,
+    gathering: CachePadded<Gathering>,
     born: Instant,
 }
 
@@ -120,11 +135,11 @@ impl Core {
             syncer: Mutex::new(Syncer {
                 file: Some(Arc::clone(file)),
                 synced: 0,
-                gathered_at: 0,
                 sync_mean: Duration::ZERO,
             }),
             written: CachePadded::new(AtomicU64::new(0)),
             round_began: AtomicU64::new(0),
+            gathering: CachePadded::new(Gathering::new()),
             born: Instant::now(),
         });
         core.completion.link(Arc::downgrade(&core));
@@ -147,16 +162,51 @@ impl Core {
     /// In a waker that is called from within a round of this pipe, because the round made room or
     /// gave memory back: the wait would be for its own caller.
     pub(crate) fn wait_once(&self, epoch: u64) {
-        self.assert_outside("waited for a ticket");
+        self.assert_outside("waited for a ticket of");
+        let _counted = self.gathering.count_me();
+        if self.linger(epoch) {
+            return;
+        }
         if !self.lead.try_acquire() {
             self.completion.sleep(epoch, || self.lead.ask(Asker::Thread));
             return;
         }
         if self.completion.status(epoch).is_none() {
-            self.lead_round(Leader::Waiter, |remains, wishes| self.hand_over(remains, wishes));
+            self.lead_round(|remains, wishes| self.hand_over(remains, wishes));
         } else {
             self.hand_over(Remains::default(), self.lead.release());
         }
+    }
+
+    /// Gives way in turn until `epoch` is settled, which is true, or until it is time to lead or to
+    /// sleep.
+    ///
+    /// A processor that goes idle and is woken by another costs more than a fast disk's sync, so
+    /// for about as long as rounds take, a thread that has nothing to do lets the others run
+    /// instead of sleeping; and it leads when *everybody* is back, which the last one to come is
+    /// the first to see.
+    fn linger(&self, epoch: u64) -> bool {
+        if self.lead.is_free() && self.is_gathered() {
+            return false;
+        }
+        let limit = self.bell.round_mean() * LINGERS_ROUNDS;
+        if limit > self.config.linger_max {
+            return false;
+        }
+        let mut turns = Turns::new(limit);
+        loop {
+            thread::yield_now();
+            if self.completion.status(epoch).is_some() {
+                return true;
+            }
+            if self.lead.is_free() && self.is_gathered() || turns.are_over() {
+                return false;
+            }
+        }
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.gathering.is_complete(self.sender.last_position(), || self.born.elapsed())
     }
 
     /// Sees to it that a round which has not begun yet will be led, by the flusher thread.
@@ -169,12 +219,12 @@ impl Core {
     fn hand_over(&self, remains: Remains, wishes: Wishes) {
         if remains.batch || remains.tasks || wishes.of_tasks() {
             self.bell.alarm.demand();
-            return;
-        }
-        if wishes.of_flusher() {
+        } else if wishes.of_flusher() {
             // What it came for is durable now, or younger than this round.
             self.bell.alarm.set(self.time_until_due());
         }
+        // Beside a demand too: the flusher thread may itself be among the sleepers (in `finish`, or in
+        // a waker that waits for the pipe), and hears none there.
         if wishes.of_threads() {
             self.completion.wake_a_leader();
         }
@@ -204,7 +254,7 @@ impl Core {
                 }
                 continue;
             }
-            let go_on = self.lead_round(Leader::Flusher, |remains, wishes| {
+            let go_on = self.lead_round(|remains, wishes| {
                 let go_on = remains.batch || remains.tasks || wishes.of_tasks();
                 if !go_on && wishes.of_threads() {
                     self.completion.wake_a_leader();
@@ -241,11 +291,11 @@ impl Core {
 
     /// One round by the caller, who holds the lead; `hand_over` is called when it is given back, and
     /// after that the tasks are woken.
-    fn lead_round<R>(&self, leader: Leader, hand_over: impl FnOnce(Remains, Wishes) -> R) -> R {
+    fn lead_round<R>(&self, hand_over: impl FnOnce(Remains, Wishes) -> R) -> R {
         let mut wakers = Vec::new();
         let mut remains = Remains::default();
         if self.completion.failure().is_none() {
-            let round = || self.round(&mut lock(&self.syncer), leader, &mut wakers);
+            let round = || self.round(&mut lock(&self.syncer), &mut wakers);
             remains = self.guarded("flush", round).unwrap_or_default();
         }
         let outcome = hand_over(remains, self.lead.release());
@@ -253,9 +303,9 @@ impl Core {
         outcome
     }
 
-    fn round(&self, syncer: &mut Syncer, leader: Leader, wakers: &mut Vec<Waker>) -> Result<Remains> {
+    fn round(&self, syncer: &mut Syncer, wakers: &mut Vec<Waker>) -> Result<Remains> {
         let Some(file) = syncer.file.clone() else { return Ok(Remains::default()) };
-        self.gather(syncer);
+        self.gather();
         let observed = observe::Round::enter(self.module_id());
         let began = self.born.elapsed();
         self.round_began.store(nanos(began), Ordering::Relaxed);
@@ -279,12 +329,10 @@ impl Core {
         syncer.synced = target;
         self.account(syncer, synced_at - began, synced_at - written_at);
 
-        let pushed = self.sender.last_position();
         let published = self.completion.publish(target);
         *wakers = published.wakers;
-        let tasks = u64::try_from(wakers.len()).unwrap_or(u64::MAX);
-        let woken = published.threads + tasks + u64::from(leader == Leader::Waiter);
-        syncer.gathered_at = if woken > 1 { pushed + woken } else { 0 };
+        let limit = self.config.linger_max;
+        self.gathering.plan(target, wakers.len(), synced_at, syncer.sync_mean, limit);
         // Last of all: a subscriber is foreign code, and nobody should wait for it.
         observed.synced(&observe::Synced {
             writes,
@@ -308,12 +356,11 @@ impl Core {
     /// round's sync instead of waiting for the next one's.
     ///
     /// At most a third of what a sync takes, which is what a missed round costs them.
-    fn gather(&self, syncer: &Syncer) {
-        if cfg!(fz_shuttle) || self.sender.last_position() >= syncer.gathered_at {
-            return;
-        }
-        let began = Instant::now();
-        while self.sender.last_position() < syncer.gathered_at && began.elapsed() < syncer.sync_mean / 3 {
+    /// Gives those whom the last round woke the time to write again, so that they share this
+    /// round's sync instead of waiting for the next one's. A thread that lingers did so already,
+    /// without the lead.
+    fn gather(&self) {
+        while !cfg!(fz_shuttle) && !self.is_gathered() {
             thread::yield_now();
         }
     }
@@ -368,8 +415,7 @@ impl Core {
     ///
     /// Takes the writer's lock; call it without.
     pub(crate) fn poison(&self, error: PipeError) {
-        observe::stopped(&error);
-        self.completion.freeze(error);
+        let is_first = self.completion.freeze(error.clone());
         #[cfg(fz_mutants)]
         if fz_error::mutants::active("clear_error_on_success") {
             // Broken on purpose: some hear of it, and the next batch makes up for it.
@@ -378,12 +424,22 @@ impl Core {
             write(&self.writer).forget_failure();
             return;
         }
-        // Before anybody is told: who heard of the failure finds every later write refused.
-        self.close_queue();
+        {
+            // Before anybody is told: who heard of the failure finds every later write refused. This
+            // wakes tasks that wait for room, and the lead may be ours.
+            let _entered = rounds::enter(self);
+            self.close_queue();
+        }
         self.completion.tell();
-        // This wakes tasks that wait for memory.
-        let _entered = rounds::enter(self);
-        write(&self.writer).discard();
+        {
+            // This wakes tasks that wait for memory.
+            let _entered = rounds::enter(self);
+            write(&self.writer).discard();
+        }
+        if is_first {
+            // Last of all: a subscriber is foreign code.
+            let _ = catch_unwind(AssertUnwindSafe(|| observe::stopped(&error)));
+        }
     }
 
     /// Refuses every later write.
@@ -434,48 +490,13 @@ impl Core {
     }
 
     pub(crate) fn assert_outside(&self, what: &str) {
-        assert!(!self.is_inside(), "a waker {what} of the pipe that called it; leave that to a task or another thread");
+        assert!(!self.is_inside(), "a waker {what} the pipe that called it; leave that to a task or another thread");
     }
 
     /// Lets the file go: after everything is settled.
     pub(crate) fn let_go(&self) {
         lock(&self.syncer).file = None;
         write(&self.writer).let_go();
-    }
-}
-
-/// The rounds that this thread is in.
-mod rounds {
-    use super::Core;
-    use crate::sync::thread_local;
-    use std::cell::RefCell;
-
-    thread_local! {
-        /// More than one if a waker that one pipe called waits for another pipe.
-        static ENTERED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    }
-
-    fn name(core: &Core) -> usize {
-        std::ptr::from_ref(core).addr()
-    }
-
-    /// Until this is dropped, the thread is in a round of that pipe.
-    pub(super) struct Entered;
-
-    pub(super) fn enter(core: &Core) -> Entered {
-        ENTERED.with(|entered| entered.borrow_mut().push(name(core)));
-        Entered
-    }
-
-    pub(super) fn contain(core: &Core) -> bool {
-        // While the thread's locals are being destroyed it is in no round.
-        ENTERED.try_with(|entered| entered.borrow().contains(&name(core))).unwrap_or(false)
-    }
-
-    impl Drop for Entered {
-        fn drop(&mut self) {
-            ENTERED.with(|entered| entered.borrow_mut().pop());
-        }
     }
 }
 

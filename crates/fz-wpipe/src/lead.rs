@@ -60,6 +60,10 @@ impl Lead {
         self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == FREE
+    }
+
     /// Asks the holder to see to a next round. False if nobody holds the lead: take it yourself.
     pub(crate) fn ask(&self, asker: Asker) -> bool {
         let mark = match asker {

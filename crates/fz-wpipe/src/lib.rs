@@ -8,17 +8,20 @@ mod completion;
 mod config;
 mod core;
 mod error;
+mod gathering;
 mod lead;
 #[cfg(all(test, fz_loom))]
 mod loom_models;
 mod observe;
 mod pipe;
 mod request;
+mod rounds;
 mod sink;
 mod stats;
 mod sync;
 mod ticket;
 mod wait_word;
+mod waiting;
 mod writer;
 
 pub use config::{SyncMode, WritePipeConfig};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::completion::{Completion, Registration};
+use crate::completion::Completion;
+use crate::waiting::Registration;
 use crate::lead::Asker;
 use crate::sync::thread;
 use crate::{PipeError, PipeErrorKind, Result};
@@ -188,6 +189,9 @@ impl WriteTicket {
                 let module_id = self.completion().core().map_or(0, |core| core.module_id());
                 return Err(PipeError::new(module_id, "wait_timeout", kind));
             }
+            if let Some(core) = self.completion().core() {
+                core.assert_outside("waited for a ticket of");
+            }
             park(left);
         }
     }
@@ -214,10 +218,13 @@ impl Future for WriteTicket {
         let this = &mut *self;
         let completion = this.completion.as_deref().expect("only drop takes the completion");
         if let Some(status) = completion.status(this.epoch) {
+            // Who settled the epoch has taken the waker, or is about to.
+            this.registration = 0;
             return Poll::Ready(status);
         }
         let is_new = this.registration == 0;
         if let Some(status) = completion.register(this.epoch, &mut this.registration, context.waker()) {
+            this.registration = 0;
             return Poll::Ready(status);
         }
         if is_new && let Some(core) = completion.core() {

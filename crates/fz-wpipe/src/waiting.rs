@@ -1,0 +1,104 @@
+//! Who waits for which epoch: the wakers of tasks, by epoch.
+//!
+//! Epochs are dense and tasks mostly wait in the order in which they wrote, so the wakers lie in a
+//! ring, a place for each epoch: leaving one and taking it again cost no search and, in the steady
+//! state, no allocation. What does not fit (a second waiter for one epoch, an epoch before the ring's
+//! first or far behind its last) lies in a search tree.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Waker;
+
+/// A place among the waiting tasks; 0 is none.
+pub(crate) type Registration = u64;
+
+/// The most empty places that one waker may add to the ring.
+const GAP_MAX: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    last_registration: Registration,
+    /// The epoch of the ring's first place.
+    first: u64,
+    ring: VecDeque<Option<(Registration, Waker)>>,
+    /// How many places of the ring hold a waker.
+    in_ring: usize,
+    others: BTreeMap<(u64, Registration), Waker>,
+}
+
+impl Waiting {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_ring == 0 && self.others.is_empty()
+    }
+
+    /// Leaves `waker` for `epoch`, in place of what `registration` left before, which is returned:
+    /// dropping it is foreign code.
+    pub(crate) fn insert(&mut self, epoch: u64, registration: &mut Registration, waker: Waker) -> Option<Waker> {
+        if *registration != 0 {
+            if let Some((_, old)) = self.place(epoch, *registration).and_then(Option::as_mut) {
+                return Some(std::mem::replace(old, waker));
+            }
+            return self.others.insert((epoch, *registration), waker);
+        }
+        self.last_registration += 1;
+        *registration = self.last_registration;
+        match self.free_place(epoch) {
+            Some(place) => {
+                *place = Some((*registration, waker));
+                self.in_ring += 1;
+                None
+            }
+            None => self.others.insert((epoch, *registration), waker),
+        }
+    }
+
+    /// Takes one waker back, if it is still there.
+    pub(crate) fn remove(&mut self, epoch: u64, registration: Registration) -> Option<Waker> {
+        if let Some(place) = self.place(epoch, registration) {
+            let (_, waker) = place.take()?;
+            self.in_ring -= 1;
+            return Some(waker);
+        }
+        self.others.remove(&(epoch, registration))
+    }
+
+    /// Takes the wakers of every epoch up to `target`.
+    pub(crate) fn take_through(&mut self, target: u64) -> Vec<Waker> {
+        let places = usize::try_from((target + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let mut taken = Vec::with_capacity(self.in_ring.min(places));
+        while let Some(entry) = self.others.first_entry()
+            && entry.key().0 <= target
+        {
+            taken.push(entry.remove());
+        }
+        while self.in_ring > 0 && self.first <= target {
+            if let Some((_, waker)) = self.ring.pop_front().flatten() {
+                self.in_ring -= 1;
+                taken.push(waker);
+            }
+            self.first += 1;
+        }
+        taken
+    }
+
+    /// Where `registration` left its waker, if that is in the ring.
+    fn place(&mut self, epoch: u64, registration: Registration) -> Option<&mut Option<(Registration, Waker)>> {
+        let index = usize::try_from(epoch.checked_sub(self.first)?).ok()?;
+        self.ring.get_mut(index).filter(|place| place.as_ref().is_some_and(|(owner, _)| *owner == registration))
+    }
+
+    /// The ring's place for `epoch`, if there is one and it is free.
+    fn free_place(&mut self, epoch: u64) -> Option<&mut Option<(Registration, Waker)>> {
+        if self.in_ring == 0 {
+            self.ring.clear();
+            self.first = epoch;
+        }
+        let index = usize::try_from(epoch.checked_sub(self.first)?).ok()?;
+        if index >= self.ring.len() {
+            if index - self.ring.len() > GAP_MAX {
+                return None;
+            }
+            self.ring.resize_with(index + 1, || None);
+        }
+        self.ring.get_mut(index).filter(|place| place.is_none())
+    }
+}
