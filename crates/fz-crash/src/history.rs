@@ -95,6 +95,11 @@ impl History {
     ///
     /// What is wrong, in words.
     pub(crate) fn check(&self, file: &[u8], durable: u64) -> Result<Checked, String> {
+        let slots = (file.len() / self.slot_size) as u64;
+        let is_gone = |write: &&Accepted| write.epoch <= durable && write.slot + write.count > slots;
+        if let Some(gone) = self.writes.iter().find(is_gone) {
+            return Err(format!("{gone:?} was acknowledged, and the file has only {slots} slots"));
+        }
         let mut checked = Checked::default();
         let mut findings = String::new();
         let mut wrong = 0;
@@ -209,6 +214,13 @@ mod tests {
         for missing in [[None, Some(tag(2))], [Some(tag(2)), None]] {
             assert!(history().check(&file(missing), 2).is_err());
         }
+    }
+
+    #[test]
+    fn an_acknowledged_write_that_is_gone_with_its_slot_is_wrong() {
+        let one_slot = &file([Some(tag(3)), None])[..SLOT_SIZE];
+        assert!(history().check(one_slot, 1).is_ok(), "nobody was told that slot 1 is written");
+        assert!(history().check(one_slot, 2).is_err());
     }
 
     #[test]

@@ -101,6 +101,13 @@ fn a_durable_write_must_be_there_and_a_later_one_may() {
 }
 
 #[test]
+fn a_durable_write_must_not_be_gone_with_its_slots() {
+    let one_slot = |durable| holds(Tear::Never, durable, &file([1, 1])[..SIZE]);
+    assert!(one_slot(0), "nobody was promised the second slot");
+    assert!(!one_slot(1), "epoch 1 covers slots 0 and 1");
+}
+
+#[test]
 fn b_among_durable_writes_the_last_one_must_win() {
     assert!(!holds(Tear::Never, 3, &file([1, 2])) && !holds(Tear::Never, 3, &file([1, 1])));
     assert!(!holds(Tear::Never, 2, &file([1, 1])) && holds(Tear::Never, 2, &file([1, 2])));

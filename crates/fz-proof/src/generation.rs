@@ -87,9 +87,13 @@ impl Generation<'_> {
     }
 
     fn remains(&self, watch: &Watch, ledger: &Ledger, accepted: Vec<Accepted>, ending: &Ending) -> Remains {
-        let instants = watch.instants();
-        let slots = instants.iter().filter_map(|instant| instant.slots).max().or(self.slots);
-        Remains { accepted, durable: ending.durable, instants, slots, next_id: ledger.next() }
+        Remains {
+            accepted,
+            durable: ending.durable,
+            instants: watch.instants(),
+            slots: watch.slots(),
+            next_id: ledger.next(),
+        }
     }
 
     /// Opens the file, at the second attempt without faults; none if the power is gone.
@@ -102,8 +106,7 @@ impl Generation<'_> {
         for attempt in 0..2 {
             match during(Phase::Creating, || SlotFile::open_on(Arc::clone(&volume) as _, config.clone())) {
                 Ok(file) => {
-                    // Slots beyond may be what a growth left that failed, and go again with the power.
-                    watch.opened(self.scenario.initial_slots);
+                    watch.opened(file.slots());
                     watch.look(Phase::Creating);
                     return Ok(Some(Arc::new(file)));
                 }

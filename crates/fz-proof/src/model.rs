@@ -79,6 +79,8 @@ pub(crate) struct View<'a> {
     accepted: &'a [Accepted],
     /// How many of `accepted` are durable, and applied.
     durable: usize,
+    /// The slots up to the end of the last of them.
+    slots_written: u64,
     /// For each slot, the places in `accepted` of the writes that cover it.
     covering: Vec<Vec<usize>>,
 }
@@ -91,13 +93,14 @@ impl<'a> View<'a> {
                 covering[usize::try_from(slot).expect("accepted slots are in the file")].push(place);
             }
         }
-        Self { model: model.clone(), accepted, durable: 0, covering }
+        Self { model: model.clone(), accepted, durable: 0, slots_written: 0, covering }
     }
 
     /// Everything up to `epoch` is durable. Only forwards.
     pub(crate) fn advance(&mut self, epoch: u64) {
         while let Some(write) = self.accepted.get(self.durable).filter(|write| write.epoch <= epoch) {
             self.model.apply(write);
+            self.slots_written = self.slots_written.max(write.slot + write.count);
             self.durable += 1;
         }
     }
@@ -123,6 +126,11 @@ impl<'a> View<'a> {
     ///
     /// The first slot that holds what it must not.
     pub(crate) fn check(&self, bytes: &[u8], promised: u64) -> Result<(), String> {
+        let slots = (bytes.len() / self.model.slot_size) as u64;
+        if slots < self.slots_written {
+            let written = self.slots_written;
+            return Err(format!("A: durable writes reach to {written} slots, but after a power cut there are {slots}"));
+        }
         let promised = usize::try_from(promised).expect("files here are small") * self.model.slot_size;
         let bytes = if self.model.tear == Tear::Damage { &bytes[..bytes.len().min(promised)] } else { bytes };
         if bytes == &self.model.image[..bytes.len()] {

@@ -115,12 +115,7 @@ impl<'a> Life<'a> {
             let next = (way < 6).then(|| self.disk.kill_process());
             let mut view = View::new(&self.model, &remains.accepted);
             view.advance(remains.durable);
-            let bytes = next.as_ref().unwrap_or(&self.disk).contents(PATH);
-            let bytes = match bytes {
-                Ok(bytes) => bytes,
-                Err(_) if self.slots.is_none() => Vec::new(),
-                Err(error) => return Err(format!("J: the file is gone: {error}")),
-            };
+            let bytes = self.contents(next.as_ref().unwrap_or(&self.disk))?;
             view.check(&bytes, self.slots.unwrap_or(0))?;
             self.model.advance(&remains.accepted, remains.durable);
             self.is_tainted |= !self.faults.is_harmless;
@@ -133,7 +128,7 @@ impl<'a> Life<'a> {
         } else {
             count(&mut self.tally.ends, "then a power cut");
             let next = self.disk.power_cut(dice.word());
-            let bytes = next.contents(PATH).unwrap_or_default();
+            let bytes = self.contents(&next)?;
             let mut view = View::new(&self.model, &remains.accepted);
             view.advance(remains.durable);
             view.check(&bytes, self.slots.unwrap_or(0))?;
@@ -142,6 +137,21 @@ impl<'a> Life<'a> {
             self.change_disk(next);
         }
         Ok(())
+    }
+
+    /// The file's bytes on `disk`, which has every slot that was promised: the next generation
+    /// would make a lost file anew and take its zeros for the truth.
+    fn contents(&self, disk: &SimDisk) -> Result<Vec<u8>, String> {
+        let promised = match self.slots {
+            Some(slots) => slots,
+            None => return Ok(disk.contents(PATH).unwrap_or_default()),
+        };
+        let bytes = disk.contents(PATH).map_err(|error| format!("J: the file is gone: {error}"))?;
+        let slots = (bytes.len() / self.scenario.slot_size()) as u64;
+        if slots < promised {
+            return Err(format!("J: the file has {slots} slots, promised were {promised}"));
+        }
+        Ok(bytes)
     }
 
     fn change_disk(&mut self, next: SimDisk) {

@@ -67,6 +67,11 @@ impl Watch {
         *known = Some(known.map_or(slots, |old| old.max(slots)));
     }
 
+    /// The slots that the file has for certain, if it is known to exist.
+    pub(crate) fn slots(&self) -> Option<u64> {
+        *lock(&self.slots)
+    }
+
     pub(crate) fn attach(&self, pipe: &Arc<WritePipe>) {
         *lock(&self.pipe) = Some(Arc::clone(pipe));
     }
@@ -101,7 +106,7 @@ impl Watch {
 
     pub(crate) fn look(&self, phase: Phase) {
         let durable = self.promised();
-        let slots = *lock(&self.slots);
+        let slots = self.slots();
         let mut seen = lock(&self.seen);
         seen.offered += 1;
         let place = if seen.instants.len() < INSTANTS_MAX {
