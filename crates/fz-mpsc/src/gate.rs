@@ -54,7 +54,7 @@ impl Gate {
     pub(crate) fn close(&self) -> bool {
         let closing = self.sequencer.close();
         if closing.was_open {
-            // Held over the alarm: should that panic, the pushers are woken all the same.
+            // Held over the alarm, which is the owner's: should it panic, the pushers are woken all the same.
             let wakes = self.room.close(&self.sequencer);
             if closing.consumer_was_asleep {
                 self.alarm.ring();

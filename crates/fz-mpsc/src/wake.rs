@@ -1,6 +1,7 @@
 //! Whom to wake, and the one sleeping consumer.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::sync::{Mutex, Thread, lock};
@@ -15,7 +16,9 @@ impl Wake {
     pub(crate) fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => waker.wake(),
+            // Foreign code. Its panic, which the hook has reported, must neither keep others asleep nor reach whoever
+            // pushes, drains or closes.
+            Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
         }
     }
 }
@@ -31,8 +34,8 @@ impl fmt::Debug for Wake {
 
 /// Wake-ups that are owed: collected under a lock, made outside of it, when this is dropped.
 ///
-/// A waker is user code and may panic. Dropping makes the wake-ups, so an unwinding thread makes
-/// those that are left; and whoever holds a claim keeps this until the claim is filled.
+/// Dropping makes the wake-ups, so an unwinding thread makes them too; and whoever holds a claim
+/// keeps this until the claim is filled.
 #[derive(Debug, Default)]
 #[must_use = "the wake-ups are made when this is dropped: after the lock, after the claim is filled"]
 pub(crate) struct Wakes {
@@ -61,15 +64,7 @@ impl Wakes {
 
 impl Drop for Wakes {
     fn drop(&mut self) {
-        /// Wakes the rest even if one panics.
-        struct Rest(std::vec::IntoIter<Wake>);
-        impl Drop for Rest {
-            fn drop(&mut self) {
-                self.0.by_ref().for_each(Wake::wake);
-            }
-        }
-        let mut rest = Rest(std::mem::take(&mut self.due).into_iter());
-        rest.0.by_ref().for_each(Wake::wake);
+        self.due.drain(..).for_each(Wake::wake);
     }
 }
 
