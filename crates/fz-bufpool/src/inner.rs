@@ -65,7 +65,6 @@
 //! There is one lock per pool, its lot's. Under it no user code runs (wakers are cloned before, woken and
 //! dropped after) and no other lock is taken; the list of vacant lots has a lock of its own, never held together with one.
 
-use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,9 +111,6 @@ impl Place {
     }
 }
 
-/// What a foreign waker panicked with.
-type Panic = Box<dyn Any + Send>;
-
 /// What stood in line and must be woken, outside the lock: wakers are foreign code.
 #[derive(Default)]
 struct Wakes {
@@ -132,14 +128,13 @@ impl Wakes {
         self.len == WAKES_MAX
     }
 
-    /// Wakes all, even if one panics; returns the first panic.
-    fn wake_all(self) -> Result<(), Panic> {
-        let mut woken = Ok(());
+    /// Wakes all, even if one panics. The panic goes no further: the hook has reported it, and this runs in the drop of
+    /// an allocation, which has nothing to do with that waker.
+    fn wake_all(self) {
         for wake in self.list.into_iter().flatten() {
-            // The waker's own state is none of ours, and we let the panic go on in the end.
-            woken = woken.and(panic::catch_unwind(AssertUnwindSafe(|| wake.wake())));
+            // The waker's own state is none of ours.
+            drop(panic::catch_unwind(AssertUnwindSafe(|| wake.wake())));
         }
-        woken
     }
 }
 
@@ -406,7 +401,6 @@ pub(crate) unsafe fn release(inner: NonNull<Inner>, first: u32, count: u32) {
 /// `count` are the buffers released before, if any.
 #[cold]
 fn attend(lot: &'static Lot, id: u64, first: u32, count: u32) {
-    let mut woken = Ok(());
     loop {
         let mut wakes = Wakes::default();
         let ended = {
@@ -429,12 +423,9 @@ fn attend(lot: &'static Lot, id: u64, first: u32, count: u32) {
             break;
         }
         let may_be_more = wakes.is_full();
-        woken = woken.and(wakes.wake_all());
+        wakes.wake_all();
         if !may_be_more {
             break;
         }
-    }
-    if let Err(panic) = woken {
-        panic::resume_unwind(panic);
     }
 }
