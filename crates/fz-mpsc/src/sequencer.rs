@@ -212,10 +212,19 @@ impl Sequencer {
         self.word().has(CLOSED)
     }
 
-    /// Claimed and not yet released by the consumer; never more than the capacity.
+    /// Claimed and not yet released by the consumer, at one moment; never more than the capacity.
     pub(crate) fn len(&self) -> u64 {
-        let next = self.word().next();
-        next.saturating_sub(self.head())
+        let mut next = self.word().next();
+        loop {
+            let head = self.head();
+            let next_still = self.word().next();
+            // Nothing was claimed in between, so both held when the head was read. Else another
+            // thread has got on: the loop is lock-free, not wait-free.
+            if next_still == next {
+                return next - head;
+            }
+            next = next_still;
+        }
     }
 
     /// Refuses every later claim. Atomic with the claims: the position in the word is final.

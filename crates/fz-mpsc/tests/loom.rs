@@ -1,4 +1,5 @@
-//! What must hold in every interleaving and under every reordering that the memory model allows.
+//! What must hold in every interleaving with up to three preemptions (two in the largest models), and under every
+//! reordering that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom`
 //!
@@ -15,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use fz_mpsc::{PushError, QueueConfig, Receiver, RoomWaiter, Sender, channel, channel_with_alarm};
 use loom::thread;
 
-/// Three preemptions find nearly all bugs that more would.
+/// Three preemptions find nearly all bugs that more would. `LOOM_MAX_PREEMPTIONS` asks for others.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     explore_within(3, model);
 }
@@ -23,7 +24,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 /// The largest models take minutes with three preemptions, seconds with two.
 fn explore_within(preemptions_max: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions_max);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions_max));
     builder.check(model);
 }
 
@@ -341,5 +342,19 @@ fn f_the_length_is_never_above_the_capacity() {
         receiver.drain(&mut Vec::new(), 1);
         pusher.join().expect("the pusher is done");
         watcher.join().expect("the length was in bounds");
+    });
+}
+
+#[test]
+fn the_length_is_one_that_the_queue_had() {
+    explore(|| {
+        let (sender, mut receiver) = queue(3);
+        sender.try_push(1).expect("there is room");
+        sender.try_push(2).expect("there is room");
+        let other = sender.clone();
+        let watcher = thread::spawn(move || assert!((2..=3).contains(&other.len()), "two or three were queued"));
+        sender.try_push(3).expect("there is room");
+        receiver.drain(&mut Vec::new(), 1);
+        watcher.join().expect("the length was right");
     });
 }
