@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 
@@ -82,11 +86,25 @@ fn one_kill(
     // Half of the lives are short: creation and opening take a millisecond or two.
     let life = if random.chance(0.5) { LIFE_MAX_MICROS } else { LIFE_MAX_MICROS / 8 };
     thread::sleep(Duration::from_micros(random.below(life)));
-    child.kill()?;
-    child.wait()?;
+    let killed = kill(child)?;
     let lines = listener.join().map_err(|_| io::Error::other("the listener panicked"))??;
+    if let Err(words) = killed {
+        return Ok(Err(format!("{words}\nthe last it said: {:?}", lines.last())));
+    }
     findings.count("kills", 1);
     Ok(verdict(plan, path, &lines, before.unwrap_or_default(), findings))
+}
+
+/// Kills a child. One that had ended by itself, however well, says nothing about kills: the error tells how.
+fn kill(mut child: Child) -> io::Result<Result<(), String>> {
+    child.kill()?;
+    let status = child.wait()?;
+    if status.signal() == Some(Signal::SIGKILL as i32) {
+        return Ok(Ok(()));
+    }
+    let mut words = String::new();
+    child.stderr.take().expect("it is piped").read_to_string(&mut words)?;
+    Ok(Err(format!("the run ended by itself: {status}: {}", words.trim_end())))
 }
 
 fn verdict(
@@ -206,6 +224,24 @@ mod tests {
             Line::Accepted(Accepted { tag: Tag::new(1, 0, sequence).word(), epoch, slot: 2, count: 1 })
         };
         vec![Line::Slots(4), write(0, 1), write(1, 2), Line::Durable(durable)]
+    }
+
+    /// A child that panics, or cannot even read its plan, says nothing: it passed for one that was
+    /// killed while it created its file.
+    #[test]
+    fn a_child_that_ended_by_itself_is_rejected_and_one_that_was_killed_is_not() {
+        let start = |words: &[&str]| child::start(&words.iter().map(Into::into).collect::<Vec<_>>()).unwrap();
+        let mut panicked = start(&["sh", "-c", "echo a writer panicked >&2; exit 101"]);
+        panicked.wait().unwrap();
+        let words = kill(panicked).unwrap().unwrap_err();
+        assert!(words.contains("101") && words.contains("a writer panicked"), "{words}");
+        let mut content = start(&["true"]);
+        content.wait().unwrap();
+        kill(content).unwrap().unwrap_err();
+        // It waits for a line that never comes.
+        let mut waits = std::process::Command::new("cat");
+        waits.stdin(std::process::Stdio::piped());
+        assert_eq!(kill(waits.spawn().unwrap()).unwrap(), Ok(()));
     }
 
     #[test]
