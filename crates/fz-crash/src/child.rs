@@ -71,8 +71,11 @@ struct Voice {
 
 impl Voice {
     fn say(&self, line: &Line) {
-        // One call, so that lines of threads do not mix. Nobody listens: nothing to do about it.
-        let _ = (&self.output).write_all(line.text().as_bytes());
+        // One call, so that lines of threads do not mix. When nobody listens, whoever started this is gone,
+        // and would not want it to write on for minutes.
+        if (&self.output).write_all(line.text().as_bytes()).is_err() {
+            std::process::exit(1);
+        }
     }
 }
 

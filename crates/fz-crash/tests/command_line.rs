@@ -1,7 +1,8 @@
 //! The program as people and `cargo xtask crash` use it.
 #![cfg(target_os = "linux")]
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -26,6 +27,29 @@ fn killed_processes_are_checked_and_counted_and_nothing_is_left_behind() {
     assert_eq!((&objects[0]["seed"], &objects[1]["counts"]["kills"]), (&1.into(), &6.into()));
     assert_eq!((&objects[2]["passed"], &objects[2]["failed"]), (&1.into(), &0.into()));
     assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+}
+
+/// Whoever started it was told to stop, and the child wrote on for minutes into a file that had no name any more.
+#[test]
+fn a_child_that_nobody_listens_to_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = r#"{"seed": 1, "round": 1, "slot_size": 512, "slots": 16, "writers": 2, "writes": 30000, "count_max": 1,
+        "wait_every": 8, "grow_every": 0, "distinct": false, "preallocation": 2, "queue_capacity": 16,
+        "interval_micros": 0, "full_sync": false}"#;
+    let mut child = fz_crash("child")
+        .arg(plan)
+        .arg(directory.path().join("slots"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "S 16\n");
+    drop(said);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
