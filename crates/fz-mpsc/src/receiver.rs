@@ -12,7 +12,7 @@ use crate::wait::Wait;
 use crate::wake::Wake;
 
 /// How many values are dropped at a time when the receiver is.
-const DISCARDED_AT_ONCE_MAX: usize = 1024;
+const DISCARDED_AT_ONCE_MAX: u64 = 1024;
 
 /// The consumer's end of a queue; there is one, and it takes the values in order of position.
 ///
@@ -82,7 +82,8 @@ impl<T> Receiver<T> {
     ///
     /// Where the push of such a position is under way the call waits for it, spinning and then
     /// yielding: a few instructions of another thread. It does not wait for pushes that have not
-    /// begun, so positions above [`last_position`](Self::last_position) are left out.
+    /// begun, so positions above [`last_position`](Self::last_position) are left out. May be called
+    /// from async code; the wait is longer only if that thread lost its processor.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -97,8 +98,39 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn drain_through(&mut self, position: u64, into: &mut Vec<T>) -> usize {
+        self.drain_until(position, into, |_| false)
+    }
+
+    /// As [`drain_through`](Self::drain_through), but stops behind the first value of which
+    /// `is_last` says true: for a batch that is bounded by what the values amount to, bytes say, not by
+    /// their number. What is behind it stays in the queue and keeps its room.
+    ///
+    /// `is_last` is asked once for each value, in order, when the value is in `into` already.
+    ///
+    /// # Panics
+    ///
+    /// If `is_last` does. What was moved by then is in `into`, and its room is free.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// for record in ["one", "two", "three", "four"] {
+    ///     sender.try_push(record).unwrap();
+    /// }
+    /// let (mut batch, mut bytes) = (Vec::new(), 0);
+    /// let drained = receiver.drain_until(u64::MAX, &mut batch, |record| {
+    ///     bytes += record.len();
+    ///     bytes >= 10
+    /// });
+    /// assert_eq!(drained, 3);
+    /// assert_eq!(batch, ["one", "two", "three"]);
+    /// assert_eq!(receiver.len(), 1);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn drain_until(&mut self, position: u64, into: &mut Vec<T>, is_last: impl FnMut(&T) -> bool) -> usize {
         let last = self.gate.sequencer.last_position().min(position);
-        self.outlet.drain_claimed(into, last)
+        self.outlet.drain_until(into, last, is_last)
     }
 
     /// The position of the value that will be drained next; 1 at first.
@@ -391,9 +423,8 @@ impl<T> Drop for Receiver<T> {
         // one value panics.
         let mut discarded = Vec::new();
         while self.outlet.next() <= last {
-            let more = u64::try_from(DISCARDED_AT_ONCE_MAX).unwrap_or(1);
-            let until = last.min(self.outlet.next().saturating_add(more));
-            self.outlet.drain_claimed(&mut discarded, until);
+            let until = last.min(self.outlet.next() + DISCARDED_AT_ONCE_MAX - 1);
+            self.outlet.drain_until(&mut discarded, until, |_| false);
             discarded.clear();
         }
     }

@@ -162,7 +162,7 @@ impl<T> Ring<T> {
 }
 
 impl<T> Drop for Ring<T> {
-    /// Drops what no receiver took: it was forgotten, or a value's own drop panicked in it.
+    /// Drops what the receiver's drop did not come to, because a value's own drop panicked in it.
     fn drop(&mut self) {
         let last = self.gate.sequencer.last_position();
         let first = last + 1 - self.gate.sequencer.len();
@@ -199,36 +199,42 @@ impl<T> Outlet<T> {
 
     /// Moves up to `max` values out in order, up to the first that is not filled.
     pub(crate) fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let (first, max) = (self.next, u64::try_from(max).unwrap_or(u64::MAX));
+        let max = u64::try_from(max).unwrap_or(u64::MAX);
+        let taking = Taking::new(self);
         let mut count = 0;
         while count < max {
             // Counted first, so that what may panic, the reserve, comes before anything is taken.
             // By portions, so that the cells counted are still in the nearest cache when taken.
             let portion = (max - count).min(PORTION_MAX);
-            let filled = (0..portion).take_while(|ahead| self.ring.is_filled(self.next + ahead)).count() as u64;
-            self.take_filled(into, filled);
+            let outlet = &mut *taking.outlet;
+            let filled = (0..portion).take_while(|ahead| outlet.ring.is_filled(outlet.next + ahead)).count() as u64;
+            outlet.take_filled(into, filled, &mut |_| false);
             count += filled;
             if filled < portion {
                 break;
             }
         }
-        self.release_since(first)
+        taking.count()
     }
 
-    /// Moves all values up to `last` out in order; all of them must be claimed.
-    pub(crate) fn drain_claimed(&mut self, into: &mut Vec<T>, last: u64) -> usize {
-        let first = self.next;
-        while self.next <= last {
-            let portion = (last - self.next + 1).min(PORTION_MAX);
-            (0..portion).for_each(|ahead| self.ring.wait_filled(self.next + ahead));
-            self.take_filled(into, portion);
+    /// Moves the values up to `last` out in order, up to the first of which `is_last` is true; all
+    /// of them must be claimed.
+    pub(crate) fn drain_until(&mut self, into: &mut Vec<T>, last: u64, mut is_last: impl FnMut(&T) -> bool) -> usize {
+        let taking = Taking::new(self);
+        let outlet = &mut *taking.outlet;
+        let mut is_done = false;
+        while !is_done && outlet.next <= last {
+            let portion = (last - outlet.next + 1).min(PORTION_MAX);
+            (0..portion).for_each(|ahead| outlet.ring.wait_filled(outlet.next + ahead));
+            is_done = outlet.take_filled(into, portion, &mut is_last);
         }
-        self.release_since(first)
+        taking.count()
     }
 
-    /// Takes the next `count` values, each of which `is_filled` or `wait_filled` has seen filled.
+    /// Takes the next `count` values, each of which `is_filled` or `wait_filled` has seen filled;
+    /// or fewer: none after the one of which `is_last` is true. Says whether there was such a one.
     #[inline]
-    fn take_filled(&mut self, into: &mut Vec<T>, count: u64) {
+    fn take_filled(&mut self, into: &mut Vec<T>, count: u64, is_last: &mut impl FnMut(&T) -> bool) -> bool {
         into.reserve(to_usize(count));
         #[cfg(fz_mutants)]
         let lost = self.lost_to_mutant();
@@ -243,15 +249,12 @@ impl<T> Outlet<T> {
                 continue;
             }
             into.push(value);
+            // Asked when the value has its new owner: the question is foreign code and may panic.
+            if into.last().is_some_and(&mut *is_last) {
+                return true;
+            }
         }
-    }
-
-    /// Frees the cells that were taken, and says how many.
-    fn release_since(&self, first: u64) -> usize {
-        if self.next > first {
-            self.ring.gate.release(self.next);
-        }
-        to_usize(self.next - first)
+        false
     }
 
     /// The position that the mutant `close_drops_tail` loses.
@@ -259,5 +262,32 @@ impl<T> Outlet<T> {
     fn lost_to_mutant(&self) -> u64 {
         let (last, closed) = self.ring.gate.sequencer.last_position_and_closed();
         if closed && fz_error::mutants::active("close_drops_tail") { last } else { 0 }
+    }
+}
+
+/// A drain under way: frees the cells that it took when it goes, however it ends. A head that
+/// stayed behind would have the ring drop those values once more.
+struct Taking<'a, T> {
+    outlet: &'a mut Outlet<T>,
+    first: u64,
+}
+
+impl<'a, T> Taking<'a, T> {
+    fn new(outlet: &'a mut Outlet<T>) -> Self {
+        let first = outlet.next;
+        Self { outlet, first }
+    }
+
+    /// How many values were taken.
+    fn count(&self) -> usize {
+        to_usize(self.outlet.next - self.first)
+    }
+}
+
+impl<T> Drop for Taking<'_, T> {
+    fn drop(&mut self) {
+        if self.outlet.next > self.first {
+            self.outlet.ring.gate.release(self.outlet.next);
+        }
     }
 }

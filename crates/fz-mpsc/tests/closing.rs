@@ -133,7 +133,7 @@ fn a_receiver_that_goes_closes_and_drops_what_is_queued() {
 }
 
 #[test]
-fn values_left_when_both_ends_are_forgotten_in_turn_are_dropped_once() {
+fn values_left_when_both_ends_go_in_turn_are_dropped_once() {
     let mut census = Census::default();
     let (sender, receiver) = queue(4);
     sender.try_push(census.make(1)).unwrap();
@@ -163,4 +163,32 @@ fn a_value_whose_drop_panics_keeps_no_other_from_being_dropped_once() {
     assert!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err());
     drop(sender);
     assert_eq!(drops.load(Ordering::SeqCst), 3000);
+}
+
+#[test]
+fn a_bounded_drain_whose_question_panics_has_moved_what_it_took_once() {
+    let mut census = Census::default();
+    let (sender, mut receiver) = queue(3);
+    for number in 0..3 {
+        sender.try_push(census.make(number)).unwrap();
+    }
+    let mut batch = Vec::new();
+    let mut drain = |panics_at| {
+        receiver.drain_until(u64::MAX, &mut batch, |value| {
+            assert!(value.number != panics_at, "the question's own fault");
+            false
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(|| drain(1))).is_err());
+    // Its room is free, and not more.
+    for number in 3..5 {
+        sender.try_push(census.make(number)).unwrap();
+    }
+    assert!(sender.try_push(census.make(9)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| drain(4))).is_err());
+    drop((receiver, sender));
+    assert!(batch.iter().map(|value| value.number).eq(0..5));
+    assert_eq!(census.alive(), 5);
+    drop(batch);
+    assert_eq!(census.alive(), 0);
 }

@@ -252,6 +252,23 @@ fn f_room_freed_at_once_wakes_every_waiting_pusher_that_it_is_for() {
 }
 
 #[test]
+fn f_a_bounded_drain_wakes_the_pusher_that_its_room_is_for_and_no_other() {
+    explore(|| {
+        let (sender, mut receiver) = queue(2);
+        sender.try_push(1).expect("there is room");
+        sender.try_push(2).expect("there is room");
+        let other = sender.clone();
+        let pusher = thread::spawn(move || other.push(3).expect("open"));
+        let mut values = Vec::new();
+        assert_eq!(receiver.drain_until(2, &mut values, |value| *value == 1), 1);
+        assert_eq!(pusher.join().expect("room came to it"), 3);
+        assert_eq!(sender.try_push(4), Err(PushError::Full(4)));
+        receiver.drain_until(3, &mut values, |_| false);
+        assert_eq!(values, [1, 2, 3]);
+    });
+}
+
+#[test]
 fn f_a_waiter_that_gives_up_passes_its_room_on() {
     explore(|| {
         let (sender, mut receiver) = queue(1);

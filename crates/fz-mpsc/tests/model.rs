@@ -18,6 +18,7 @@ enum Call {
     PushAsyncOnce,
     Drain(usize),
     DrainThrough(u64),
+    DrainUntil(u64, u64),
     CloneSender,
     DropSender,
     CloseSender,
@@ -34,6 +35,7 @@ fn any_call() -> impl Strategy<Value = Call> {
         4 => Just(Call::PushAsyncOnce),
         6 => (0..6_usize).prop_map(Call::Drain),
         3 => (0..40_u64).prop_map(Call::DrainThrough),
+        3 => (0..40_u64, 1..4_u64).prop_map(|(position, divisor)| Call::DrainUntil(position, divisor)),
         2 => Just(Call::CloneSender),
         2 => Just(Call::DropSender),
         1 => prop_oneof![Just(Call::CloseSender), Just(Call::CloseReceiver)],
@@ -92,10 +94,19 @@ impl Pair {
             }
             Call::DrainThrough(position) => {
                 let mut batch = Vec::new();
-                let next = self.next_position();
-                let count = usize::try_from((position + 1).saturating_sub(next)).unwrap().min(self.queued.len());
+                let count = self.count_through(position);
                 let expected: Vec<_> = self.queued.drain(..count).collect();
                 assert_eq!(self.receiver.drain_through(position, &mut batch), count);
+                self.assert_batch(&batch, &expected);
+            }
+            Call::DrainUntil(position, divisor) => {
+                let mut batch = Vec::new();
+                let through = self.count_through(position);
+                let is_last = |number: u64| number.is_multiple_of(divisor);
+                let found = self.queued.iter().take(through).position(|number| is_last(*number));
+                let count = found.map_or(through, |index| index + 1);
+                let expected: Vec<_> = self.queued.drain(..count).collect();
+                assert_eq!(self.receiver.drain_until(position, &mut batch, |value| is_last(value.number)), count);
                 self.assert_batch(&batch, &expected);
             }
             Call::CloneSender => self.senders.extend(self.senders.first().cloned()),
@@ -159,6 +170,12 @@ impl Pair {
 
     fn next_position(&self) -> u64 {
         self.accepted + 1 - self.queued.len() as u64
+    }
+
+    /// How many are queued up to `position`.
+    fn count_through(&self, position: u64) -> usize {
+        let wanted = usize::try_from((position + 1).saturating_sub(self.next_position())).unwrap();
+        wanted.min(self.queued.len())
     }
 
     fn assert_batch(&self, batch: &[Counted], expected: &[u64]) {

@@ -238,3 +238,25 @@ fn f_no_wake_up_is_lost_between_impatient_pushers_and_a_slow_drain() {
         assert_eq!(drained.len(), accepted);
     });
 }
+
+#[test]
+fn f_a_bounded_drain_frees_no_more_room_than_it_took() {
+    // Ends in the first portion of the drain, at its end, behind it, and not at all.
+    for stop in [1, 63, 64, 65, 200, 1000] {
+        let (sender, mut receiver) = queue(200);
+        for number in 1..=200_u64 {
+            sender.try_push(number).unwrap();
+        }
+        let (mut batch, mut asked) = (Vec::new(), Vec::new());
+        let drained = receiver.drain_until(u64::MAX, &mut batch, |number| {
+            asked.push(*number);
+            *number == stop
+        });
+        assert_eq!(drained as u64, stop.min(200));
+        assert!(batch.iter().copied().eq(1..=stop.min(200)));
+        assert_eq!(asked, batch, "each is asked about once");
+        assert_eq!(receiver.next_position(), stop.min(200) + 1);
+        let free = (0..300).take_while(|number| sender.try_push(*number).is_ok()).count();
+        assert_eq!(free, drained);
+    }
+}
