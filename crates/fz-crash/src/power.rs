@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -77,11 +77,11 @@ pub(crate) fn explore(
 ) -> io::Result<Findings> {
     let findings = Mutex::new(Findings::default());
     let (sender, receiver) = sync_channel::<Case>(2 * EXAMINERS);
-    let receiver = Mutex::new(receiver);
+    let receiver = Arc::new(Mutex::new(receiver));
     thread::scope(|scope| {
         let mut workers = Vec::new();
         for _ in 0..EXAMINERS {
-            let (findings, receiver) = (&findings, &receiver);
+            let (findings, receiver) = (&findings, Arc::clone(&receiver));
             workers.push(scope.spawn(move || -> io::Result<()> {
                 let examiner = Examiner::new(recording, directory)?;
                 loop {
@@ -92,6 +92,8 @@ pub(crate) fn explore(
                 }
             }));
         }
+        // The examiners alone hold it, so that sending fails when the last of them has ended.
+        drop(receiver);
         let made = make_cases(recording, random, budget, &sender);
         drop(sender);
         findings.lock().unwrap_or_else(PoisonError::into_inner).merge(made);
@@ -117,7 +119,7 @@ fn make_cases(recording: &Recording, random: &mut Random, budget: Budget, sender
                     break;
                 }
                 let Some(case) = maker.draw(interval, &durable, hash, random) else { break };
-                // Fails when the examiners have ended with an error.
+                // Fails when all examiners have ended with an error.
                 if sender.send(case).is_err() {
                     return findings;
                 }
@@ -184,4 +186,30 @@ fn apply_all(image: &mut Image, writes: &[Write], hash: u64) -> u64 {
 fn pages(write: &Write) -> std::ops::Range<u64> {
     let page = PAGE as u64;
     write.offset / page..(write.offset + write.bytes.len() as u64).div_ceil(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::image::Base;
+    use crate::history::History;
+
+    /// The maker of states waited for examiners that had all failed to get a device.
+    #[test]
+    fn examiners_that_all_fail_end_the_exploration_with_their_error() {
+        let pending = (0..64).map(|sector| Write { offset: sector * 512, bytes: Arc::from([1; 512]) });
+        let recording = Recording {
+            file_system: FileSystem::Ext4,
+            plan: Plan::small(&mut Random::new(1), 0),
+            base: Arc::new(Base::empty(64 * 512)),
+            intervals: vec![Interval { pending: pending.collect(), ..Interval::default() }],
+            history: History::default(),
+            failure: None,
+            refused: 0,
+        };
+        let budget = Budget { states: 100, until: None };
+        // Nobody can make a directory below a device.
+        let nowhere = Path::new("/dev/null/nowhere");
+        explore(&recording, &mut Random::new(1), budget, nowhere).unwrap_err();
+    }
 }
