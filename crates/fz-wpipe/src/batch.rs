@@ -65,14 +65,30 @@ pub(crate) fn write(requests: &mut Vec<WriteRequest>, file: &SlotFile) -> Result
     if requests.is_sorted_by(|a, b| slots(a).end <= b.slot_index) {
         return write_disjoint(requests.drain(..), file);
     }
-    let mut order: Vec<(u64, usize)> =
-        requests.iter().enumerate().map(|(index, request)| (request.slot_index, index)).collect();
-    order.sort_unstable();
+    let order = by_slot(requests);
     if order.is_sorted_by(|a, b| slots(&requests[a.1]).end <= b.0) {
         let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
         return write_disjoint(order.iter().filter_map(|&(_, index)| taken[index].take()), file);
     }
     write_overlapping(requests, &order, file)
+}
+
+/// The (slot, index) of each of `requests`, sorted.
+fn by_slot(requests: &[WriteRequest]) -> Vec<(u64, usize)> {
+    let slots = || requests.iter().map(|request| request.slot_index);
+    let first = slots().min().unwrap_or(0);
+    let span = slots().max().unwrap_or(0) - first;
+    let bits = usize::BITS - requests.len().leading_zeros();
+    if span.leading_zeros() < bits {
+        let mut order: Vec<_> = slots().zip(0..).collect();
+        order.sort_unstable();
+        return order;
+    }
+    // Both fit into one word, which sorts in half the time.
+    let mut packed: Vec<u64> = slots().zip(0_u64..).map(|(slot, index)| (slot - first) << bits | index).collect();
+    packed.sort_unstable();
+    let index = |word: u64| usize::try_from(word & ((1 << bits) - 1)).unwrap_or(usize::MAX);
+    packed.into_iter().map(|word| (first + (word >> bits), index(word))).collect()
 }
 
 /// Writes requests that are sorted by slot and share none.

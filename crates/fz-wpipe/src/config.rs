@@ -56,8 +56,8 @@ impl Default for WritePipeConfig {
 }
 
 impl WritePipeConfig {
-    /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 65,536 writes and
-    /// 16 MiB, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
+    /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 1,048,576 writes and
+    /// 128 MiB, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -69,8 +69,8 @@ impl WritePipeConfig {
             module_id: 0,
             flush_interval: Duration::from_millis(1),
             queue_capacity: 16_384,
-            batch_writes_max: 65_536,
-            batch_bytes_max: 16 << 20,
+            batch_writes_max: 1 << 20,
+            batch_bytes_max: 128 << 20,
             linger_max: Duration::from_millis(1),
             sync_mode: SyncMode::Data,
         }

@@ -142,7 +142,14 @@ impl WritePipe {
     #[inline]
     pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
-        self.accepted(self.core.sender.push(request))
+        let pushed = match self.core.sender.try_push(request) {
+            Err(PushError::Full(request)) => {
+                self.core.assert_outside("waited for room in");
+                self.core.sender.push(request)
+            }
+            decided => decided,
+        };
+        self.accepted(pushed)
     }
 
     /// As [`write`](Self::write), but a full queue gives the request back at once.

@@ -63,6 +63,8 @@ impl Writer {
             return Ok(false);
         }
         let first = self.written() + 1;
+        // What was accepted by now and finds no place in the batch is as old as the batch.
+        let accepted = self.receiver.last_position().min(through);
         let bytes = self.fill_batch(through, config);
         if self.requests.is_empty() {
             return Ok(false);
@@ -88,7 +90,7 @@ impl Writer {
         counters.bytes.add(bytes - written.superseded_slots * u64::try_from(file.slot_size()).unwrap_or(0));
         counters.ranges.add(written.ranges);
         counters.superseded_slots.add(written.superseded_slots);
-        Ok(!self.backlog.is_empty() || self.receiver.len() >= config.batch_writes_max)
+        Ok(self.written < accepted)
     }
 
     /// Moves the next batch from the backlog and the queue to `requests`. Returns its bytes.

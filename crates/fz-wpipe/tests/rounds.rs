@@ -9,7 +9,7 @@ use std::time::Duration;
 use disk::Call;
 use fz_wpipe::{SyncMode, WritePipeConfig};
 use rig::{Rig, SLOT, lazy};
-use watchdog::finishes;
+use watchdog::{finishes, until};
 
 /// The syncs of a pipe with `mode`, each as "is it a full one".
 fn syncs_of(mode: SyncMode) -> Vec<bool> {
@@ -51,6 +51,47 @@ fn batches(config: WritePipeConfig, writes: u64, slots_each: usize) -> Vec<usize
     }
     assert_eq!(batches.pop(), Some(0), "the last call is a sync");
     batches
+}
+
+#[test]
+fn what_a_batch_limit_leaves_behind_does_not_wait_for_another_interval() {
+    finishes(|| {
+        for awaits in [false, true] {
+            let rig = Rig::new(lazy().batch_writes_max(3));
+            let first = rig.write(0, 1);
+            for slot in 1..5 {
+                drop(rig.write(slot, 1));
+            }
+            if awaits {
+                pollster::block_on(first).unwrap();
+            } else {
+                first.wait().unwrap();
+            }
+            // As old as the first batch, which the lazy pipe's interval would not begin for an hour.
+            until(|| rig.pipe.durable_epoch() == 5);
+        }
+    });
+}
+
+#[test]
+fn threads_that_may_not_linger_come_through_as_well() {
+    finishes(|| {
+        for linger in [Duration::ZERO, Duration::from_millis(1), Duration::MAX] {
+            let rig = Rig::new(lazy().linger_max(linger));
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let rig = &rig;
+                    scope.spawn(move || {
+                        for round in 1..50 {
+                            let ticket = rig.write(thread, round);
+                            assert!(ticket.wait().unwrap() >= ticket.epoch());
+                        }
+                    });
+                }
+            });
+            assert_eq!(rig.pipe.close().unwrap(), 4 * 49);
+        }
+    });
 }
 
 #[test]

@@ -16,6 +16,8 @@ enum Flaw {
     None,
     /// Who gives the lead back wakes nobody to take it.
     IgnoresWishes,
+    /// Who calls the flusher thread leaves everything to it, and that may be one of the sleepers.
+    OnlyCalls,
     /// A sleeper leaves no wish.
     AsksNobody,
     /// A task does not call the flusher thread if the lead is free.
@@ -79,9 +81,12 @@ impl Pipe {
             }
             let remains = self.completion.status(epoch).is_none() && self.lead_round();
             let wishes = self.lead.release();
-            if remains || wishes.of_tasks() {
+            let calls = remains || wishes.of_tasks();
+            if calls {
                 self.demand();
-            } else if wishes.of_threads() && self.flaw != Flaw::IgnoresWishes {
+            }
+            let forgets = self.flaw == Flaw::IgnoresWishes || self.flaw == Flaw::OnlyCalls && calls;
+            if wishes.of_threads() && !forgets {
                 self.completion.wake_a_leader();
             }
         }
@@ -155,8 +160,8 @@ impl Wake for Task {
     }
 }
 
-fn blocked_waiters(waiters: usize, flaw: Flaw) {
-    let pipe = Pipe::new(0, flaw);
+fn blocked_waiters(waiters: usize, batch_max: u64, flaw: Flaw) {
+    let pipe = Pipe::new(batch_max, flaw);
     let threads: Vec<_> = (1..waiters)
         .map(|_| {
             let pipe = Arc::clone(&pipe);
@@ -169,24 +174,37 @@ fn blocked_waiters(waiters: usize, flaw: Flaw) {
 
 #[test]
 fn of_two_blocked_waiters_nobody_hangs() {
-    explore(4, || blocked_waiters(2, Flaw::None));
+    explore(4, || blocked_waiters(2, 0, Flaw::None));
 }
 
 #[test]
 fn of_three_blocked_waiters_nobody_hangs() {
-    explore(2, || blocked_waiters(3, Flaw::None));
+    explore(2, || blocked_waiters(3, 0, Flaw::None));
+}
+
+/// The flusher thread is one of the two, in its last round or in a waker, and hears no call.
+#[test]
+fn of_two_blocked_waiters_behind_a_batch_limit_nobody_needs_the_flusher() {
+    explore(4, || blocked_waiters(2, 1, Flaw::None));
+}
+
+#[test]
+fn canary_a_call_that_forgets_the_sleepers() {
+    canary("hand_over::canary_a_call_that_forgets_the_sleepers", DEADLOCK, || {
+        blocked_waiters(2, 1, Flaw::OnlyCalls)
+    });
 }
 
 #[test]
 fn canary_a_leader_that_hands_over_to_nobody() {
     canary("hand_over::canary_a_leader_that_hands_over_to_nobody", DEADLOCK, || {
-        blocked_waiters(2, Flaw::IgnoresWishes)
+        blocked_waiters(2, 0, Flaw::IgnoresWishes)
     });
 }
 
 #[test]
 fn canary_a_sleeper_that_asks_nobody() {
-    canary("hand_over::canary_a_sleeper_that_asks_nobody", DEADLOCK, || blocked_waiters(2, Flaw::AsksNobody));
+    canary("hand_over::canary_a_sleeper_that_asks_nobody", DEADLOCK, || blocked_waiters(2, 0, Flaw::AsksNobody));
 }
 
 /// A blocked thread and a task, with the flusher thread.
