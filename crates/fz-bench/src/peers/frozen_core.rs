@@ -3,7 +3,8 @@
 //! Its tickets share one waker, so that of several waiters only the last is woken. A waiting thread
 //! here therefore looks again each interval, which is its best case: with wakers alone it hangs.
 //! Its buffers are raw pointers, and this crate has no unsafe code: each record is copied beside the
-//! buffer instead of into it, which costs the same, and the file gets whatever the buffer holds.
+//! buffer instead of into it. That is at most as dear, because that place stays in the cache. The file
+//! gets whatever the allocator's memory held before.
 //! Many tasks of one executor thread hang whatever one does, so it takes no part there.
 
 use std::future::Future;

@@ -48,24 +48,36 @@ pub(crate) struct RedbWriter<'a> {
     batch: Vec<u8>,
 }
 
-impl Writer for RedbWriter<'_> {
-    fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
+impl RedbWriter<'_> {
+    fn hold(&mut self, slot: u64, bytes: &[u8]) {
         self.slots.push(slot);
         self.batch.extend_from_slice(bytes);
-        if self.batch.len() >= BATCH * 128 { self.finish() } else { Ok(()) }
     }
 
-    fn finish(&mut self) -> Outcome<()> {
+    fn write(&mut self, durability: Durability) -> Outcome<()> {
         if let Some(bytes) = self.batch.len().checked_div(self.slots.len()) {
             let records = self.slots.iter().copied().zip(self.batch.chunks(bytes));
-            self.redb.write(records, Durability::None)?;
+            self.redb.write(records, durability)?;
             self.slots.clear();
             self.batch.clear();
         }
         Ok(())
     }
+}
+
+impl Writer for RedbWriter<'_> {
+    fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
+        self.hold(slot, bytes);
+        if self.batch.len() >= BATCH * 128 { self.finish() } else { Ok(()) }
+    }
+
+    fn finish(&mut self) -> Outcome<()> {
+        self.write(Durability::None)
+    }
 
     fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
-        self.redb.write(std::iter::once((slot, bytes)), Durability::Immediate)
+        // With what `submit` holds back, as an awaited write of the others covers all before it.
+        self.hold(slot, bytes);
+        self.write(Durability::Immediate)
     }
 }
