@@ -52,7 +52,7 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("switches", "switches/record", Better::Lower),
     metric("syncs", "syncs/record", Better::Lower),
     metric("device_flushes", "device flushes/record", Better::Lower),
-    metric("amplification", "bytes to the block layer/byte", Better::Lower),
+    metric("amplification", "page cache bytes dirtied/byte", Better::Lower),
     metric("device_amplification", "bytes to the device/byte", Better::Lower),
     metric("peak_mib", "peak MiB", Better::Lower),
 ];

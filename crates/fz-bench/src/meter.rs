@@ -23,7 +23,8 @@ pub(crate) struct Meter {
 struct Counters {
     cpu_s: f64,
     switches: f64,
-    /// Bytes that this process caused to be sent to the block layer.
+    /// Bytes of the page cache that this process made dirty, whole blocks of the cache, which may be larger
+    /// than a page: for small records far more than goes to the device.
     written: Option<f64>,
     /// Bytes, and flush requests, of the whole device: of other processes too.
     device: Option<(f64, f64)>,
@@ -48,7 +49,12 @@ impl Meter {
         let before = &self.before;
         let cpu_s = now.cpu_s - before.cpu_s;
         let payload = records * bytes as f64;
-        let mut set = |key: &str, value: f64| figures.insert(key.to_owned(), value);
+        let mut set = |key: &str, value: f64| {
+            // Nothing done in the time is no figure, and JSON has no infinity.
+            if value.is_finite() {
+                figures.insert(key.to_owned(), value);
+            }
+        };
         set("cpu_s", cpu_s);
         set("cpu_us", cpu_s * 1e6 / records);
         set("switches", (now.switches - before.switches) / records);

@@ -62,6 +62,8 @@ impl<V> fmt::Debug for Fz<V> {
     }
 }
 
+/// The smallest ample queue, in writes: the default one.
+const QUEUE_MIN: usize = 16_384;
 /// The smallest ample pool, in buffers, and the pool that is not ample.
 const POOL_MIN: usize = 1024;
 const POOL_DEFAULT_BYTES: usize = 4 << 20;
@@ -77,8 +79,8 @@ impl<V: Variant> Peer for Fz<V> {
         let buffers = if V::AMPLE { setup.in_flight.max(POOL_MIN) } else { POOL_DEFAULT_BYTES / setup.bytes };
         let pool = BufPool::new(BufPoolConfig::new(BufferSize::try_from(setup.bytes)?, buffers * setup.bytes))?;
         let mut config = WritePipeConfig::new();
-        if V::AMPLE && setup.in_flight > 16_384 {
-            config = config.queue_capacity(setup.in_flight.next_power_of_two());
+        if V::AMPLE {
+            config = config.queue_capacity(setup.in_flight.max(QUEUE_MIN).next_power_of_two());
         }
         let pipe = WritePipe::new(config, Arc::clone(&file))?;
         Ok(Self { pipe, pool, file, variant: PhantomData })
@@ -116,7 +118,10 @@ impl<V: Variant> Writer for FzWriter<'_, V> {
     fn prepare(&mut self, submits: usize) -> Outcome<()> {
         if V::WRITE_ONLY {
             for _ in 0..submits {
-                self.ready.push(self.fz.pool.allocate(1)?);
+                let mut allocation = self.fz.pool.allocate(1)?;
+                // Each page of the pool is touched, as it is where records are copied into it.
+                allocation.as_mut_slice().fill(0xA5);
+                self.ready.push(allocation);
             }
             // They are taken from the end, and neighbours in memory should stay neighbours in the file.
             self.ready.reverse();

@@ -16,7 +16,7 @@ pub(crate) const SUITE: Suite = Suite {
     works,
     contestants,
     ratios: &["mb_per_s"],
-    columns: &["cpu_s", "syncs", "device_flushes", "amplification", "device_amplification", "peak_mib"],
+    columns: &["cpu_s", "cpu_us", "syncs", "device_flushes", "amplification", "device_amplification", "peak_mib"],
     with_peers: true,
 };
 

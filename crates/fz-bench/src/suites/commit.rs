@@ -24,7 +24,17 @@ pub(crate) const SUITE: Suite = Suite {
     works,
     contestants,
     ratios: &["commits_per_s"],
-    columns: &["p50_us", "p99_us", "p99_9_us", "cpu_us", "switches", "syncs", "device_flushes"],
+    columns: &[
+        "p50_us",
+        "p99_us",
+        "p99_9_us",
+        "cpu_us",
+        "switches",
+        "syncs",
+        "device_flushes",
+        "device_amplification",
+        "peak_mib",
+    ],
     with_peers: true,
 };
 
@@ -59,8 +69,9 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, writers: usize) ->
                 scope.spawn(move || commit_until_over(peer, window, writer, work.bytes))
             })
             .collect();
-        window.watch(work, directory, "commits_per_s", || peer.syncs(), &mut figures);
-        merge(handles)
+        let watched = window.watch(work, directory, "commits_per_s", || peer.syncs(), &mut figures);
+        let latencies = merge(handles)?;
+        watched.map(|()| latencies)
     })?;
     add_latencies(&mut figures, &latencies);
     Ok(figures)
@@ -98,8 +109,9 @@ pub(crate) fn measure_tasks<P: TaskPeer + 'static>(work: &Work, directory: &Path
     let mut figures = Figures::new();
     let latencies = thread::scope(|scope| {
         let executor = scope.spawn(|| run_tasks(&peer, &window, tasks, work.bytes));
-        window.watch(work, directory, "commits_per_s", || peer.syncs(), &mut figures);
-        executor.join().map_err(|_| "the executor panicked")?
+        let watched = window.watch(work, directory, "commits_per_s", || peer.syncs(), &mut figures);
+        let latencies = executor.join().map_err(|_| "the executor panicked")??;
+        watched.map(|()| latencies)
     })?;
     add_latencies(&mut figures, &latencies);
     Ok(figures)

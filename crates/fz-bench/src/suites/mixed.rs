@@ -16,7 +16,9 @@ use crate::{Outcome, peers};
 pub(crate) const SUITE: Suite = Suite {
     name: "mixed",
     about: "4 threads, each 20th write is awaited and the others are not; the ceiling is one thread that writes \
-            80 records by one pwrite and syncs, alone. The reader pauses 50 µs after each read. p50 to p99.9 are of the awaited writes",
+            80 records by one pwrite and syncs, alone. p50 to p99.9 are of the awaited writes. The reader pauses 50 µs \
+            after each read; fz answers with the newest accepted bytes of the slot, fz-file-read and the flusher \
+            with whatever the file holds there (the flusher's records do not lie in their slots at all)",
     works,
     contestants,
     ratios: &["writes_per_s"],
@@ -30,17 +32,23 @@ pub(crate) const SUITE: Suite = Suite {
         "read_p99_us",
         "cpu_us",
         "syncs",
+        "device_flushes",
+        "device_amplification",
+        "peak_mib",
     ],
     with_peers: true,
 };
 
-pub(crate) const WRITERS: usize = 4;
+const WRITERS: usize = 4;
 
 /// The reader's pause: without one it would be a test of who gets the processor.
 const READ_PAUSE: Duration = Duration::from_micros(50);
 
 /// One write in so many is awaited.
-pub(crate) const AWAITED: u64 = 20;
+const AWAITED: usize = 20;
+
+/// What a round trip of all writers makes durable: so many records the ceiling writes at a time.
+pub(crate) const RECORDS: usize = WRITERS * AWAITED;
 
 fn works(quick: bool) -> Vec<Work> {
     let millis = if quick { 250 } else { 2000 };
@@ -68,7 +76,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, reader: bool) -> O
             })
             .collect();
         let reader = reader.then(|| scope.spawn(|| read_until_over(&peer, &window, work)));
-        window.watch(work, directory, "writes_per_s", || peer.syncs(), &mut figures);
+        let watched = window.watch(work, directory, "writes_per_s", || peer.syncs(), &mut figures);
         let (mut awaited, mut submits) = (histogram(), histogram());
         for writer in writers {
             let (own_awaited, own_submits) = writer.join().map_err(|_| "a writer panicked")??;
@@ -79,6 +87,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, reader: bool) -> O
             Some(reader) => Some(reader.join().map_err(|_| "the reader panicked")??),
             None => None,
         };
+        watched?;
         Outcome::Ok((awaited, submits, reads))
     })?;
     peer.sync()?;
@@ -102,11 +111,11 @@ fn write_until_over<P: Peer>(
     let payload = payload(bytes);
     let (mut awaited, mut submits) = (histogram(), histogram());
     let mut writer = peer.writer()?;
-    let mut turn = 0;
+    let mut turn: usize = 0;
     while !window.is_over() {
         let counts = window.counts();
         turn += 1;
-        let is_awaited = turn % AWAITED == 0;
+        let is_awaited = turn.is_multiple_of(AWAITED);
         let slot = window.next_slot();
         let began = Instant::now();
         if is_awaited {

@@ -15,6 +15,7 @@ use crate::figures::Figures;
 use crate::peer::{Peer, Setup, TaskPeer};
 use crate::work::{Shape, Work};
 
+pub(crate) use mixed::RECORDS as MIXED_RECORDS;
 pub(crate) use window::Window;
 
 #[derive(Clone, Copy, Debug)]

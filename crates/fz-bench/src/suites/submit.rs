@@ -32,7 +32,9 @@ pub(crate) const SUITE: Suite = Suite {
         "max_us",
         "cpu_us",
         "syncs",
+        "device_flushes",
         "amplification",
+        "device_amplification",
         "peak_mib",
     ],
     with_peers: true,
@@ -103,6 +105,12 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, threads: usize, or
     Ok(figures)
 }
 
+fn prepared_writer<P: Peer>(peer: &P, submits: u64) -> Outcome<P::Writer<'_>> {
+    let mut writer = peer.writer()?;
+    writer.prepare(usize::try_from(submits)?)?;
+    Ok(writer)
+}
+
 /// One thread's submits under one clock: how long they took together.
 fn looped<P: Peer>(
     peer: &P,
@@ -113,11 +121,11 @@ fn looped<P: Peer>(
     [prepared, start]: [&Barrier; 2],
 ) -> Outcome<Duration> {
     let payload = payload(work.bytes);
-    let mut writer = peer.writer()?;
-    let ready = writer.prepare(usize::try_from(submits)?);
+    // An error is kept until after the barriers: the others would wait there for ever.
+    let writer = prepared_writer(peer, submits);
     prepared.wait();
     start.wait();
-    ready?;
+    let mut writer = writer?;
     let first = thread as u64 * submits;
     let began = Instant::now();
     for number in first..first + submits {
@@ -138,10 +146,9 @@ fn clocked<P: Peer>(
 ) -> Outcome<Histogram<u64>> {
     let payload = payload(work.bytes);
     let mut latencies = histogram();
-    let mut writer = peer.writer()?;
-    let ready = writer.prepare(usize::try_from(submits)?);
+    let writer = prepared_writer(peer, submits);
     start.wait();
-    ready?;
+    let mut writer = writer?;
     let first = thread as u64 * submits;
     let mut before = Instant::now();
     for number in first..first + submits {

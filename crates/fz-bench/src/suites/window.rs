@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::Outcome;
 use crate::figures::Figures;
 use crate::meter::Meter;
 use crate::work::Work;
@@ -58,7 +59,7 @@ impl Window {
     }
 
     /// Lets the writers warm up, counts for the work's time, and ends it. `rate` is the key under
-    /// which what was done in a second goes.
+    /// which what was done in a second goes. An error if nothing was.
     pub(crate) fn watch(
         &self,
         work: &Work,
@@ -66,7 +67,7 @@ impl Window {
         rate: &str,
         syncs: impl Fn() -> Option<u64>,
         figures: &mut Figures,
-    ) {
+    ) -> Outcome<()> {
         std::thread::sleep(Duration::from_millis(work.millis / 5 + 20));
         let (done, synced) = (self.done(), syncs());
         let meter = Meter::start(directory);
@@ -74,10 +75,15 @@ impl Window {
         std::thread::sleep(Duration::from_millis(work.millis));
         let records = (self.done() - done) as f64;
         let seconds = meter.stop(figures, records, work.bytes);
-        if let (Some(before), Some(after)) = (synced, syncs()) {
+        let synced_after = syncs();
+        self.phase.store(OVER, Ordering::Relaxed);
+        if records == 0.0 {
+            return Err(format!("finished nothing in {} ms", work.millis).into());
+        }
+        if let (Some(before), Some(after)) = (synced, synced_after) {
             figures.insert("syncs".to_owned(), (after - before) as f64 / records);
         }
-        self.phase.store(OVER, Ordering::Relaxed);
         figures.insert(rate.to_owned(), records / seconds);
+        Ok(())
     }
 }
