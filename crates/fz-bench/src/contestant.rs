@@ -15,18 +15,12 @@ pub(crate) enum Role {
     Ceiling,
     /// The simplest competitor, written by hand.
     Flusher,
+    /// The heap, where memory is what is compared.
+    Heap,
     /// What this project is about.
     Subject,
     /// Another project.
     Peer,
-}
-
-/// How many device flushes one commit of a lone writer costs, and how that was found out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Flushes {
-    pub(crate) per_commit: f64,
-    /// The system calls that were counted.
-    pub(crate) calls: &'static str,
 }
 
 pub(crate) type Measure = fn(&Work, &Path) -> Outcome<Figures>;
@@ -35,8 +29,8 @@ pub(crate) type Measure = fn(&Work, &Path) -> Outcome<Figures>;
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
-    /// `None` if it was never counted for this one.
-    pub(crate) flushes: Option<Flushes>,
+    /// See [`Peer::IS_DURABLE`].
+    pub(crate) is_durable: bool,
     threads: Measure,
     tasks: Option<Measure>,
     /// Takes part in the suites that read beside the writers.
@@ -48,12 +42,20 @@ pub(crate) struct Contestant {
 impl Contestant {
     /// A contestant with a measuring function of its own.
     pub(crate) const fn special(name: &'static str, role: Role, measure: Measure) -> Self {
-        Self { name, role, flushes: None, threads: measure, tasks: Some(measure), reads: true, reuses_files: true }
+        Self { name, role, is_durable: true, threads: measure, tasks: Some(measure), reads: true, reuses_files: true }
     }
 
     pub(crate) fn of<P: Peer>(role: Role) -> Self {
         let threads = suites::measure::<P>;
-        Self { name: P::NAME, role, flushes: None, threads, tasks: None, reads: false, reuses_files: P::REUSES_FILES }
+        Self {
+            name: P::NAME,
+            role,
+            is_durable: P::IS_DURABLE,
+            threads,
+            tasks: None,
+            reads: false,
+            reuses_files: P::REUSES_FILES,
+        }
     }
 
     /// Also with many tasks on one thread.
@@ -63,16 +65,6 @@ impl Contestant {
 
     pub(crate) const fn with_reads(self) -> Self {
         Self { reads: true, ..self }
-    }
-
-    /// `count` of the calls in `calls`, per commit of one writer.
-    pub(crate) const fn with_flushes(self, per_commit: f64, calls: &'static str) -> Self {
-        Self { flushes: Some(Flushes { per_commit, calls }), ..self }
-    }
-
-    /// Whether what it acknowledged survives a power cut, as far as the count of its syncs tells.
-    pub(crate) fn is_durable(&self) -> bool {
-        self.flushes.is_none_or(|flushes| flushes.per_commit > 0.0)
     }
 
     /// How it does this work, if it can.

@@ -33,6 +33,10 @@ pub(crate) trait Peer: Sized + Send + Sync {
     /// The files of one turn serve the next: a preallocated file need not be written anew.
     const REUSES_FILES: bool = false;
 
+    /// What it acknowledged survives a power cut, as far as its system calls tell. Who says no is shown,
+    /// but is never the best peer.
+    const IS_DURABLE: bool = true;
+
     /// One writer's own state.
     type Writer<'a>: Writer + Send
     where

@@ -80,9 +80,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn colour(line: &Line, at: usize) -> RGBColor {
     match line.role {
-        Role::Ceiling => BLACK,
-        Role::Subject if line.name.starts_with("fz") => RED,
-        Role::Flusher => BLUE,
+        // Variants of these take a colour of the palette, so that each line can be told.
+        Role::Ceiling if line.name == "raw" => BLACK,
+        Role::Subject if matches!(line.name, "fz" | "fz-bufpool" | "fz-mpsc") => RED,
+        Role::Flusher | Role::Heap => BLUE,
         _ => {
             let (red, green, blue) = Palette99::COLORS[(at * 7 + 3) % Palette99::COLORS.len()];
             RGBColor(red, green, blue)

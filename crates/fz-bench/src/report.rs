@@ -8,9 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use crate::contestant::{Contestant, Role};
+use crate::contestant::Role;
 use crate::figures::metric_of;
 use crate::flags::Run;
+use crate::suites::ALL;
 use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::{Outcome, machine, plot};
 
@@ -18,6 +19,7 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
     let machine = machine::describe(directory);
     let text = text(&machine, rounds, load, results);
     let object = object(&machine, flags.quick, rounds, load, results);
+    remove_older(&flags.out)?;
     fs::write(flags.out.join("bench.json"), serde_json::to_vec_pretty(&object)?)?;
     for result in results {
         fs::write(flags.out.join(format!("{}.csv", result.suite.name)), csv(result)?)?;
@@ -34,6 +36,18 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
         let _ = writeln!(io::stdout(), "{object}");
     } else {
         let _ = anstream::stdout().write_all(said.as_bytes());
+    }
+    Ok(())
+}
+
+/// Removes what an earlier run left of its suites: nobody shall take it for a part of this one.
+fn remove_older(out: &Path) -> Outcome<()> {
+    let of_suites = ALL.iter().flat_map(|suite| [format!("{}.csv", suite.name), format!("{}.json", suite.name)]);
+    for name in of_suites.chain(["bench.json".to_owned(), "index.html".to_owned()]) {
+        match fs::remove_file(out.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -58,10 +72,8 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
             let name = group[0].work.group();
             text += &format!("\n{name} (other processes had at most {:.0} % of a turn{doubt})\n", foreign * 100.0);
             text += &format!("{}\n", table(result, &group));
-            for row in group.iter().flat_map(|work| work.rows.iter().map(move |row| (work, row))) {
-                if let (work, Row { contestant, failure: Some(failure), .. }) = row {
-                    text += &format!("{} in {}: {failure}\n", contestant.name, work.work.name());
-                }
+            for failure in group.iter().flat_map(|work| work.failures()) {
+                text += &format!("{failure}\n");
             }
         }
     }
@@ -80,14 +92,16 @@ pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
     groups
 }
 
+/// What the tables compare with, where it takes part.
+const BASES: [(&str, Role); 4] =
+    [("ceiling", Role::Ceiling), ("flusher", Role::Flusher), ("malloc", Role::Heap), ("best peer", Role::Peer)];
+
 fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
     let suite = &result.suite;
     let has = |key: &str| group.iter().any(|work| work.rows.iter().any(|row| row.median(key).is_some()));
     let with_x = group[0].work.x().is_some();
-    let bases: Vec<_> = [("ceiling", Role::Ceiling), ("flusher", Role::Flusher), ("best peer", Role::Peer)]
-        .into_iter()
-        .filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some()))
-        .collect();
+    let bases: Vec<_> =
+        BASES.into_iter().filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some())).collect();
     let mut head: Vec<String> = if with_x { vec!["N".to_owned()] } else { Vec::new() };
     head.push("contestant".to_owned());
     for &key in suite.ratios {
@@ -96,11 +110,6 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
     }
     let columns: Vec<_> = suite.columns.iter().copied().filter(|key| has(key)).collect();
     head.extend(columns.iter().map(|key| metric_of(key).title.to_owned()));
-    let flushes = group.iter().any(|work| work.rows.iter().any(|row| row.contestant.flushes.is_some()));
-    let counted = flushes && suite.name == "commit";
-    if counted {
-        head.push("flushes/commit by strace, 1 writer".to_owned());
-    }
 
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header(head);
@@ -117,9 +126,6 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
                 }
             }
             cells.extend(columns.iter().map(|key| shown(row.median(key))));
-            if counted {
-                cells.push(shown_flushes(&row.contestant));
-            }
             table.add_row(cells);
         }
     }
@@ -127,10 +133,6 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-fn shown_flushes(contestant: &Contestant) -> String {
-    contestant.flushes.map_or_else(|| "–".to_owned(), |flushes| format!("{} {}", flushes.per_commit, flushes.calls))
 }
 
 /// Three digits, or all before the point.
@@ -188,6 +190,7 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
             let value = json!({
                 "ceiling": to(work.base(Role::Ceiling)),
                 "flusher": to(work.base(Role::Flusher)),
+                "malloc": to(work.base(Role::Heap)),
                 "best_peer": to(work.best_peer(metric)),
                 "best_peer_name": work.best_peer(metric).map(|row| row.contestant.name),
             });
@@ -196,7 +199,7 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
         json!({
             "contestant": row.contestant.name,
             "role": format!("{:?}", row.contestant.role),
-            "flushes_per_commit": row.contestant.flushes.map(|flushes| flushes.per_commit),
+            "is_durable": row.contestant.is_durable,
             "ratios": ratios.collect::<serde_json::Map<_, _>>(),
             "rounds": row.rounds,
             "failure": row.failure,

@@ -11,6 +11,13 @@ pub(crate) struct SuiteResult {
     pub(crate) works: Vec<WorkResult>,
 }
 
+impl SuiteResult {
+    /// Who did not come to the end of its rounds, in which work, and why.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
+        self.works.iter().flat_map(WorkResult::failures)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct WorkResult {
     pub(crate) work: Work,
@@ -20,7 +27,7 @@ pub(crate) struct WorkResult {
 }
 
 /// One contestant's rounds of one work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) contestant: Contestant,
     pub(crate) rounds: Vec<Figures>,
@@ -54,6 +61,12 @@ impl Row {
 }
 
 impl WorkResult {
+    /// A line for each contestant that failed.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
+        let failed = self.rows.iter().filter_map(|row| Some((row.contestant.name, row.failure.as_ref()?)));
+        failed.map(|(name, failure)| format!("{name} in {}: {failure}", self.work.name()))
+    }
+
     /// The first with this part.
     pub(crate) fn base(&self, role: Role) -> Option<&Row> {
         self.rows.iter().find(|row| row.contestant.role == role)
@@ -61,7 +74,7 @@ impl WorkResult {
 
     /// The other project that is best at `metric` of those that make anything durable.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
-        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer && row.contestant.is_durable());
+        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer && row.contestant.is_durable);
         let ranked = peers.filter_map(|row| Some((row, row.median(metric.key)?)));
         let best = match metric.better {
             Better::Higher => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
@@ -112,7 +125,8 @@ mod tests {
         let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
         let mut slow = peers::raw();
         slow.role = Role::Peer;
-        let fast = slow.with_flushes(0.0, "sync_file_range");
+        let mut fast = slow;
+        fast.is_durable = false;
         let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
         let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], foreign: vec![] };
         let best = result.best_peer(metric_of("commits_per_s")).unwrap();

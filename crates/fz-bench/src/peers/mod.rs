@@ -29,7 +29,7 @@ mod walrus;
 use crate::contestant::{Contestant, Role};
 
 pub(crate) fn raw() -> Contestant {
-    Contestant::special("raw", Role::Ceiling, raw::measure).with_flushes(1.0, "fdatasync")
+    Contestant::special("raw", Role::Ceiling, raw::measure)
 }
 
 /// The ceiling's bandwidth with a sync each 16 MiB: what a pipeline with bounded memory can hope for.
@@ -38,15 +38,12 @@ pub(crate) fn raw_steady() -> Contestant {
 }
 
 pub(crate) fn flusher() -> Contestant {
-    Contestant::of::<flusher::Flusher>(Role::Flusher)
-        .with_tasks::<flusher::Flusher>()
-        .with_reads()
-        .with_flushes(1.0, "fdatasync")
+    Contestant::of::<flusher::Flusher>(Role::Flusher).with_tasks::<flusher::Flusher>().with_reads()
 }
 
 pub(crate) fn fz() -> Contestant {
     type Fz = fz::Fz<fz::Ample>;
-    Contestant::of::<Fz>(Role::Subject).with_tasks::<Fz>().with_reads().with_flushes(1.0, "fdatasync")
+    Contestant::of::<Fz>(Role::Subject).with_tasks::<Fz>().with_reads()
 }
 
 /// Allocations made and filled before the clock starts: `write()` alone.
@@ -65,35 +62,30 @@ pub(crate) fn fz_file_read() -> Contestant {
 }
 
 /// The other projects that were compiled in.
-///
-/// The device flushes of one commit by one writer were counted by
-/// `strace -f -c -e trace=fsync,fdatasync,sync_file_range,msync,pwrite64,io_uring_enter` around a
-/// turn of "128 B, blocking threads: 1", the calls divided by the commits. RocksDB was not counted.
 pub(crate) fn others() -> Vec<Contestant> {
     vec![
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer)
-            .with_flushes(1.0, "fdatasync (+ 1 sync_file_range)"),
+        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer),
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer).with_flushes(1.0, "fdatasync (+ 1 sync_file_range)"),
+        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer),
         #[cfg(feature = "okaywal")]
-        Contestant::of::<okaywal::OkayWal>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<okaywal::OkayWal>(Role::Peer),
         #[cfg(feature = "raft-engine")]
-        Contestant::of::<raft_engine::RaftEngine>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<raft_engine::RaftEngine>(Role::Peer),
         #[cfg(feature = "wal-db")]
-        Contestant::of::<wal_db::WalDb>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<wal_db::WalDb>(Role::Peer),
         #[cfg(feature = "open-wal")]
-        Contestant::of::<open_wal::OpenWal>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<open_wal::OpenWal>(Role::Peer),
         #[cfg(feature = "walrus")]
-        Contestant::of::<walrus::WalrusRust>(Role::Peer).with_flushes(1.0, "fsync"),
+        Contestant::of::<walrus::WalrusRust>(Role::Peer),
         #[cfg(feature = "sqlite")]
-        Contestant::of::<sqlite::Sqlite>(Role::Peer).with_flushes(1.0, "fsync"),
+        Contestant::of::<sqlite::Sqlite>(Role::Peer),
         #[cfg(feature = "redb")]
-        Contestant::of::<redb::Redb>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<redb::Redb>(Role::Peer),
         #[cfg(feature = "fjall")]
-        Contestant::of::<fjall::Fjall>(Role::Peer).with_flushes(1.0, "fdatasync"),
+        Contestant::of::<fjall::Fjall>(Role::Peer),
         #[cfg(feature = "sled")]
-        Contestant::of::<sled::Sled>(Role::Peer).with_flushes(0.0, "sync_file_range only: NOT durable"),
+        Contestant::of::<sled::Sled>(Role::Peer),
         #[cfg(feature = "rocksdb")]
         Contestant::of::<rocksdb::RocksDb>(Role::Peer),
     ]

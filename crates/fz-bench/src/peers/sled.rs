@@ -12,6 +12,7 @@ pub(crate) struct Sled(Db);
 
 impl Peer for Sled {
     const NAME: &'static str = "sled";
+    const IS_DURABLE: bool = false;
     type Writer<'a> = &'a Db;
 
     fn open(setup: &Setup) -> Outcome<Self> {

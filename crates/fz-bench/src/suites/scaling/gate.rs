@@ -1,8 +1,10 @@
-//! A disk whose syncs wait for a gate, so that tickets stay undecided as long as wanted.
+//! A disk whose syncs wait for a gate, so that tickets stay undecided as long as wanted, and that knows
+//! when it last made something durable.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use fz_file::{Access, FileIdentity, HostVolume, Storage, Volume};
 
@@ -18,9 +20,16 @@ pub(crate) struct GatedVolume {
 struct Gate {
     shut: Mutex<bool>,
     opened: Condvar,
+    /// When the last sync of data ended.
+    synced: Mutex<Option<Instant>>,
 }
 
 impl GatedVolume {
+    /// When the last sync of data ended, if there was one.
+    pub(crate) fn synced(&self) -> Option<Instant> {
+        *self.gate.synced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn set_shut(&self, shut: bool) {
         *self.gate.shut.lock().unwrap_or_else(PoisonError::into_inner) = shut;
         self.gate.opened.notify_all();
@@ -87,7 +96,9 @@ impl Storage for GatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.gate.pass();
-        self.file.sync_data()
+        self.file.sync_data()?;
+        *self.gate.synced.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
     }
 
     fn sync_all(&self) -> io::Result<()> {

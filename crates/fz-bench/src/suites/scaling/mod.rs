@@ -1,19 +1,23 @@
 //! What one operation costs while something else grows from 1 to a million.
 //!
-//! The pipe makes no syncs here (`DangerouslyNone`): the processor's part is what is measured.
+//! The processor's part is what is measured: the pipe makes no syncs here (`DangerouslyNone`), but where
+//! tickets wait for one, and there the clock runs before it begins and after it has ended.
 
 mod gate;
 mod pipe;
 mod primitives;
+mod waiters;
 
 use super::Suite;
+use crate::Outcome;
 use crate::contestant::{Contestant, Role};
 use crate::work::{Dimension, Shape, Work};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "scaling",
-    about: "ns per operation while one thing grows; without syncs, so that only the processor counts. There is no \
-            ceiling; a flat line is the goal",
+    about: "ns per operation while one thing grows; no sync is timed, so that only the processor counts. There is no \
+            ceiling; a flat line is the goal. Of waiting tickets: one more write and first poll; and from the sync's end \
+            until each task was woken, per ticket",
     works,
     contestants,
     ratios: &["op_ns"],
@@ -36,7 +40,7 @@ fn contestants(work: &Work) -> Vec<Contestant> {
     let Shape::Scaling { what, .. } = work.shape else { return Vec::new() };
     match what {
         Dimension::Allocate => vec![
-            Contestant::special("malloc", Role::Flusher, primitives::allocate_malloc),
+            Contestant::special("malloc", Role::Heap, primitives::allocate_malloc),
             Contestant::special("crossbeam ArrayQueue", Role::Peer, primitives::allocate_queue),
             Contestant::special("fz-bufpool", Role::Subject, primitives::allocate_pool),
         ],
@@ -49,6 +53,14 @@ fn contestants(work: &Work) -> Vec<Contestant> {
         Dimension::Depth => vec![Contestant::special("fz", Role::Subject, pipe::depth)],
         Dimension::Batch => vec![Contestant::special("fz", Role::Subject, pipe::batch)],
         Dimension::Occupancy => vec![Contestant::special("fz", Role::Subject, pipe::occupancy)],
-        Dimension::Waiters => vec![Contestant::special("fz", Role::Subject, pipe::waiters)],
+        Dimension::Waiters => vec![Contestant::special("fz", Role::Subject, waiters::waiters)],
+    }
+}
+
+/// What the work's dimension measures.
+fn x(work: &Work) -> Outcome<u64> {
+    match work.shape {
+        Shape::Scaling { x, .. } => Ok(x),
+        _ => Err("is no part of the scaling suite".into()),
     }
 }

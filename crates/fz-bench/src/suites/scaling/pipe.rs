@@ -1,34 +1,23 @@
 //! The pipe and its pool while something grows.
 
-use std::future::Future;
 use std::hint::black_box;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_file::{Preallocation, SlotFile, SlotFileConfig};
-use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest, WriteTicket};
+use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 
-use super::gate::GatedVolume;
 use crate::Outcome;
 use crate::figures::Figures;
 use crate::suites::payload;
-use crate::work::{Order, Shape, Work};
+use crate::work::{Order, Work};
 
 /// Operations under one clock.
 const OPERATIONS: u64 = 1 << 17;
 const OPERATIONS_FEW: u64 = 10_000;
 const NEVER: Duration = Duration::from_secs(3600);
-
-fn x(work: &Work) -> u64 {
-    match work.shape {
-        Shape::Scaling { x, .. } => x,
-        _ => 1,
-    }
-}
 
 fn file(work: &Work, directory: &Path, slots: u64) -> Outcome<Arc<SlotFile>> {
     // Nothing is synced, so it does not matter how the blocks were made.
@@ -69,7 +58,7 @@ fn random_slots(operations: u64, slots: u64) -> Vec<u64> {
 
 /// Submits, and until the kernel has them, into a file of `x` slots.
 pub(crate) fn slots(work: &Work, directory: &Path) -> Outcome<Figures> {
-    let slots = x(work);
+    let slots = super::x(work)?;
     let (file, pool) = (file(work, directory, slots)?, pool(work, OPERATIONS)?);
     let pipe = WritePipe::new(quiet(), file)?;
     let (places, record) = (random_slots(OPERATIONS, slots), payload(work.bytes));
@@ -84,7 +73,7 @@ pub(crate) fn slots(work: &Work, directory: &Path) -> Outcome<Figures> {
 
 /// Submits behind `x` writes that are in the queue already.
 pub(crate) fn depth(work: &Work, directory: &Path) -> Outcome<Figures> {
-    let depth = x(work);
+    let depth = super::x(work)?;
     // A quarter of the queue is when the flusher is called; the million and these stay below.
     let (file, pool) = (file(work, directory, work.slots)?, pool(work, depth + OPERATIONS_FEW)?);
     let pipe = WritePipe::new(quiet(), file)?;
@@ -100,8 +89,8 @@ pub(crate) fn depth(work: &Work, directory: &Path) -> Outcome<Figures> {
 
 /// Until the kernel has writes to random slots that stand in the queue, in batches of at most `x`.
 pub(crate) fn batch(work: &Work, directory: &Path) -> Outcome<Figures> {
-    let most = usize::try_from(x(work))?;
-    let writes = OPERATIONS.max(x(work));
+    let most = usize::try_from(super::x(work)?)?;
+    let writes = OPERATIONS.max(super::x(work)?);
     let slots = writes.next_power_of_two();
     let (file, pool) = (file(work, directory, slots)?, pool(work, writes)?);
     let config = quiet().batch_writes_max(most).batch_bytes_max(usize::MAX);
@@ -115,7 +104,7 @@ pub(crate) fn batch(work: &Work, directory: &Path) -> Outcome<Figures> {
 
 /// Allocates and drops while `x` of a million and a bit buffers are taken, all over the pool.
 pub(crate) fn occupancy(work: &Work, _: &Path) -> Outcome<Figures> {
-    let (taken, buffers) = (x(work), 1 << 20);
+    let (taken, buffers) = (super::x(work)?, 1 << 20);
     let pool = pool(work, buffers)?;
     let mut held = Vec::new();
     for _ in 0..buffers {
@@ -130,64 +119,4 @@ pub(crate) fn occupancy(work: &Work, _: &Path) -> Outcome<Figures> {
         drop(black_box(pool.allocate(1)?));
     }
     Ok(figures(OPERATIONS, began.elapsed()))
-}
-
-/// Writes and begins to await while `x` tickets wait; then how long each takes to be settled.
-pub(crate) fn waiters(work: &Work, directory: &Path) -> Outcome<Figures> {
-    let waiting = x(work);
-    let volume = GatedVolume::default();
-    let config = SlotFileConfig::new(directory.join("gated"), work.bytes).initial_slots(work.slots);
-    let file = Arc::new(SlotFile::open_on(Arc::new(volume.clone()), config)?);
-    let pool = pool(work, 1 << 17)?;
-    let pipe = WritePipe::new(WritePipeConfig::new().queue_capacity(1 << 22), file)?;
-    volume.set_shut(true);
-    let outcome = wait_behind_the_gate(work, &pipe, &pool, waiting, &volume);
-    // Else the pipe could not close.
-    volume.set_shut(false);
-    outcome
-}
-
-fn wait_behind_the_gate(
-    work: &Work,
-    pipe: &WritePipe,
-    pool: &BufPool,
-    waiting: u64,
-    volume: &GatedVolume,
-) -> Outcome<Figures> {
-    let record = payload(work.bytes);
-    let mut context = Context::from_waker(Waker::noop());
-    let mut await_one = |slot_index: u64| -> Outcome<WriteTicket> {
-        let mut allocation = pool.allocate(1)?;
-        allocation.as_mut_slice().copy_from_slice(&record);
-        let mut ticket = pipe.write(WriteRequest { allocation, slot_index })?;
-        if Pin::new(&mut ticket).poll(&mut context).is_ready() {
-            return Err("a ticket was ready although no sync has returned".into());
-        }
-        Ok(ticket)
-    };
-    // One write is all that the tickets of the crowd need; each waits on its own.
-    let first = await_one(0)?;
-    let mut crowd = Vec::new();
-    for _ in 1..waiting {
-        let mut ticket = first.clone();
-        if Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return Err("a ticket was ready although no sync has returned".into());
-        }
-        crowd.push(ticket);
-    }
-    let mut tickets = Vec::new();
-    let began = Instant::now();
-    for number in 0..OPERATIONS_FEW {
-        tickets.push(await_one(number % work.slots)?);
-    }
-    let took = began.elapsed();
-    let settled = Instant::now();
-    volume.set_shut(false);
-    if let Some(last) = tickets.last() {
-        last.wait()?;
-    }
-    let through = settled.elapsed().as_secs_f64() * 1e9 / (waiting + OPERATIONS_FEW) as f64;
-    let mut figures = figures(OPERATIONS_FEW, took);
-    figures.insert("through_ns".to_owned(), through);
-    Ok(figures)
 }

@@ -12,7 +12,7 @@ use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
 use crate::Outcome;
 use crate::figures::Figures;
-use crate::work::{Shape, Work};
+use crate::work::Work;
 
 const OPERATIONS: usize = 1 << 20;
 const BUFFERS: usize = 1 << 14;
@@ -23,10 +23,7 @@ const BATCH_MAX: usize = 256;
 type Value = [u64; 5];
 
 fn x(work: &Work) -> Outcome<usize> {
-    match work.shape {
-        Shape::Scaling { x, .. } => Ok(usize::try_from(x)?),
-        _ => Err("is part of the scaling suite".into()),
-    }
+    Ok(usize::try_from(super::x(work)?)?)
 }
 
 /// The mean over all threads of one `operation`'s time.
