@@ -28,7 +28,7 @@ pub(crate) fn describe(directory: &Path) -> Value {
         "kernel": kernel.unwrap_or_default(),
         "file_system": file_system(directory),
         "rustc": rustc(),
-        "commit": output("git", &["rev-parse", "--short", "HEAD"]),
+        "commit": output("git", &["describe", "--always", "--dirty", "--abbrev=10"]),
         "version": env!("CARGO_PKG_VERSION"),
     })
 }
@@ -51,9 +51,10 @@ pub(crate) fn busy_seconds() -> f64 {
     busy.sum::<f64>() / HERTZ
 }
 
-/// Processor seconds of the child processes that have ended.
-pub(crate) fn children_seconds() -> f64 {
-    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0.0, |usage| cpu_seconds(&usage))
+/// Processor seconds of this process, which removes what turns leave, and of its children that have ended.
+pub(crate) fn our_seconds() -> f64 {
+    let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN];
+    both.into_iter().filter_map(|who| getrusage(who).ok()).map(|usage| cpu_seconds(&usage)).sum()
 }
 
 /// User and system time.

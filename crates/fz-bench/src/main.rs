@@ -12,6 +12,7 @@ mod figures;
 mod flags;
 mod machine;
 mod meter;
+mod order;
 mod peer;
 mod peers;
 mod plot;

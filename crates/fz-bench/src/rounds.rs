@@ -15,7 +15,7 @@ use crate::flags::Run;
 use crate::suites::{ALL, Suite};
 use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::work::Work;
-use crate::{Outcome, machine, peers, report};
+use crate::{Outcome, machine, order, peers, report};
 
 const ROUNDS: usize = 5;
 const ROUNDS_QUICK: usize = 3;
@@ -38,22 +38,34 @@ pub(crate) fn list() -> Outcome<()> {
 pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let suites = chosen_suites(&flags.suite)?;
     let others = chosen_peers(&flags.peers)?;
+    let rounds = flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }).max(1);
+    let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &others))).collect();
+    plan.retain(|(_, works)| !works.is_empty());
+    let turns: usize = plan.iter().flat_map(|(_, works)| works).map(|(_, contestants)| contestants.len()).sum();
+    if turns == 0 {
+        let text = flags.only.as_deref().unwrap_or_default();
+        return Err(format!("there is nothing to measure: no work of these suites has {text:?} in its name").into());
+    }
     fs::create_dir_all(&flags.dir)?;
     fs::create_dir_all(&flags.out)?;
     let directory = fs::canonicalize(&flags.dir)?;
     machine::refuse_memory(&directory)?;
-    let rounds = flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }).max(1);
     let load = machine::load();
-    let mut run = Rounds { directory, rounds, quick: flags.quick, bar: bar(flags) };
-    let plan: Vec<_> = suites.into_iter().map(|suite| (suite, run.plan(&suite, flags, &others))).collect();
-    let turns: usize = plan.iter().flat_map(|(_, works)| works).map(|(_, contestants)| contestants.len()).sum();
+    let mut run = Rounds { directory, rounds, bar: bar(flags) };
     run.bar.set_length((turns * rounds) as u64);
     let mut results = Vec::new();
     for (suite, works) in plan {
         results.push(run.suite(suite, works)?);
     }
     run.bar.finish_and_clear();
-    report::write(flags, rounds, load, &run.directory, &results)
+    report::write(flags, rounds, load, &run.directory, &results)?;
+    verdict(&results)
+}
+
+/// The tables stand, and name who failed; but who reads only the exit code must learn of it too.
+fn verdict(results: &[SuiteResult]) -> Outcome<()> {
+    let failures: Vec<_> = results.iter().flat_map(SuiteResult::failures).collect();
+    if failures.is_empty() { Ok(()) } else { Err(format!("not all were measured:\n{}", failures.join("\n")).into()) }
 }
 
 fn chosen_suites(names: &[String]) -> Outcome<Vec<Suite>> {
@@ -89,6 +101,21 @@ fn chosen_peers(names: &[String]) -> Outcome<Vec<Contestant>> {
     Ok(others)
 }
 
+fn plan(suite: &Suite, flags: &Run, others: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
+    let works = (suite.works)(flags.quick).into_iter();
+    works
+        .filter(|work| flags.only.as_ref().is_none_or(|text| work.name().contains(text)))
+        .map(|work| {
+            let mut contestants = (suite.contestants)(&work);
+            if suite.with_peers {
+                contestants.extend_from_slice(others);
+            }
+            contestants.retain(|contestant| contestant.measure(&work).is_some());
+            (work, contestants)
+        })
+        .collect()
+}
+
 fn bar(flags: &Run) -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} turns, {eta} left  {msg}") {
@@ -103,26 +130,10 @@ fn bar(flags: &Run) -> ProgressBar {
 struct Rounds {
     directory: PathBuf,
     rounds: usize,
-    quick: bool,
     bar: ProgressBar,
 }
 
 impl Rounds {
-    fn plan(&self, suite: &Suite, flags: &Run, others: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
-        let works = (suite.works)(self.quick).into_iter();
-        works
-            .filter(|work| flags.only.as_ref().is_none_or(|text| work.name().contains(text)))
-            .map(|work| {
-                let mut contestants = (suite.contestants)(&work);
-                if suite.with_peers {
-                    contestants.extend_from_slice(others);
-                }
-                contestants.retain(|contestant| contestant.measure(&work).is_some());
-                (work, contestants)
-            })
-            .collect()
-    }
-
     fn suite(&mut self, suite: Suite, works: Vec<(Work, Vec<Contestant>)>) -> Outcome<SuiteResult> {
         let mut results = Vec::new();
         for (work, contestants) in works {
@@ -136,10 +147,8 @@ impl Rounds {
         let mut rows: Vec<_> = contestants.iter().map(|&contestant| Row::new(contestant)).collect();
         let mut foreign = Vec::new();
         for round in 0..self.rounds {
-            // Each round begins with another one, so that nobody always follows the same.
-            for turn in 0..rows.len() {
-                let row_count = rows.len();
-                let row = &mut rows[(turn + round) % row_count];
+            for place in order::of_round(round, rows.len()) {
+                let row = &mut rows[place];
                 self.bar.set_message(format!("{}: {}", work.name(), row.contestant.name));
                 self.bar.inc(1);
                 if row.failure.is_some() {
@@ -158,14 +167,25 @@ impl Rounds {
 
     /// One turn, and the share of the processors' time that went to other processes meanwhile.
     fn turn(&self, work: &Work, contestant: &Contestant) -> (Outcome<Figures>, f64) {
-        // What the last turn removed is its own business, not the next one's: on a journalling file
-        // system this writes the journal. Not sync(2), which waits for all that others write.
-        let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        let (began, busy, children) = (Instant::now(), machine::busy_seconds(), machine::children_seconds());
+        if let Err(error) = self.settle(work) {
+            return (Err(format!("the journal could not be written before it: {error}").into()), 0.0);
+        }
+        let (began, busy, ours) = (Instant::now(), machine::busy_seconds(), machine::our_seconds());
         let outcome = self.turn_process(work, contestant);
-        let others = machine::busy_seconds() - busy - (machine::children_seconds() - children);
+        let others = machine::busy_seconds() - busy - (machine::our_seconds() - ours);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         (outcome, (others / (began.elapsed().as_secs_f64() * processors)).max(0.0))
+    }
+
+    /// What the last turn removed is its own business, not the next one's: on a journalling file system
+    /// this writes the journal.
+    ///
+    /// The directory is the one that names came into and went from: ext4 commits the transaction that
+    /// changed *this* inode last. Not sync(2), which waits for all that others write.
+    fn settle(&self, work: &Work) -> Outcome<()> {
+        let suite = self.directory.join(work.suite());
+        fs::create_dir_all(&suite)?;
+        Ok(File::open(suite)?.sync_all()?)
     }
 
     fn turn_process(&self, work: &Work, contestant: &Contestant) -> Outcome<Figures> {
@@ -213,5 +233,25 @@ fn remove(path: &Path) -> Outcome<()> {
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failed_contestant_fails_the_run_and_is_named() {
+        let suite = ALL[1];
+        let work = (suite.works)(true).remove(0);
+        let mut rows: Vec<_> = (suite.contestants)(&work).into_iter().map(Row::new).collect();
+        let name = rows[1].contestant.name;
+        let result =
+            |rows| SuiteResult { suite, works: vec![WorkResult { work: work.clone(), rows, foreign: vec![] }] };
+        let whole = [result(rows.clone())];
+        assert!(verdict(&whole).is_ok());
+        rows[1].failure = Some("it hangs".to_owned());
+        let error = verdict(&[result(rows)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name} in {}: it hangs", work.name())), "{error}");
     }
 }
