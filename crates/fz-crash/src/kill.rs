@@ -61,7 +61,12 @@ pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &P
         match one_kill(&plan, &path, &mut random, before.take(), &mut findings)? {
             Ok(bytes) => before = Some(bytes),
             Err(failure) => {
-                findings.fail(format!("seed {seed}, kill {round} with {plan:?}:\n{failure}"));
+                // Threads do not repeat, so the file is all the evidence there is.
+                let kept = match findings.failed() {
+                    0 => keep(&path, &format!("fz-crash-kill-failed-{seed}-{round}")),
+                    _ => String::new(),
+                };
+                findings.fail(format!("seed {seed}, kill {round} with {plan:?}:\n{failure}{kept}"));
                 fs::remove_file(&path).or_else(|error| match error.kind() {
                     io::ErrorKind::NotFound => Ok(()),
                     _ => Err(error),
@@ -70,6 +75,15 @@ pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &P
         }
     }
     Ok(findings)
+}
+
+/// Copies a file to where it stays, also when the file system that it is on is unmounted; says where.
+fn keep(path: &Path, name: &str) -> String {
+    let kept = std::env::temp_dir().join(name);
+    match fs::copy(path, &kept) {
+        Ok(_) => format!("\nthe file is kept: {}", kept.display()),
+        Err(error) => format!("\nthe file is not kept: {error}"),
+    }
 }
 
 /// What was in the file before, if it was there, to what is in it after one more run was killed.
