@@ -115,7 +115,7 @@ impl Store {
 
     /// Counts a call; the error, if it is to fail with one.
     pub(crate) fn enter(&mut self, name: &'static str) -> Result<(), Errno> {
-        match self.failing(name) {
+        match self.failing() {
             Some(Failing::Error(number)) => {
                 self.hit(name);
                 Err(Errno::from_i32(number))
@@ -124,7 +124,7 @@ impl Store {
         }
     }
 
-    fn failing(&mut self, _: &'static str) -> Option<Failing> {
+    fn failing(&mut self) -> Option<Failing> {
         self.calls += 1;
         let CallFault { from, through, failing } = self.fault;
         (from != 0 && (from..=through).contains(&self.calls)).then_some(failing)
@@ -163,7 +163,7 @@ impl Store {
 
     /// Returns how many bytes it took.
     pub(crate) fn write(&mut self, inode: u64, offset: usize, bytes: &[u8]) -> Result<usize, Errno> {
-        let taken = match self.failing("write") {
+        let taken = match self.failing() {
             Some(Failing::Error(number)) => {
                 self.hit("write");
                 return Err(Errno::from_i32(number));

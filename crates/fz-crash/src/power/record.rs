@@ -59,7 +59,8 @@ pub(crate) fn record(file_system: FileSystem, plan: &Plan, directory: &Path) -> 
     record_with(file_system, plan, directory, DiskFault::default(), None)
 }
 
-/// As [`record`], on a file system of `bytes` bytes whose disk refuses what `fault` says once the slot file is open.
+/// As [`record`], on a file system of `bytes` bytes whose disk refuses what `fault` says from the mount on: the
+/// file's creation is hit, too.
 pub(crate) fn record_with(
     file_system: FileSystem,
     plan: &Plan,
@@ -78,7 +79,7 @@ pub(crate) fn record_with(
     let outcome = workload::run(plan, &device.target().join(NAME), &notes);
     // What the file system writes when it is unmounted is no part of the run: the power is gone.
     let log = recorder.take_log();
-    let (_, _, refused) = recorder.requests();
+    let refused = recorder.refused();
     recorder.fail(DiskFault::default());
     drop(mount);
     let writes = notes.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
