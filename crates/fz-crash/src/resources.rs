@@ -46,7 +46,7 @@ impl Resource {
 
     fn undo(&self) {
         match self {
-            // Only when it is empty of mounts: what is mounted below is not ours to remove.
+            // What was mounted below was made later, and is undone before.
             Self::Directory(path) => drop(fs::remove_dir_all(path)),
             Self::Loop(path) => drop(command("losetup", &["--detach".as_ref(), path.as_os_str()])),
             Self::Mount(path) | Self::Served(path) => {

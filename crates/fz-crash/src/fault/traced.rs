@@ -112,7 +112,8 @@ fn verdict(
     findings.count("acks checked", proved.acks);
     findings.count("calls failed", proved.failed_calls);
     let harmless = injection.is_none_or(|injection| injection.contains("EINTR"));
-    // The first openat asks for a file that is not there yet, and its failure may hide in that.
+    // The unlock at the end may fail unheard, since closing unlocks as well; and the first openat asks for a file
+    // that is not there yet, so that its failure may hide in that.
     match (harmless, proved.failed_calls, errors.first()) {
         (true, _, Some((_, words))) => Err(format!("what is no failure was taken for one: {words}")),
         (false, 1.., None) if !injection.is_some_and(|injection| injection.starts_with("flock")) => {
