@@ -102,3 +102,103 @@ impl Waiting {
         self.ring.get_mut(index).filter(|place| place.is_none())
     }
 }
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Numbered(usize, Arc<AtomicUsize>);
+
+    impl Wake for Numbered {
+        fn wake(self: Arc<Self>) {
+            self.1.store(self.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Which waker this is: it says so when called.
+    fn number_of(waker: Waker, last: &AtomicUsize) -> usize {
+        waker.wake();
+        last.load(Ordering::Relaxed)
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        /// A new waiter for an epoch so far above what is settled.
+        Insert(u64),
+        /// The waiter with this number, if there is one, changes its waker.
+        Change(prop::sample::Index),
+        Remove(prop::sample::Index),
+        /// Settles so many epochs.
+        Take(u64),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => prop_oneof![8 => 1_u64..12, 1 => 1_u64..5000].prop_map(Op::Insert),
+            1 => any::<prop::sample::Index>().prop_map(Op::Change),
+            2 => any::<prop::sample::Index>().prop_map(Op::Remove),
+            2 => prop_oneof![4 => 0_u64..8, 1 => 0_u64..4000].prop_map(Op::Take),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn each_waker_is_taken_once_when_its_epoch_is_settled(ops in prop::collection::vec(op(), 0..120)) {
+            let last = Arc::new(AtomicUsize::new(0));
+            let mut wakers = 0;
+            let mut new_waker = || {
+                wakers += 1;
+                (wakers, Waker::from(Arc::new(Numbered(wakers, Arc::clone(&last)))))
+            };
+            let mut waiting = Waiting::default();
+            let mut model: Vec<(u64, Registration, usize)> = Vec::new();
+            let mut settled = 0;
+            for op in ops {
+                match op {
+                    Op::Insert(above) => {
+                        let (number, waker) = new_waker();
+                        let mut registration = 0;
+                        prop_assert!(waiting.insert(settled + above, &mut registration, waker).is_none());
+                        prop_assert!(model.iter().all(|waiter| waiter.1 != registration));
+                        model.push((settled + above, registration, number));
+                    }
+                    Op::Change(_) | Op::Remove(_) if model.is_empty() => {}
+                    Op::Change(index) => {
+                        let (number, waker) = new_waker();
+                        let waiter = index.index(model.len());
+                        let (epoch, mut registration, old) = model[waiter];
+                        let replaced = waiting.insert(epoch, &mut registration, waker).expect("it waits");
+                        prop_assert_eq!(number_of(replaced, &last), old);
+                        model[waiter].2 = number;
+                    }
+                    Op::Remove(index) => {
+                        let (epoch, registration, old) = model.swap_remove(index.index(model.len()));
+                        let removed = waiting.remove(epoch, registration).expect("it waits");
+                        prop_assert_eq!(number_of(removed, &last), old);
+                        prop_assert!(waiting.remove(epoch, registration).is_none(), "it is gone");
+                    }
+                    Op::Take(epochs) => {
+                        settled += epochs;
+                        let taken = waiting.take_through(settled);
+                        let mut taken: Vec<_> = taken.into_iter().map(|waker| number_of(waker, &last)).collect();
+                        taken.sort_unstable();
+                        let (due, left): (Vec<_>, Vec<_>) = model.into_iter().partition(|waiter| waiter.0 <= settled);
+                        let mut due: Vec<_> = due.into_iter().map(|waiter| waiter.2).collect();
+                        due.sort_unstable();
+                        prop_assert_eq!(taken, due);
+                        model = left;
+                    }
+                }
+                prop_assert_eq!(waiting.is_empty(), model.is_empty());
+                prop_assert!(waiting.ring.len() <= 8192, "the ring grows without bound");
+            }
+        }
+    }
+}

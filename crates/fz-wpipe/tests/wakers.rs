@@ -216,10 +216,14 @@ fn d_a_room_waker_that_panics_does_not_keep_the_pipe_from_closing() {
 /// A future that owns the pipe, polled once with a waker that drops it: the executor is no more.
 fn owner_dropped_when_woken(
     leader: Leader,
+    fault: Option<Fault>,
     owner: impl FnOnce(Arc<WritePipe>, &BufPool, WriteRequest) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 ) {
     let small = rig::pool(1);
     let rig = Rig::new(lazy().queue_capacity(1));
+    if let Some(fault) = fault {
+        rig.disk.fail(Call::Write, 0, fault);
+    }
     rig.disk.hold(Call::Write);
     // Under way when the future is polled; takes all of the small pool.
     let allocation = tagged(small.allocate(1).unwrap(), 11);
@@ -231,7 +235,7 @@ fn owner_dropped_when_woken(
         }
         Leader::BlockedThread => {
             let ticket = ticket.clone();
-            Some(thread::spawn(move || ticket.wait().unwrap()))
+            Some(thread::spawn(move || drop(ticket.wait())))
         }
     };
     rig.disk.wait_until_held(Call::Write);
@@ -249,10 +253,14 @@ fn owner_dropped_when_woken(
     *slot.lock().unwrap() = Some(future);
     disk.release();
     until(|| dropped.woken());
-    assert!(unawaited.wait().is_ok(), "{leader:?}: what was accepted is durable all the same");
-    assert_eq!(tag_at(&disk.stable(), 1), 22);
+    if fault.is_some() {
+        assert!(ticket.wait().is_err() && unawaited.wait().is_err(), "{leader:?}: everybody is told");
+    } else {
+        assert!(unawaited.wait().is_ok(), "{leader:?}: what was accepted is durable all the same");
+        assert_eq!(tag_at(&disk.stable(), 1), 22);
+        assert!(ticket.is_durable());
+    }
     assert_eq!(tag_at(&disk.stable(), 2), 0, "the future's own write was given up with it");
-    assert!(ticket.is_durable());
     waiter.map(thread::JoinHandle::join).transpose().unwrap();
     // The flusher thread, which did the rest, lets the file go last of all.
     until(|| Arc::strong_count(&file) == 1);
@@ -262,7 +270,18 @@ fn owner_dropped_when_woken(
 fn d_a_task_that_waits_for_room_may_die_with_the_pipe_when_woken() {
     finishes(|| {
         for leader in LEADERS {
-            owner_dropped_when_woken(leader, |pipe, _, request| {
+            owner_dropped_when_woken(leader, None, |pipe, _, request| {
+                Box::pin(async move { drop(pipe.write_async(request).await) })
+            });
+        }
+    });
+}
+
+#[test]
+fn d_a_task_that_waits_for_room_may_die_with_the_pipe_when_it_fails() {
+    finishes(|| {
+        for leader in LEADERS {
+            owner_dropped_when_woken(leader, Some(Fault::Errno(EIO)), |pipe, _, request| {
                 Box::pin(async move { drop(pipe.write_async(request).await) })
             });
         }
@@ -273,7 +292,7 @@ fn d_a_task_that_waits_for_room_may_die_with_the_pipe_when_woken() {
 fn d_a_task_that_waits_for_memory_may_die_with_the_pipe_when_woken() {
     finishes(|| {
         for leader in LEADERS {
-            owner_dropped_when_woken(leader, |pipe, small, _| {
+            owner_dropped_when_woken(leader, None, |pipe, small, _| {
                 let memory = small.allocate_async(1);
                 Box::pin(async move {
                     drop(memory.await);
