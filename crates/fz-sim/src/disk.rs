@@ -99,17 +99,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fz_file::{Access, FileIdentity, Storage, Volume};
+use fz_file::{FileIdentity, Volume};
 
-#[cfg(doc)]
-use crate::PageFate;
-use crate::file::SimFile;
-use crate::inode::{Inode, mask, sectors_of};
+use crate::inode::{mask, sectors_of};
 use crate::path::{normal, split};
 use crate::plan::ActivePlan;
-use crate::state::{Asked, Call, Shared};
+use crate::state::Shared;
 use crate::tree::Tree;
-use crate::{CrashSpace, Fault, FaultPlan, Op, Operation, SimDiskConfig, SimStats};
+use crate::{CrashSpace, FaultPlan, Operation, SimDiskConfig, SimStats};
+#[cfg(doc)]
+use crate::{Fault, PageFate, Storage};
 
 /// A simulated disk with its file system. A clone is another handle to the same disk.
 ///
@@ -485,102 +484,6 @@ impl SimDisk {
 
     fn tree(&self) -> Arc<Tree> {
         Arc::clone(&self.shared.lock().tree)
-    }
-
-    fn open_as(&self, call: &mut Call<'_>, inode: u64, path: &Arc<Path>, access: Access) -> Box<dyn Storage> {
-        Box::new(SimFile::new(self, call.state(), inode, Arc::clone(path), access))
-    }
-}
-
-impl Inode {
-    fn guaranteed_length(&self) -> u64 {
-        self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::min)
-    }
-
-    fn guaranteed_bytes(&self, tear: crate::Tear) -> Vec<Option<u8>> {
-        let length = usize::try_from(self.guaranteed_length()).expect("a length within file_bytes_max fits usize");
-        let mut stable = vec![0; length];
-        self.stable.read(0, &mut stable);
-        let mut bytes: Vec<Option<u8>> = stable.into_iter().map(Some).collect();
-        for (sector, versions) in &self.sectors {
-            let first =
-                usize::try_from(*sector).map_or(usize::MAX, |sector| sector.saturating_mul(crate::SECTOR_BYTES));
-            for (position, byte) in bytes.iter_mut().skip(first).take(crate::SECTOR_BYTES).enumerate() {
-                let differs = |version: &crate::inode::Version| Some(version.bytes[position]) != *byte;
-                if tear == crate::Tear::Damage || versions.iter().any(differs) {
-                    *byte = None;
-                }
-            }
-        }
-        bytes
-    }
-}
-
-impl Volume for SimDisk {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
-        let path: Arc<Path> = normal(path).into();
-        let open = |call: &mut Call<'_>| {
-            call.pause()?;
-            let inode = call.state().tree.lookup(&path)?;
-            Ok(self.open_as(call, inode, &path, access))
-        };
-        self.shared.call(Asked { op: Op::Open, path: &path, to: None, offset: 0, bytes: 0 }, open, |_| 0)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
-        let path: Arc<Path> = normal(path).into();
-        let create = |call: &mut Call<'_>| {
-            let inode = call.change(|state, sequence| state.tree_mut().create(&path, sequence))?;
-            Ok(self.open_as(call, inode, &path, Access::ReadWrite))
-        };
-        self.shared.call(Asked { op: Op::Create, path: &path, to: None, offset: 0, bytes: 0 }, create, |_| 0)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let (from, to): (Arc<Path>, Arc<Path>) = (normal(from).into(), normal(to).into());
-        let rename = |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().rename(&from, &to, sequence));
-        self.shared.call(Asked { op: Op::Rename, path: &from, to: Some(&to), offset: 0, bytes: 0 }, rename, |()| 0)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let path: Arc<Path> = normal(path).into();
-        let remove = |call: &mut Call<'_>| {
-            call.change(|state, sequence| {
-                let inode = state.tree_mut().remove(&path, sequence)?;
-                state.unlinked.insert(inode);
-                Ok(())
-            })
-        };
-        self.shared.call(Asked { op: Op::Remove, path: &path, to: None, offset: 0, bytes: 0 }, remove, |()| 0)
-    }
-
-    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
-        let path: Arc<Path> = normal(path).into();
-        let read = |call: &mut Call<'_>| {
-            call.pause()?;
-            call.state().tree.lookup(&path).map(|inode| self.identity_of(inode))
-        };
-        self.shared.call(Asked { op: Op::PathIdentity, path: &path, to: None, offset: 0, bytes: 0 }, read, |identity| {
-            identity.inode
-        })
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        let path: Arc<Path> = normal(path).into();
-        let sync = |call: &mut Call<'_>| {
-            call.state().tree.directory(&path)?;
-            call.sync(|state, start, fault| {
-                let directory = state.tree_mut().directory_mut(&path)?;
-                if let Some(Fault::SyncFailed(errno, fate)) = fault {
-                    directory.fail_sync(start, fate);
-                    return Err(errno.to_io());
-                }
-                directory.sync(start);
-                state.collect();
-                Ok(())
-            })
-        };
-        self.shared.call(Asked { op: Op::SyncDirectory, path: &path, to: None, offset: 0, bytes: 0 }, sync, |()| 0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::content::{Content, SECTOR_BYTES, Sector};
 use crate::random::Random;
-use crate::{Errno, PageFate};
+use crate::{Errno, PageFate, Tear};
 
 /// The moment at which a sync began: what it covers if it succeeds.
 #[derive(Clone, Debug)]
@@ -248,5 +248,27 @@ impl Inode {
         }
         media.truncate(length);
         Self::durable(media, length)
+    }
+    /// The shortest length that a power cut can leave.
+    pub(crate) fn guaranteed_length(&self) -> u64 {
+        self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::min)
+    }
+
+    /// For each byte up to there what a power cut leaves, `None` where it depends.
+    pub(crate) fn guaranteed_bytes(&self, tear: Tear) -> Vec<Option<u8>> {
+        let length = usize::try_from(self.guaranteed_length()).expect("a length within file_bytes_max fits usize");
+        let mut stable = vec![0; length];
+        self.stable.read(0, &mut stable);
+        let mut bytes: Vec<Option<u8>> = stable.into_iter().map(Some).collect();
+        for (sector, versions) in &self.sectors {
+            let first = usize::try_from(*sector).map_or(usize::MAX, |sector| sector.saturating_mul(SECTOR_BYTES));
+            for (position, byte) in bytes.iter_mut().skip(first).take(SECTOR_BYTES).enumerate() {
+                let differs = |version: &Version| Some(version.bytes[position]) != *byte;
+                if tear == Tear::Damage || versions.iter().any(differs) {
+                    *byte = None;
+                }
+            }
+        }
+        bytes
     }
 }

@@ -21,6 +21,7 @@ mod random;
 mod state;
 mod stats;
 mod tree;
+mod volume;
 mod whole;
 
 pub use config::{DirectoryLoss, SimDiskConfig, Tear};
