@@ -28,7 +28,7 @@ pub(crate) struct State {
     /// The changes whose call has not returned.
     pub(crate) in_flight: BTreeSet<u64>,
     pub(crate) syncs_running: usize,
-    /// Calls that hang, and how often they were released.
+    /// Calls that hang and are not released yet, and how often all were released.
     pub(crate) hung: usize,
     pub(crate) releases: u64,
     /// The inode of each open file.
@@ -218,7 +218,9 @@ impl<'a> Call<'a> {
                 while state.power_is_on && state.releases == released {
                     state = self.shared.wait(state);
                 }
-                state.hung -= 1;
+                if state.releases == released {
+                    state.hung -= 1;
+                }
             }
         }
         let power_is_on = state.power_is_on;

@@ -55,6 +55,29 @@ fn entries_made_in_the_last_operation_may_be_there_and_the_handle_is_not() {
     assert_eq!(files, BTreeSet::from([0, 1]));
 }
 
+/// A call that was released and had not woken yet still counted: who stepped an engine from one sync to the
+/// next looked before the next sync had begun, and its release was lost.
+#[test]
+fn a_released_call_hangs_no_more_even_before_it_wakes() {
+    const SYNCS: u64 = 200;
+    let (disk, file) = disk_with(SimDiskConfig::new(1), &[0; 512]);
+    disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::SyncData, Fault::Hang)));
+    thread::scope(|scope| {
+        let syncs = scope.spawn(|| (0..SYNCS).try_for_each(|_| file.sync_data()));
+        for number in 1..=SYNCS {
+            disk.wait_until_hung(1);
+            let begun = disk.stats().calls(Op::SyncData);
+            disk.release_hung();
+            if begun != number {
+                // Else the thread below hangs, and the test with it.
+                drop(disk.power_cut(0));
+                panic!("{begun} syncs had begun when number {number} was said to hang");
+            }
+        }
+        syncs.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn after_the_restart_the_disk_is_whole_and_the_old_handles_are_dead() {
     let (disk, file) = disk_with(SimDiskConfig::new(1), &[0; 512]);
