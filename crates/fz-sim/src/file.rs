@@ -9,7 +9,7 @@ use fz_file::{Access, FileIdentity, Storage};
 use crate::content::{PAGE_BYTES, SECTOR_BYTES};
 use crate::disk::SimDisk;
 use crate::inode::Inode;
-use crate::state::{Asked, Call, State, sync_errno};
+use crate::state::{Asked, Call, State};
 use crate::{Errno, Fault, Op};
 
 /// One open file of a [`SimDisk`].
@@ -193,12 +193,10 @@ impl Storage for SimFile {
         let settle = |call: &mut Call<'_>| {
             call.sync(|state, start, fault| {
                 // From the page cache to the device's: a power cut takes both, so success changes nothing.
-                let Some(errno) = sync_errno(fault) else { return Ok(()) };
-                if let Some(Fault::SyncFailed(_, fate)) = fault {
-                    let sector = SECTOR_BYTES as u64;
-                    let sectors = if bytes == 0 { 0..0 } else { offset / sector..end.div_ceil(sector) };
-                    state.inode_mut(self.inode).fail_sync(start, fate, sectors);
-                }
+                let Some(Fault::SyncFailed(errno, fate)) = fault else { return Ok(()) };
+                let sector = SECTOR_BYTES as u64;
+                let sectors = if bytes == 0 { 0..0 } else { offset / sector..end.div_ceil(sector) };
+                state.inode_mut(self.inode).fail_sync(start, fate, sectors);
                 Err(errno.to_io())
             })
         };

@@ -12,7 +12,7 @@ use crate::plan::{ActivePlan, Verdict};
 use crate::random::Random;
 use crate::stats::SimStats;
 use crate::tree::Tree;
-use crate::{Errno, Fault, Op, PowerCut, SimDiskConfig};
+use crate::{Fault, Op, PowerCut, SimDiskConfig};
 
 /// Everything that changes on a disk.
 #[derive(Debug)]
@@ -281,13 +281,5 @@ impl<'a> Call<'a> {
         // Before the result: it can hold an open file, which takes the lock when it is dropped.
         self.guard = None;
         if outcome == Outcome::PowerCut { Err(PowerCut.to_io()) } else { result }
-    }
-}
-
-/// The error of the sync fault, if there is one.
-pub(crate) fn sync_errno(fault: Option<Fault>) -> Option<Errno> {
-    match fault {
-        Some(Fault::SyncFailed(errno, _)) => Some(errno),
-        _ => None,
     }
 }
