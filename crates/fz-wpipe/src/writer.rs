@@ -1,6 +1,5 @@
 //! The consumer's side of the queue: takes batches out of it and hands them to the kernel.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fz_file::SlotFile;
@@ -18,8 +17,6 @@ pub(crate) struct Writer {
     file: Option<Arc<SlotFile>>,
     /// The batch; empty between two.
     requests: Vec<WriteRequest>,
-    /// Drained, but over the last batch's limits; the next batch begins with it.
-    backlog: Vec<WriteRequest>,
     /// A batch is under way, or one failed or panicked: nothing may be written after that, not even
     /// before the pipe is declared failed.
     is_broken: bool,
@@ -38,7 +35,6 @@ impl Writer {
             receiver,
             file: Some(file),
             requests: Vec::new(),
-            backlog: Vec::new(),
             is_broken: false,
             written: 0,
             #[cfg(fz_mutants)]
@@ -53,7 +49,7 @@ impl Writer {
 
     /// True if nothing is queued; then the next write calls.
     pub(crate) fn announce_sleep(&mut self) -> bool {
-        self.backlog.is_empty() && self.receiver.announce_sleep()
+        self.receiver.announce_sleep()
     }
 
     /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.
@@ -82,7 +78,7 @@ impl Writer {
             let _ = file.write(slot_index, &bytes);
         }
         self.is_broken = false;
-        self.written = self.receiver.next_position() - 1 - u64::try_from(self.backlog.len()).unwrap_or(u64::MAX);
+        self.written = self.receiver.next_position() - 1;
         // Whatever is left there was left by a mutant.
         self.requests.clear();
         counters.batches.add(1);
@@ -93,28 +89,17 @@ impl Writer {
         Ok(self.written < accepted)
     }
 
-    /// Moves the next batch from the backlog and the queue to `requests`. Returns its bytes.
+    /// Moves the next batch from the queue to `requests`. Returns its bytes.
     fn fill_batch(&mut self, through: u64, config: &WritePipeConfig) -> u64 {
         debug_assert!(self.requests.is_empty(), "a batch is under way");
-        self.requests.append(&mut self.backlog);
-        let room = config.batch_writes_max.saturating_sub(self.requests.len());
-        if room > 0 {
-            let next = self.receiver.next_position();
-            let last = next.saturating_add(u64::try_from(room).unwrap_or(u64::MAX) - 1);
-            // Last of all it wakes tasks that wait for room; the panic of a waker, which is foreign
-            // code, must not stop the pipe, and nothing is lost by it.
-            let (receiver, requests) = (&mut self.receiver, &mut self.requests);
-            let _ = catch_unwind(AssertUnwindSafe(|| receiver.drain_through(last.min(through), requests)));
-        }
+        let writes_max = u64::try_from(config.batch_writes_max).unwrap_or(u64::MAX);
+        let last = self.receiver.next_position().saturating_add(writes_max - 1);
         let mut bytes = 0;
-        let within = self.requests.iter().take(config.batch_writes_max).position(|request| {
+        // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
+        self.receiver.drain_until(last.min(through), &mut self.requests, |request| {
             bytes += request.allocation.len();
             bytes >= config.batch_bytes_max
         });
-        let writes = within.map_or(config.batch_writes_max, |index| index + 1);
-        if writes < self.requests.len() {
-            self.backlog = self.requests.split_off(writes);
-        }
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
@@ -123,7 +108,6 @@ impl Writer {
         debug_assert!(self.receiver.is_closed(), "more could come");
         self.is_broken = true;
         let last = self.receiver.last_position();
-        self.backlog.clear();
         self.requests.clear();
         self.receiver.drain_through(last, &mut self.requests);
         self.requests.clear();
