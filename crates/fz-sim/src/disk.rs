@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | bytes | a sync of the file that began when the write had returned, and succeeded | `fsync(2)` |
 //! | a length: `set_length`, `allocate`, a write past the end | the same; `fdatasync` is enough | `fdatasync(2)`: `st_size` is metadata that it writes |
+//! | blocks that `allocate` reserved | the same | `fallocate(2)`: writes into the range do not fail for want of space |
 //! | a name: `create`, `rename_new`, `remove` | a sync of the *directory* that began when the call had returned, and succeeded | `fsync(2)`: syncing a file "does not necessarily ensure that the entry in the directory" is on disk |
 //! | a lock | never; it ends with its open file | `flock(2)` |
 //!

@@ -57,6 +57,8 @@ pub(crate) struct Inode {
     pub(crate) lengths: Vec<LengthVersion>,
     /// By sector; each list has at least one entry, oldest first.
     pub(crate) sectors: BTreeMap<u64, Vec<Version>>,
+    /// Blocks reserved since the last sync, by the change that did it.
+    pub(crate) reserved: Vec<(u64, Range<u64>)>,
     /// What the next sync reports, of a write-back that failed in the background.
     pub(crate) background_error: Option<Errno>,
 }
@@ -90,7 +92,8 @@ impl Inode {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.sectors.is_empty() && self.lengths.is_empty() && self.background_error.is_none()
+        let Self { sectors, lengths, reserved, background_error, .. } = self;
+        sectors.is_empty() && lengths.is_empty() && reserved.is_empty() && background_error.is_none()
     }
 
     pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8], thinning: Thinning) {
@@ -125,7 +128,8 @@ impl Inode {
 
     pub(crate) fn allocate(&mut self, sequence: u64, range: Range<u64>, thinning: Thinning) {
         let end = range.end;
-        self.live.reserve(range);
+        self.live.reserve(range.clone());
+        self.reserved.push((sequence, range));
         if end > self.length {
             self.push_length(sequence, end, false, thinning);
         }
@@ -165,6 +169,9 @@ impl Inode {
         if let Some(newest) = self.lengths.iter().rposition(|length| !length.lost && start.covers(length.sequence)) {
             self.stable_length = self.lengths[newest].bytes;
             self.lengths.drain(..=newest);
+        }
+        for (_, range) in self.reserved.extract_if(.., |(sequence, _)| start.covers(*sequence)) {
+            self.stable.reserve(range);
         }
     }
 

@@ -324,6 +324,23 @@ fn a_full_disk_takes_what_fits_and_then_nothing() {
     assert_eq!(write_at_end(&*file, u64::MAX).kind(), ErrorKind::FileTooLarge);
 }
 
+/// The blocks were taken from every image of a file of which anything else was unsynced.
+#[test]
+fn reserved_blocks_that_were_synced_are_the_files_after_a_power_cut() {
+    let disk = SimDisk::with_config(SimDiskConfig::new(1).capacity_bytes(3 * 4096));
+    let file = disk.create(FILE.as_ref()).unwrap();
+    disk.sync_directory("/".as_ref()).unwrap();
+    file.allocate(0, 2 * 4096).unwrap();
+    assert!(disk.crash_space().all(10).unwrap().any(|image| image.used_bytes() == 0), "nothing was synced");
+    file.sync_data().unwrap();
+    file.set_length(3 * 4096).unwrap();
+    for image in disk.crash_space().all(10).unwrap() {
+        let other = image.create("/other".as_ref()).unwrap();
+        assert_eq!(other.write_vectored_at(&[IoSlice::new(&[1; 3 * 4096])], 0).unwrap(), 4096);
+        image.open(FILE.as_ref(), Access::ReadWrite).unwrap().write_all_at(&[2; 2 * 4096], 0).unwrap();
+    }
+}
+
 fn write_at_end(file: &dyn Storage, offset: u64) -> io::Error {
     file.write_vectored_at(&[IoSlice::new(&[1])], offset).unwrap_err()
 }
