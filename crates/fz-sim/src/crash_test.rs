@@ -131,7 +131,8 @@ impl CrashTest {
     }
 
     /// Repeats one image of one cut: runs the workload, cut at operation `cut_at`, and checks the
-    /// image of `image_seed`.
+    /// image of `image_seed`. The test must have the config and the seed of the one that failed:
+    /// on a disk that tears sectors, say, the same seed is another image.
     ///
     /// # Errors
     ///
@@ -283,7 +284,7 @@ impl fmt::Display for CrashFailure {
         )?;
         writeln!(
             f,
-            "    CrashTest::new({seed}).replay({cut_at}, {image_seed}, workload, check)\nthe operations before:"
+            "    test.replay({cut_at}, {image_seed}, workload, check) // the same CrashTest\nthe operations before:"
         )?;
         for operation in &history[history.len().saturating_sub(SHOWN_MAX)..] {
             writeln!(f, "    {operation}")?;

@@ -160,7 +160,8 @@ fn every_broken_twin_is_caught() {
         let again = CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), |disk| run(disk, twin, 4), check);
         let again = again.expect_err("what failed fails again");
         assert_eq!((again.message(), again.history()), (failure.message(), failure.history()));
-        assert!(failure.to_string().contains(&format!("replay({}, {}", failure.cut_at(), failure.image_seed())));
+        let shown = format!("test.replay({}, {}, workload, check) // the", failure.cut_at(), failure.image_seed());
+        assert!(failure.to_string().contains(&shown), "{failure}");
     }
 }
 
