@@ -227,11 +227,7 @@ impl Completion {
         let mut tasks = lock(&self.tasks);
         // After the lock: see the module's header.
         let status = self.status(epoch);
-        let unused = if status.is_none() {
-            tasks.insert(epoch, registration, waker)
-        } else {
-            Some(waker)
-        };
+        let unused = if status.is_none() { tasks.insert(epoch, registration, waker) } else { Some(waker) };
         drop(tasks);
         drop(unused);
         status

@@ -17,6 +17,11 @@
 //! that lock sync, publish, and give the lead back. So while one sync runs, the next batch forms in
 //! the queue, and a reader may write it ahead.
 //!
+//! A thread that blocks on a ticket gives way in turn for a while before it sleeps
+//! ([`Core::linger`]), because the wake-up of an idle processor costs about as much as a fast sync.
+//! Such threads gather without the lead: each looks whether everybody whom the last round settled
+//! has written again ([`Gathering`]), and the one whose write was the last of them takes the lead.
+//!
 //! # Locks
 //!
 //! `syncer` before `writer` before the locks of the queue, the pool and the completion, which are
@@ -29,7 +34,8 @@
 //!
 //! # The promise that somebody leads
 //!
-//! A blocked thread leads itself if the lead is free, else it leaves a wish with the holder. A
+//! A blocked thread leads itself if the lead is free, else it lingers, and leaves a wish with the
+//! holder before it sleeps. A
 //! task's poll and a filling queue call the flusher thread. Whoever gives the lead back passes the
 //! wishes on ([`Core::hand_over`]): to the flusher thread for tasks, to one of the sleepers for
 //! threads.
@@ -132,11 +138,7 @@ impl Core {
             config,
             lead: Lead::new(),
             writer: RwLock::new(writer),
-            syncer: Mutex::new(Syncer {
-                file: Some(Arc::clone(file)),
-                synced: 0,
-                sync_mean: Duration::ZERO,
-            }),
+            syncer: Mutex::new(Syncer { file: Some(Arc::clone(file)), synced: 0, sync_mean: Duration::ZERO }),
             written: CachePadded::new(AtomicU64::new(0)),
             round_began: AtomicU64::new(0),
             gathering: CachePadded::new(Gathering::new()),
@@ -400,21 +402,21 @@ impl Core {
         };
         match outcome {
             Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => self.poison(error),
+            Ok(Err(error)) => self.poison(&error),
             Err(panic) => self.poison_by_panic(operation, &*panic),
         }
         None
     }
 
     pub(crate) fn poison_by_panic(&self, operation: &'static str, panic: &(dyn Any + Send)) {
-        self.poison(self.error(operation, PipeErrorKind::Panicked { message: message(panic) }));
+        self.poison(&self.error(operation, PipeErrorKind::Panicked { message: message(panic) }));
     }
 
     /// Stops the pipe: settles every ticket, refuses every later write, gives the memory of the
     /// queued ones back.
     ///
     /// Takes the writer's lock; call it without.
-    pub(crate) fn poison(&self, error: PipeError) {
+    pub(crate) fn poison(&self, error: &PipeError) {
         let is_first = self.completion.freeze(error.clone());
         #[cfg(fz_mutants)]
         if fz_error::mutants::active("clear_error_on_success") {
@@ -438,7 +440,7 @@ impl Core {
         }
         if is_first {
             // Last of all: a subscriber is foreign code.
-            let _ = catch_unwind(AssertUnwindSafe(|| observe::stopped(&error)));
+            let _ = catch_unwind(AssertUnwindSafe(|| observe::stopped(error)));
         }
     }
 

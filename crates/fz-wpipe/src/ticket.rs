@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::completion::Completion;
-use crate::waiting::Registration;
 use crate::lead::Asker;
 use crate::sync::thread;
+use crate::waiting::Registration;
 use crate::{PipeError, PipeErrorKind, Result};
 
 /// The promise that a write, and every write before it, will be durable; or the error why not.

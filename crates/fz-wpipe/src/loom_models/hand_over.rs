@@ -190,9 +190,7 @@ fn of_two_blocked_waiters_behind_a_batch_limit_nobody_needs_the_flusher() {
 
 #[test]
 fn canary_a_call_that_forgets_the_sleepers() {
-    canary("hand_over::canary_a_call_that_forgets_the_sleepers", DEADLOCK, || {
-        blocked_waiters(2, 1, Flaw::OnlyCalls)
-    });
+    canary("hand_over::canary_a_call_that_forgets_the_sleepers", DEADLOCK, || blocked_waiters(2, 1, Flaw::OnlyCalls));
 }
 
 #[test]
