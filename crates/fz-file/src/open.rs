@@ -222,6 +222,8 @@ impl<'a> Opening<'a> {
         if self.means(&self.temporary, &*stale).map_err(self.create_failed("ask for the temporary name"))? {
             uninterrupted(|| self.volume.remove(&self.temporary))
                 .map_err(self.create_failed("remove the left-over temporary file"))?;
+            // A name that a crash could bring back keeps its blocks, which the new file may need.
+            sync_directory(self.volume, self.directory).map_err(self.create_failed("sync the directory"))?;
         }
         Ok(())
     }
@@ -252,9 +254,11 @@ impl<'a> Opening<'a> {
         means(self.volume, path, storage)
     }
 
-    /// Removes a name as far as possible, when there is an error to report already.
+    /// Removes a name for good, as far as possible, when there is something to report already: a name
+    /// that a crash could bring back keeps its blocks, which the next attempt may need.
     fn discard(&self, path: &Path) {
         let _ = uninterrupted(|| self.volume.remove(path));
+        let _ = sync_directory(self.volume, self.directory);
     }
 
     fn error(&self, kind: FileErrorKind) -> FileError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_file::{SlotFile, SlotFileConfig};
-use fz_sim::{Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk};
+use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, PageFate, SimDisk, SimDiskConfig};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 
 /// Btrfs throws the new bytes of a page away when it cannot write them: a read then shows the old
@@ -33,4 +33,22 @@ fn k_a_read_after_a_failed_sync_does_not_pass_off_what_is_left_as_what_was_accep
     let failure = ticket.wait().unwrap_err();
     let error = pipe.read(2, &mut bytes).expect_err("what was accepted is not there to be read");
     assert_eq!(error.kind(), failure.kind());
+}
+
+/// A temporary file that a crash had left, or that a failed creation had taken away itself, kept its blocks
+/// until somebody synced the directory, and nobody did: on a nearly full disk each further open failed.
+#[test]
+fn j_a_left_over_is_no_reason_to_find_the_disk_full() {
+    let one_file = || SimDisk::with_config(SimDiskConfig::new(1).capacity_bytes(4096));
+    let config = SlotFileConfig::new("/slots", 512).initial_slots(8);
+    let disk = one_file();
+    disk.put("/.slots.creating", &[0xEE; 4096]).unwrap();
+    SlotFile::open_on(disk.volume(), config.clone()).unwrap();
+
+    for op in [Op::SyncAll, Op::Rename] {
+        let disk = one_file();
+        disk.set_faults(FaultPlan::new().with(FaultRule::new(op, Fault::Error(Errno::Eio)).nth(1)));
+        SlotFile::open_on(disk.volume(), config.clone()).unwrap_err();
+        SlotFile::open_on(disk.volume(), config.clone()).unwrap();
+    }
 }
