@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use crate::inner::{self, Inner};
-use crate::{BufPoolError, BufPoolErrorKind, BufferSize, Result};
+use crate::{BufPoolError, BufPoolErrorKind, BufferSize, PoolLine, Result};
 
 /// One or more consecutive buffers, contiguous in memory, owned; dropping it releases them and
 /// serves whoever waits for them.
@@ -215,6 +215,21 @@ impl Allocation {
     #[inline]
     pub fn buffer_size(&self) -> BufferSize {
         self.inner().arena.buffer_size()
+    }
+
+    /// The line for this pool's memory: whether somebody waits, and whom to call when somebody has to. For those who
+    /// hold allocations for as long as nobody wants them.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// assert!(!pool.allocate(2)?.line().is_waiting());
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn line(&self) -> PoolLine {
+        self.inner().public_line()
     }
 
     #[inline]

@@ -29,6 +29,9 @@
 //! - A **releaser** sets its bits, then looks for attention. If there is, it takes the lock and
 //!   *attends*: it serves the line from the head as far as it goes, claiming on the waiters' behalf (a hand-off:
 //!   nobody can snatch the buffers before the waiter runs), and wakes them after the lock. Or it ends the pool.
+//! - A waiter that **joined** calls the alarms of those who hold memory for as long as nobody wants it (`PoolLine`),
+//!   after the lock. A holder puts its memory where the alarm finds it, then looks for attention. As in 3 below: either the
+//!   holder sees the attention, or the alarm, called after it was raised, sees the memory.
 //! - A waiter that **leaves** (timeout, dropped future) attends too: the next one may want less. If it was served
 //!   just before, it owns an allocation, and drops it like any other.
 //! - The **last handle** marks the pool an orphan, raises attention for good, and attends.
@@ -63,12 +66,14 @@
 //! # Locks
 //!
 //! There is one lock per pool, its lot's. Under it no user code runs (wakers are cloned before, woken and
-//! dropped after) and no other lock is taken; the list of vacant lots has a lock of its own, never held together with one.
+//! dropped after; alarms are called after) and no other lock is taken; the list of vacant lots has a lock of its own, never held together with one.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::PoolLine;
 use crate::arena::Arena;
 use crate::bitmap::{self, Bitmap, WORD_BUFFERS};
 use crate::cursor;
@@ -159,6 +164,7 @@ impl Inner {
             across_from: 0,
             orphan_from: None,
             waits: 0,
+            alarms: Vec::new(),
         };
         let former = lot.lock().replace(tenant);
         assert!(former.is_none(), "a vacant lot has no tenant");
@@ -191,11 +197,11 @@ impl Inner {
         claimed
     }
 
-    /// Claims `count` buffers, or stands in line for them.
+    /// Claims `count` buffers, or stands in line for them and calls those who may hold some.
     #[cold]
     pub(crate) fn claim_or_join(&self, count: u32, wake: Wake) -> Result<u32, Place> {
-        let mut tenant = self.lot.lock();
-        let tenant = self.expect_mine(&mut tenant);
+        let mut guard = self.lot.lock();
+        let tenant = self.expect_mine(&mut guard);
         if tenant.line.is_empty() {
             if let Some(first) = self.claim_across(tenant, count) {
                 self.lot.lower_attention();
@@ -208,6 +214,13 @@ impl Inner {
         tenant.next_place += 1;
         tenant.waits += 1;
         tenant.line.insert(number, Entry { count, grant: Arc::clone(&grant), wake });
+        let alarms: Vec<_> = tenant.alarms.iter().filter_map(Weak::upgrade).collect();
+        drop(guard);
+        for alarm in alarms {
+            // Foreign code, and so is its drop if it is the last of its kind. A panic would leave our entry in line, and
+            // nobody to take what it is served.
+            drop(panic::catch_unwind(AssertUnwindSafe(move || alarm())));
+        }
         Err(Place { number, grant })
     }
 
@@ -336,11 +349,19 @@ impl Inner {
             let tenant = tenant.as_mut().expect("a pool has its lot until its end");
             assert!(tenant.line.is_empty(), "who stands in line holds a handle");
             tenant.orphan_from = Some(0);
-            lot.raise_attention();
+            lot.announce_end();
         }
         attend(lot, id, 0, 0);
     }
 
+    /// The line as those see it who hold memory for as long as nobody wants it.
+    #[inline]
+    pub(crate) fn public_line(&self) -> PoolLine {
+        let (lot, id) = self.lot_and_id();
+        PoolLine::new(lot, id)
+    }
+
+    #[inline]
     fn lot_and_id(&self) -> (&'static Lot, u64) {
         self.probe.read();
         (self.lot, self.id)

@@ -12,6 +12,7 @@ mod config;
 mod cursor;
 mod error;
 mod inner;
+mod line;
 mod lot;
 mod pool;
 mod stats;
@@ -22,6 +23,7 @@ pub use allocation::Allocation;
 pub use buffer_size::BufferSize;
 pub use config::BufPoolConfig;
 pub use error::{BufPoolError, BufPoolErrorKind, Result};
+pub use line::PoolLine;
 pub use pool::BufPool;
 pub use stats::BufPoolStats;
 
@@ -31,6 +33,7 @@ const _: () = {
     assert_thread_safe::<BufPool>();
     assert_thread_safe::<Allocation>();
     assert_thread_safe::<AllocateFuture>();
+    assert_thread_safe::<PoolLine>();
     assert_thread_safe::<BufPoolConfig>();
     assert_thread_safe::<BufPoolStats>();
     assert_thread_safe::<BufferSize>();

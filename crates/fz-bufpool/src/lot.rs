@@ -5,18 +5,25 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
+use std::sync::Weak;
 use std::task::Waker;
 
 use crossbeam_utils::CachePadded;
 
 use crate::inner::Inner;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, Thread, lock, seq_cst_accesses_around};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, Thread, lock, seq_cst_accesses_around};
+
+/// Nobody waits: claimers and releasers need no lock.
+const NONE: u32 = 0;
+/// Somebody stands in line, or is about to: claimers must go to the back of the line, releasers come for the lock.
+const LINE: u32 = 1;
+/// The pool awaits its end: releasers come for the lock. There are no claimers.
+const END: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Lot {
-    /// Whether releasers must come for the lock (somebody stands in line, or the pool awaits its
-    /// end), and claimers must go to the back of the line. Read by all, written under the lock.
-    attention: CachePadded<AtomicBool>,
+    /// One of `NONE`, `LINE` and `END`. Read by all, written under the lock.
+    attention: CachePadded<AtomicU32>,
     tenant: CachePadded<Mutex<Option<Tenant>>>,
 }
 
@@ -37,6 +44,8 @@ pub(crate) struct Tenant {
     pub(crate) orphan_from: Option<u32>,
     /// How many had to stand in line.
     pub(crate) waits: u64,
+    /// Whom to call when somebody has to; some may be gone.
+    pub(crate) alarms: Vec<Weak<dyn Fn() + Send + Sync>>,
 }
 
 /// A pool's state, alive while its tenant is in the lot.
@@ -100,7 +109,7 @@ impl Wake {
 
 impl Lot {
     fn new() -> Self {
-        Self { attention: CachePadded::new(AtomicBool::new(false)), tenant: CachePadded::new(Mutex::new(None)) }
+        Self { attention: CachePadded::new(AtomicU32::new(NONE)), tenant: CachePadded::new(Mutex::new(None)) }
     }
 
     /// A vacant lot: one that an earlier pool left, or a new one.
@@ -122,30 +131,50 @@ impl Lot {
     /// waiter that came at the same time, once: relaxed will do.
     #[inline]
     pub(crate) fn has_line(&self) -> bool {
-        self.attention.load(Ordering::Relaxed)
+        self.attention.load(Ordering::Relaxed) != NONE
     }
 
     /// Whether a releaser, its buffers free, must come for the lock.
     #[inline]
     pub(crate) fn wants_releaser(&self) -> bool {
+        self.settled_attention() != NONE
+    }
+
+    /// Whether somebody stands in line, for one who has just put memory where an alarm finds it.
+    #[inline]
+    pub(crate) fn has_line_for_holders(&self) -> bool {
+        self.settled_attention() == LINE
+    }
+
+    #[inline]
+    fn settled_attention(&self) -> u32 {
         seq_cst_accesses_around();
-        // SeqCst pairs with `raise_attention`: whoever raised it before this saw our buffers, or we
-        // see it. Neither can miss the other.
+        // SeqCst pairs with `raise`: whoever raised it before this saw our buffers, or our memory when
+        // it called us; or we see it. Neither can miss the other.
         self.attention.load(Ordering::SeqCst)
     }
 
     /// From here on every releaser comes for the lock; the releases before are visible to a scan
     /// that begins now. Called under the lock.
     pub(crate) fn raise_attention(&self) {
-        // SeqCst pairs with `wants_releaser`; the scan that follows reads `SeqCst`.
-        self.attention.store(true, Ordering::SeqCst);
+        self.raise(LINE);
+    }
+
+    /// As [`raise_attention`](Self::raise_attention), for good: the pool's last handle is gone.
+    pub(crate) fn announce_end(&self) {
+        self.raise(END);
+    }
+
+    fn raise(&self, attention: u32) {
+        // SeqCst pairs with `settled_attention`; the scan that follows reads `SeqCst`.
+        self.attention.store(attention, Ordering::SeqCst);
         seq_cst_accesses_around();
     }
 
     /// Nobody waits. Called under the lock.
     pub(crate) fn lower_attention(&self) {
         // Relaxed: who still sees it raised comes for the lock in vain.
-        self.attention.store(false, Ordering::Relaxed);
+        self.attention.store(NONE, Ordering::Relaxed);
     }
 }
 

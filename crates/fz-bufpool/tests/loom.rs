@@ -35,4 +35,6 @@ explored! {
     pool_and_allocations_end_in_any_order
     a_long_run_is_claimed_whole_or_not_at_all
     a_refusal_means_that_there_was_no_run
+    a_request_that_waits_is_seen_or_calls
+    a_request_that_waits_is_seen_or_finds_a_new_alarm
 }

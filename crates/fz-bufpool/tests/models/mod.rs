@@ -1,17 +1,19 @@
 //! Claims about concurrent use, each small enough for loom; the same bodies run under shuttle and on real threads.
 
 #[cfg(fz_loom)]
-use loom::thread;
+use loom::{sync::atomic::AtomicBool, thread};
 #[cfg(fz_shuttle)]
-use shuttle::thread;
+use shuttle::{sync::atomic::AtomicBool, thread};
 #[cfg(not(any(fz_loom, fz_shuttle)))]
-use std::thread;
+use std::{sync::atomic::AtomicBool, thread};
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use fz_bufpool::{AllocateFuture, Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+use fz_bufpool::{AllocateFuture, Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize, PoolLine};
 
 /// Buffers per word of the bitmap: models that need two words have a pool slightly larger.
 const WORD: usize = 32;
@@ -31,7 +33,7 @@ fn poll(future: &mut AllocateFuture) -> Poll<fz_bufpool::Result<Allocation>> {
 }
 
 /// Every model: its name and its body.
-pub(crate) const ALL: [(&str, fn()); 11] = [
+pub(crate) const ALL: [(&str, fn()); 13] = [
     ("two_claimers_cannot_claim_one_buffer", two_claimers_cannot_claim_one_buffer),
     ("a_new_owner_comes_after_the_last", a_new_owner_comes_after_the_last),
     ("a_release_wakes_the_waiter", a_release_wakes_the_waiter),
@@ -43,6 +45,8 @@ pub(crate) const ALL: [(&str, fn()); 11] = [
     ("pool_and_allocations_end_in_any_order", pool_and_allocations_end_in_any_order),
     ("a_long_run_is_claimed_whole_or_not_at_all", a_long_run_is_claimed_whole_or_not_at_all),
     ("a_refusal_means_that_there_was_no_run", a_refusal_means_that_there_was_no_run),
+    ("a_request_that_waits_is_seen_or_calls", a_request_that_waits_is_seen_or_calls),
+    ("a_request_that_waits_is_seen_or_finds_a_new_alarm", a_request_that_waits_is_seen_or_finds_a_new_alarm),
 ];
 
 fn two_claimers_cannot_claim_one_buffer() {
@@ -206,4 +210,75 @@ fn a_refusal_means_that_there_was_no_run() {
     };
     drop(pool.try_allocate(1).expect("there was never an instant without a free buffer"));
     other.join().unwrap();
+}
+
+/// Whoever keeps a pool's memory in a queue for as long as nobody wants it.
+struct Keeper {
+    is_queued: AtomicBool,
+    is_called: AtomicBool,
+    alarm: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Keeper {
+    fn new() -> Arc<Self> {
+        Arc::new_cyclic(|keeper: &std::sync::Weak<Self>| {
+            let keeper = keeper.clone();
+            let alarm = move || {
+                let keeper = keeper.upgrade().expect("the keeper outlives the model");
+                // A call that comes before the memory is queued is in vain.
+                if keeper.is_queued.load(Ordering::SeqCst) {
+                    keeper.is_called.store(true, Ordering::SeqCst);
+                }
+            };
+            Self { is_queued: AtomicBool::new(false), is_called: AtomicBool::new(false), alarm: Arc::new(alarm) }
+        })
+    }
+
+    fn look(&self, line: PoolLine) {
+        if line.is_waiting() {
+            self.is_called.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// `queue` runs beside a request that has to wait; by the end the keeper must know of it.
+fn queue_beside_a_request(
+    queue: impl FnOnce(&Keeper, PoolLine) + Send + 'static,
+    keeper: &Arc<Keeper>,
+    pool: &BufPool,
+) {
+    let held = pool.allocate(1).unwrap();
+    let queuing = {
+        let keeper = Arc::clone(keeper);
+        thread::spawn(move || {
+            queue(&keeper, held.line());
+            held
+        })
+    };
+    let mut request = pool.allocate_async(1);
+    assert!(poll(&mut request).is_pending());
+    let held = queuing.join().unwrap();
+    assert!(keeper.is_called.load(Ordering::SeqCst), "the request waits for memory in the queue, and nobody knows");
+    drop(held);
+    assert!(poll(&mut request).is_ready());
+}
+
+fn a_request_that_waits_is_seen_or_calls() {
+    let (pool, keeper) = (pool(1), Keeper::new());
+    pool.allocate(1).unwrap().line().add_alarm(&keeper.alarm);
+    let queue = |keeper: &Keeper, line| {
+        keeper.is_queued.store(true, Ordering::SeqCst);
+        keeper.look(line);
+    };
+    queue_beside_a_request(queue, &keeper, &pool);
+}
+
+fn a_request_that_waits_is_seen_or_finds_a_new_alarm() {
+    let (pool, keeper) = (pool(1), Keeper::new());
+    let queue = |keeper: &Keeper, line: PoolLine| {
+        keeper.is_queued.store(true, Ordering::SeqCst);
+        line.add_alarm(&keeper.alarm);
+        keeper.look(line);
+    };
+    queue_beside_a_request(queue, &keeper, &pool);
 }
