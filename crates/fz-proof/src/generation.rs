@@ -96,7 +96,8 @@ impl Generation<'_> {
         }
     }
 
-    /// Opens the file, at the second attempt without faults; none if the power is gone.
+    /// Opens the file, at the second attempt without faults; none if the power is gone
+    /// or the disk full.
     fn open(&self, watch: &Arc<Watch>, tally: &mut Tally) -> Result<Option<Arc<SlotFile>>, String> {
         let volume = TapVolume::new(watch);
         let config = SlotFileConfig::new(PATH, self.scenario.slot_size())
@@ -115,8 +116,8 @@ impl Generation<'_> {
                     return Ok(None);
                 }
                 Err(error) if self.is_full(&error) => {
-                    // What the first attempt left has no name any more, but keeps its blocks until
-                    // the directory is synced.
+                    // What the first attempt left has no name any more, but keeps its blocks if the
+                    // directory's sync was made to fail.
                     count(&mut tally.ends, "no room to open");
                     return Ok(None);
                 }

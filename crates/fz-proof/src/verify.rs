@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use fz_file::{Create, FileError, FileErrorKind, SlotFile, SlotFileConfig};
-use fz_sim::{CrashSpace, Errno, SimDisk};
+use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
+use fz_sim::{CrashSpace, SimDisk};
 
 use crate::dice::Dice;
 use crate::ledger::Accepted;
@@ -15,7 +15,7 @@ use crate::watch::Instant;
 /// Where the slot file of every run is.
 pub(crate) const PATH: &str = "/slots";
 
-/// Where the temporary file is whose rename makes it.
+/// The slot file, and beside it a temporary file of a creation that was cut short.
 const DIRECTORY_ENTRIES_MAX: usize = 2;
 
 /// Checks crash images of every instant, and returns a hash of each image with what was promised
@@ -76,7 +76,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn check(&mut self, image: &SimDisk, instant: &Instant, view: &View<'_>) -> Result<(), String> {
-        let Some(file) = self.open(image, instant)? else { return Ok(()) };
+        let file = self.open(image, instant)?;
         self.bytes.resize(usize::try_from(file.slots()).unwrap_or(0) * self.scenario.slot_size(), 0);
         if !self.bytes.is_empty() {
             file.read(0, &mut self.bytes).map_err(|error| format!("J: the file opened and cannot be read: {error}"))?;
@@ -89,20 +89,15 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn open(&self, image: &SimDisk, instant: &Instant) -> Result<Option<SlotFile>, String> {
+    fn open(&self, image: &SimDisk, instant: &Instant) -> Result<SlotFile, String> {
         let config = SlotFileConfig::new(PATH, self.scenario.slot_size()).preallocation(self.scenario.preallocation);
         let file = match SlotFile::open_on(image.volume(), config.clone().create(Create::Never)) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), FileErrorKind::NotFound) && instant.slots.is_none() => {
                 // Nobody was told that the file is there. What is left must not be in the way.
                 let config = config.initial_slots(self.scenario.initial_slots);
-                match SlotFile::open_on(image.volume(), config) {
-                    Ok(file) => file,
-                    // The left-over file has no name any more, but its blocks are free only when
-                    // the directory is synced.
-                    Err(error) if self.is_full(&error) => return Ok(None),
-                    Err(error) => return Err(format!("J: after a power cut the file cannot be created: {error:?}")),
-                }
+                SlotFile::open_on(image.volume(), config)
+                    .map_err(|error| format!("J: after a power cut the file cannot be created: {error:?}"))?
             }
             Err(error) => return Err(format!("J: after a power cut the file does not open: {error:?}")),
         };
@@ -114,10 +109,6 @@ impl Judge<'_> {
         if entries.len() > DIRECTORY_ENTRIES_MAX {
             return Err(format!("J: after a power cut there are {entries:?}"));
         }
-        Ok(Some(file))
-    }
-
-    fn is_full(&self, error: &FileError) -> bool {
-        self.scenario.capacity_bytes.is_some() && error.raw_os_error() == Some(Errno::Enospc.raw())
+        Ok(file)
     }
 }
