@@ -55,7 +55,10 @@ impl RoomWaiter {
     /// If it stands in the line of another queue.
     pub(crate) fn step(&mut self, gate: &Arc<Gate>, wake: Option<Wake>) -> (Step, Wakes) {
         let (step, wakes) = if let Some((own, id)) = &self.place {
-            assert!(Arc::ptr_eq(own, gate), "a RoomWaiter stands in one line at a time; cancel it in the other queue");
+            assert!(
+                Arc::ptr_eq(own, gate),
+                "a RoomWaiter stands in one line at a time; drop it, and take another for this queue"
+            );
             gate.room.resume(&gate.sequencer, *id, wake)
         } else if let Some(wake) = wake {
             gate.room.enter(&gate.sequencer, wake)
@@ -65,14 +68,14 @@ impl RoomWaiter {
         match &step {
             Step::Waiting(id) if self.place.is_none() => self.place = Some((Arc::clone(gate), *id)),
             Step::Waiting(_) => {}
-            // Not `cancel`: the place is gone, and nothing but the fill may follow a claim.
+            // Not `leave`: the place is gone, and nothing but the fill may follow a claim.
             Step::Claimed(_) | Step::Closed => self.place = None,
         }
         (step, wakes)
     }
 
     /// Leaves the line, if it stands in one.
-    pub(crate) fn cancel(&mut self) {
+    fn leave(&mut self) {
         if let Some((gate, id)) = self.place.take() {
             gate.room.leave(&gate.sequencer, id).wake_all();
         }
@@ -81,7 +84,7 @@ impl RoomWaiter {
 
 impl Drop for RoomWaiter {
     fn drop(&mut self) {
-        self.cancel();
+        self.leave();
     }
 }
 

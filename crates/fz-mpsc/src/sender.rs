@@ -46,7 +46,8 @@ impl<T> Sender<T> {
     /// Pushes without waiting and returns the value's position in the total order: 1, 2, 3, …
     ///
     /// Positions have no gap and no twin, and follow the order in which the consumer gets the
-    /// values. Lock-free, and it allocates nothing. If the consumer slept, the call also wakes it.
+    /// values. Takes no lock unless others wait for room or the consumer sleeps, and allocates nothing. If the
+    /// consumer slept, the call also wakes it.
     /// May be called from async code.
     ///
     /// # Errors
@@ -158,7 +159,7 @@ impl<T> Sender<T> {
     ///
     /// On `Ready` the value was taken (or is in the error) and `waiter` is out of the line. On
     /// `Pending` the value is still in `value`, and the waker of the latest call is woken once
-    /// when it is this waiter's turn. Give the same `waiter` to each poll of one push.
+    /// when it is this waiter's turn, or when the queue closes. To give up, drop the waiter. Give the same `waiter` to each poll of one push.
     ///
     /// # Errors
     ///
@@ -210,26 +211,6 @@ impl<T> Sender<T> {
                 Poll::Pending
             }
         }
-    }
-
-    /// Takes `waiter` out of this queue's line; room it was granted goes to the next. Dropping the
-    /// waiter does the same. Does nothing if it does not wait.
-    ///
-    /// ```
-    /// use std::task::{Context, Waker};
-    /// use fz_mpsc::{QueueConfig, RoomWaiter, channel};
-    ///
-    /// let (sender, _receiver) = channel(QueueConfig::new(1))?;
-    /// sender.try_push(1).unwrap();
-    /// let (mut value, mut waiter) = (Some(2), RoomWaiter::default());
-    /// let mut context = Context::from_waker(Waker::noop());
-    /// assert!(sender.poll_push(&mut value, &mut waiter, &mut context).is_pending());
-    /// sender.cancel(&mut waiter);
-    /// assert!(!waiter.is_waiting());
-    /// # Ok::<(), fz_mpsc::QueueError>(())
-    /// ```
-    pub fn cancel(&self, waiter: &mut RoomWaiter) {
-        waiter.cancel();
     }
 
     /// Closes the queue for good: every later push is refused, those that wait are sent home with
@@ -325,11 +306,12 @@ impl<T> Sender<T> {
 
     #[inline]
     fn fill(&self, claim: Claim, value: T) -> u64 {
-        let receipt = self.ring.fill(claim, value);
-        if receipt.consumer_was_asleep {
+        let consumer_was_asleep = claim.consumer_was_asleep;
+        let position = self.ring.fill(claim, value);
+        if consumer_was_asleep {
             self.gate.wake_consumer();
         }
-        receipt.position
+        position
     }
 
     /// Stands in line until it is this push's turn, the deadline passes, or the queue closes.

@@ -278,7 +278,7 @@ fn f_a_waiter_that_gives_up_passes_its_room_on() {
         assert_eq!(sender.poll_push(&mut value, &mut waiter, &mut context), Poll::Pending);
         let other = sender.clone();
         let pusher = thread::spawn(move || other.push(3).expect("open"));
-        let quitter = thread::spawn(move || sender.cancel(&mut waiter));
+        let quitter = thread::spawn(move || drop(waiter));
         receiver.drain(&mut Vec::new(), 1);
         quitter.join().expect("the quitter is done");
         assert_eq!(pusher.join().expect("room came to it"), 2);
