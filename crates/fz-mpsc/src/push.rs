@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use crate::{PushError, RoomWaiter, Sender};
 
-/// A push that waits for room; made by [`Sender::push_async`](crate::Sender::push_async).
+/// A push that waits for room; made by [`Sender::push_async`](crate::Sender::push_async). Polled after it resolved, it
+/// panics.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};

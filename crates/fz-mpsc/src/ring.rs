@@ -36,15 +36,6 @@ struct Cell<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-/// What a push that was accepted leaves to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Receipt {
-    /// Where the value is in the total order.
-    pub(crate) position: u64,
-    /// The claim cleared `ASLEEP`: wake the consumer.
-    pub(crate) consumer_was_asleep: bool,
-}
-
 /// How many values are looked for, and then taken, at a time.
 const PORTION_MAX: u64 = 64;
 
@@ -97,12 +88,12 @@ impl<T> Ring<T> {
         &self.cells[index]
     }
 
-    /// Writes the value of a claimed position and shows it to the consumer. Wait-free; cannot
-    /// panic.
+    /// Writes the value of a claimed position, shows it to the consumer, and says which position
+    /// that was. Wait-free; cannot panic.
     #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "a claim is good for one fill")]
-    pub(crate) fn fill(&self, claim: Claim, value: T) -> Receipt {
-        let Claim { position, consumer_was_asleep } = claim;
+    pub(crate) fn fill(&self, claim: Claim, value: T) -> u64 {
+        let position = claim.position;
         let cell = self.cell(position);
         cell.value.with_mut(|slot| {
             // SAFETY: the cell is this thread's alone, by 1, 3 and 4. `write` drops nothing: the
@@ -113,9 +104,9 @@ impl<T> Ring<T> {
         cell.sequence.store(position, Ordering::Release);
         #[cfg(fz_mutants)]
         if fz_error::mutants::active("epoch_outside_queue_order") {
-            return Receipt { position: self.early.fetch_add(1, Ordering::Relaxed), consumer_was_asleep };
+            return self.early.fetch_add(1, Ordering::Relaxed);
         }
-        Receipt { position, consumer_was_asleep }
+        position
     }
 
     /// Whether the value of `position` is there. Only the consumer asks, and only for positions

@@ -4,7 +4,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// No position will ever be claimed again.
 const CLOSED: u64 = 1 << 0;
@@ -78,7 +78,8 @@ impl Word {
 struct Entry {
     /// `next position << 3 | flags`: the only word that pushers compete for.
     ///
-    /// Positions only grow and have 61 bits, so a compare-exchange cannot meet an old value again.
+    /// Positions only grow and have 61 bits; flags come and go at one position. So a
+    /// compare-exchange that meets an old value meets one since which nothing was claimed.
     tail: AtomicU64,
     /// A head that some pusher saw; never above the real one. While it leaves room, a claim need
     /// not touch the consumer's line, which would cost both sides a cache miss a batch.
@@ -90,9 +91,9 @@ struct Exit {
     /// The next position that the consumer will take; below it, every cell is free again. Written
     /// by the consumer alone, once per batch.
     head: AtomicU64,
-    /// 1 while pushers wait for room: `CONTENDED` again, here so that a drain need not touch the
+    /// Whether pushers wait for room: `CONTENDED` again, here so that a drain need not touch the
     /// pushers' line. Written by waiters, with the lock of the waiting list held.
-    has_line: AtomicU64,
+    has_line: AtomicBool,
 }
 
 pub(crate) struct Sequencer {
@@ -105,7 +106,7 @@ impl Sequencer {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
             entry: CachePadded::new(Entry { tail: AtomicU64::new(1 << FLAG_BITS), head_seen: AtomicU64::new(1) }),
-            exit: CachePadded::new(Exit { head: AtomicU64::new(1), has_line: AtomicU64::new(0) }),
+            exit: CachePadded::new(Exit { head: AtomicU64::new(1), has_line: AtomicBool::new(false) }),
             capacity,
         }
     }
@@ -278,7 +279,7 @@ impl Sequencer {
         // flag) and the waiter (stores the flag, loads the head), one sees the other's store.
         fence(Ordering::SeqCst);
         // Relaxed: the fence orders it, and the lock that a true leads to does the rest.
-        self.exit.has_line.load(Ordering::Relaxed) != 0
+        self.exit.has_line.load(Ordering::Relaxed)
     }
 
     /// Turns newcomers away. Only with the lock of the waiting list held, before the room is
@@ -287,15 +288,15 @@ impl Sequencer {
         // AcqRel: as a claim.
         self.entry.tail.fetch_or(CONTENDED, Ordering::AcqRel);
         // Relaxed: the fence orders it.
-        self.exit.has_line.store(1, Ordering::Relaxed);
+        self.exit.has_line.store(true, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `publish_head`.
         fence(Ordering::SeqCst);
     }
 
     /// Lets newcomers claim again. Only with the lock of the waiting list held, when it is empty.
     pub(crate) fn uncontend(&self) {
-        // Relaxed: a consumer that still sees 1 looks into an empty line.
-        self.exit.has_line.store(0, Ordering::Relaxed);
+        // Relaxed: a consumer that still sees it set looks into an empty line.
+        self.exit.has_line.store(false, Ordering::Relaxed);
         // AcqRel: as a claim.
         self.entry.tail.fetch_and(!CONTENDED, Ordering::AcqRel);
     }
