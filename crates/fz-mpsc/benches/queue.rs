@@ -1,6 +1,6 @@
 //! What a push and a drain cost, beside the queues of `crossbeam-queue`.
 //!
-//! `cargo bench -p fz-mpsc --bench queue` prints two tables. All queues take turns within a round,
+//! `cargo bench -p fz-mpsc --bench queue` prints a table. All queues take turns within a round,
 //! and each figure is the median of the rounds. Only the ratios within one run mean anything; run
 //! it on an idle machine.
 //!
