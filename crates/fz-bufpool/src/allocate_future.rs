@@ -9,7 +9,8 @@ use crate::{Allocation, BufPool, Result};
 /// What [`BufPool::allocate_async`] returns: resolves to the [`Allocation`] when its turn comes.
 ///
 /// `'static`, for any executor, and cancel-safe: dropped before it resolved, it loses nothing and
-/// passes its turn on. It holds a handle to the pool. Polled after it resolved, it panics.
+/// passes its turn on. Polled, and then neither polled nor dropped, it keeps its place in line, and its
+/// buffers once served. It holds a handle to the pool. Polled after it resolved, it panics.
 ///
 /// ```
 /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};

@@ -138,7 +138,7 @@ impl Bitmap {
     }
 
     /// Counts the wrap before the exchange that may yet fail: statistics may be 2^32 off for ever after a lost race at
-    /// that very claim, once in four milliards of them per word.
+    /// that very claim, once in 2^32 of them per word.
     #[cold]
     fn count_wrap(&self) {
         // Relaxed: a statistic.

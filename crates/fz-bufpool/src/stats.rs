@@ -2,8 +2,8 @@ use crate::BufferSize;
 
 /// A snapshot of a pool, from [`BufPool::stats`](crate::BufPool::stats).
 ///
-/// While other threads allocate and release, the fields are each right at some instant of the
-/// call, not all at the same one.
+/// While other threads allocate and release, counts are approximate: they are added up while they
+/// change.
 ///
 /// ```
 /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
