@@ -158,6 +158,19 @@ fn g_what_is_no_regular_file_is_an_error() {
     assert_eq!(error.kind(), &Kind::OpenFailed { step: "open the file" });
 }
 
+/// Linux keeps a running program from being written, whoever asks.
+#[cfg(target_os = "linux")]
+#[test]
+fn g_a_file_that_may_not_be_opened_is_an_error_with_its_cause() {
+    let program = std::env::current_exe().unwrap();
+    let before = fs::metadata(&program).unwrap();
+    let error = SlotFile::open(SlotFileConfig::new(&program, 1)).unwrap_err();
+    assert_eq!(error.kind(), &Kind::OpenFailed { step: "open the file" });
+    assert_eq!(error.raw_os_error(), Some(nix::errno::Errno::ETXTBSY as i32));
+    let after = fs::metadata(&program).unwrap();
+    assert_eq!((after.len(), after.modified().unwrap()), (before.len(), before.modified().unwrap()));
+}
+
 #[test]
 fn g_a_read_only_file_refuses_every_change_and_reads() {
     let directory = tempfile::tempdir().unwrap();

@@ -73,6 +73,31 @@ fn an_offset_that_no_file_has_is_an_error() {
     assert!(file.read_vectored_at(&mut [IoSliceMut::new(&mut [0])], beyond).is_err());
     assert!(file.set_length(beyond).is_err());
     assert!(file.allocate(beyond, 1).is_err());
+    assert!(file.allocate(0, beyond).is_err());
+    #[cfg(target_os = "linux")]
+    {
+        assert!(file.write_back(beyond, 1).is_err());
+        assert!(file.write_back(0, beyond).is_err());
+        // Each of them could be an offset, their sum could not.
+        assert!(file.write_back(1, beyond - 1).is_err());
+    }
+    assert_eq!(file.length().unwrap(), 0);
+}
+
+/// The files of `/proc` refuse what others do, and are there on every machine.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_kernel_refuses_is_an_error() {
+    use nix::errno::Errno;
+    // Nothing is mapped at address 0.
+    let memory = HostVolume.open("/proc/self/mem".as_ref(), Access::Read).unwrap();
+    let error = memory.read_vectored_at(&mut [IoSliceMut::new(&mut [0])], 0).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::EIO as i32));
+    let name = HostVolume.open("/proc/self/comm".as_ref(), Access::ReadWrite).unwrap();
+    assert_eq!(kind(name.allocate(0, 8)), ErrorKind::Unsupported);
+    let directory = tempfile::tempdir().unwrap();
+    let file = HostVolume.create(&directory.path().join("x")).unwrap();
+    assert_eq!(kind(file.allocate(0, 0)), ErrorKind::InvalidInput);
     assert_eq!(file.length().unwrap(), 0);
 }
 

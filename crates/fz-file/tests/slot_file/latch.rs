@@ -121,3 +121,19 @@ fn syncs_reach_the_kernel_as_named() {
     file.sync_range(1, 2).unwrap();
     assert_eq!(disk.take_calls(), [Call::SyncData, Call::SyncAll, Call::WriteBack { offset: 8, bytes: 16 }]);
 }
+
+/// The length that an opener finds may be that of a growth whose sync failed: if it cannot be made durable now
+/// either, the slots are not there to be relied on.
+#[test]
+fn c_a_sync_that_fails_while_an_existing_file_is_opened_fails_the_open() {
+    for errno in [Errno::EIO, Errno::ENOSPC] {
+        let disk = Disk::new();
+        disk.change(|world| world.put(crate::disk::PATH, &[3; 16]));
+        disk.script(Rule::once("SyncData", errno));
+        let error = disk.open(config().initial_slots(2)).unwrap_err();
+        assert_sync_failed(&error, "open", "open", errno);
+        assert_eq!(disk.bytes(crate::disk::PATH).unwrap(), [3; 16]);
+        assert!(!disk.take_calls().contains(&Call::SyncDirectory("/data".into())), "it went on after the failure");
+        assert_eq!(disk.open(config().initial_slots(2)).unwrap().slots(), 2);
+    }
+}

@@ -31,8 +31,12 @@ pub(crate) enum Fault {
     Interrupted,
     /// Transfers only so many bytes.
     Short(usize),
-    /// Panics.
+    /// Panics with a text.
     Panic,
+    /// Panics with a text made at that moment.
+    PanicFormatted,
+    /// Panics with something that is no text.
+    PanicWithoutText,
 }
 
 /// A call as it was made. The numbers are points in the order of all beginnings and ends.
@@ -210,6 +214,8 @@ impl Disk {
         match fault {
             Fault::Errno(errno) => io::Error::from_raw_os_error(errno),
             Fault::Interrupted => io::ErrorKind::Interrupted.into(),
+            Fault::PanicFormatted => panic!("scripted panic of call {index}"),
+            Fault::PanicWithoutText => std::panic::panic_any(index),
             _ => panic!("scripted panic of the disk"),
         }
     }
