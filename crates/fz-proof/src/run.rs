@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fz_sim::{Op, Outcome, SimDisk};
+use fz_sim::{Outcome, SimDisk};
 
 use crate::Failure;
 use crate::dice::Dice;
@@ -175,9 +175,7 @@ impl<'a> Life<'a> {
     /// Adds the disk's calls, and the states that were checked, to the trace.
     fn note(&mut self, states: &[u64]) {
         for operation in self.disk.history() {
-            if operation.op != Op::Length {
-                operation.to_string().hash(&mut self.trace);
-            }
+            operation.to_string().hash(&mut self.trace);
         }
         states.hash(&mut self.trace);
     }

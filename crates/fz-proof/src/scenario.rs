@@ -1,3 +1,5 @@
+//! The shape of a run: disk, file, pipe, who drives it and for how long.
+
 use std::time::Duration;
 
 use fz_bufpool::BufferSize;
@@ -77,7 +79,8 @@ impl Scenario {
         let initial_slots = dice.within(2, 64).min(FILE_BYTES_MAX / bytes);
         let tear = dice.pick(&[Tear::Never, Tear::Never, Tear::Prefix, Tear::Damage]);
         let loss = dice.pick(&[DirectoryLoss::Prefix, DirectoryLoss::Subset]);
-        let mut disk = SimDiskConfig::new(dice.word()).tear(tear).directory_loss(loss);
+        // All operations are kept, for the counts of faults and for the trace that a replay must repeat.
+        let mut disk = SimDiskConfig::new(dice.word()).tear(tear).directory_loss(loss).history_max(usize::MAX);
         // Little more than the file, so that it fills in growth or, when sparse, in a write.
         let capacity_bytes = dice.chance(0.06).then(|| (initial_slots * bytes).div_ceil(4096) * 4096 + 4096);
         if let Some(capacity) = capacity_bytes {
