@@ -235,7 +235,6 @@ impl Generation<'_> {
         let reads = stage.reads();
         watch.detach();
         let failure = stage.failure();
-        let stopped = FailureSeen::new(&failure);
         drop(stage);
 
         let settled = everything.wait_timeout(Duration::ZERO);
@@ -245,7 +244,12 @@ impl Generation<'_> {
             Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => {
                 return Err(format!("D: the pipe is gone and the ticket of epoch {} is open", everything.epoch()));
             }
-            Err(error) => Some(stopped.or(error)?),
+            Err(error) => match failure {
+                Some(first) if first.kind() != error.kind() => {
+                    return Err(format!("C: the first failure is final, and after {first:?} came {error:?}"));
+                }
+                _ => Some(error),
+            },
         };
         watch.promise(durable);
         watch.look(Phase::Closing);
@@ -315,24 +319,5 @@ fn refuses_more(stage: &Stage<'_>) -> Result<(), String> {
     match hand.submit(allocation, 0, Submission::Blocking)? {
         Some(ticket) => Err(format!("E: a closed pipe accepted epoch {}", ticket.epoch())),
         None => Ok(()),
-    }
-}
-
-/// The failure that was seen while the pipe ran.
-struct FailureSeen(Option<PipeError>);
-
-impl FailureSeen {
-    fn new(failure: &Option<PipeError>) -> Self {
-        Self(failure.clone())
-    }
-
-    /// The first failure, which `error` must repeat.
-    fn or(self, error: PipeError) -> Result<PipeError, String> {
-        match self.0 {
-            Some(first) if first.kind() != error.kind() => {
-                Err(format!("C: the first failure is final, and after {first:?} came {error:?}"))
-            }
-            _ => Ok(error),
-        }
     }
 }
