@@ -1,3 +1,5 @@
+//! The soak test: load for as long as asked, and nothing may grow.
+
 use std::fmt;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +37,7 @@ pub struct Soak {
 
 /// Pipes at the same time.
 const WORKERS: usize = 3;
-/// The two threads of a pipe want up to six of them at a time.
+/// One request is for up to six; all requests together are for many times as many.
 const POOL_BUFFERS: usize = 12;
 /// A round that takes longer hangs.
 const STALL: Duration = Duration::from_secs(120);
@@ -46,7 +48,7 @@ impl Soak {
         Self { seed, time: Duration::from_secs(60), pause_interval: Duration::from_secs(10) }
     }
 
-    /// How long; the first fifth is the warm-up, after which nothing may grow any more.
+    /// How long at least; the first fifth is the warm-up, after which nothing may grow any more.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = time;
         self.pause_interval = self.pause_interval.min(time / 10).max(Duration::from_millis(100));
@@ -84,19 +86,22 @@ impl Soak {
         let started = Instant::now();
         let mut warm: Option<Gauge> = None;
         loop {
-            thread::park_timeout(self.pause_interval.min(self.time.saturating_sub(started.elapsed())));
+            thread::park_timeout(self.pause_interval);
             let now = shared.pause()?;
             let took = started.elapsed();
             let counts = Counts::of(&shared.done);
             let report = SoakReport { seed: self.seed, took, counts, warm: warm.unwrap_or(now), end: now };
             say(&format!("{:>5} s: {} pipes, {} writes, {now}", took.as_secs(), counts.pipes, counts.writes));
             match &warm {
-                Some(warm) => now.is_flat_since(warm)?,
+                Some(warm) => {
+                    now.is_flat_since(warm)?;
+                    // Not before: a soak that ended with its warm-up would have compared nothing.
+                    if took >= self.time {
+                        return Ok(report);
+                    }
+                }
                 None if took >= self.time / 5 => warm = Some(now),
                 None => {}
-            }
-            if took >= self.time {
-                return Ok(report);
             }
             shared.go_on(false);
         }
