@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::hand::{Hand, Submission};
 use crate::scenario::Drive;
 
-/// Runs up to `steps` steps; stops when the pipe does, after a last write that must be refused.
+/// Runs `steps` steps. When the pipe stops it goes on: then each write must be refused.
 pub(crate) fn run(hand: &mut Hand<'_, '_>, dice: &mut Dice, steps: u64) -> Result<(), String> {
     let may_wait = hand.stage.scenario.drive == Drive::Alone;
     // The slots that most writes go to, so that they overlap.

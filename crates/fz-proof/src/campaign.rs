@@ -1,3 +1,5 @@
+//! Many runs: seed after seed, until so many are done or the time is over.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};

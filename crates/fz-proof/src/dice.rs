@@ -1,3 +1,5 @@
+//! Chance, from one seed.
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 

@@ -1,6 +1,16 @@
+//! What a failed run says.
+
 use std::fmt;
 
 /// A promise that did not hold, and how to see it again.
+///
+/// ```
+/// use fz_proof::Campaign;
+///
+/// if let Err(failure) = Campaign::new(42).runs(3).run() {
+///     println!("seed {}, {}: {}", failure.seed(), failure.message(), failure.repeat());
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Failure {
     seed: u64,

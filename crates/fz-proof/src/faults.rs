@@ -1,3 +1,5 @@
+//! Which faults a generation meets.
+
 use std::time::Duration;
 
 use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, PageFate};

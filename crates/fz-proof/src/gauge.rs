@@ -1,3 +1,5 @@
+//! What the process holds: memory, descriptors, threads.
+
 use std::fmt;
 use std::fs;
 use std::io;

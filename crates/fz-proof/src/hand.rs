@@ -1,3 +1,5 @@
+//! One thread of the workload: it submits, waits, reads and grows, and checks each answer at once.
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -1,3 +1,5 @@
+//! Cancellation: futures that are dropped before they are ready.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,3 +1,5 @@
+//! The writes that the pipe accepted, and that their epochs are dense and in order.
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,3 +1,5 @@
+//! What the pipeline is doing, noted where the disk can see it.
+
 use std::cell::Cell;
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! What the threads of one generation share.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 

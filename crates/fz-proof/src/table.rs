@@ -1,3 +1,5 @@
+//! The report of a campaign, for people and for programs.
+
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;

@@ -1,3 +1,5 @@
+//! Counts of what was covered.
+
 use std::collections::BTreeMap;
 
 use fz_sim::SimStats;

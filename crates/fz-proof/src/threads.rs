@@ -93,6 +93,7 @@ fn produce(
             }
             94..=95 => {
                 let by = dice.within(1, 5);
+                // Three threads may pass this together, each with a quarter of the room at most.
                 if may_grow(hand, by * 4) {
                     hand.grow(by)?;
                 }

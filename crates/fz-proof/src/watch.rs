@@ -1,3 +1,5 @@
+//! Looks at the disk while the pipeline works, and what had been promised by then.
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

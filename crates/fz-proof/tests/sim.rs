@@ -2,7 +2,7 @@
 
 use fz_proof::Campaign;
 
-/// Also the check that the broken twins of `fz-wpipe`, `fz-file` and the others must not pass.
+/// With a broken twin compiled in, `cargo xtask sim --canary` demands that such a campaign fails.
 #[test]
 fn a_e_the_pipeline_keeps_its_promises_in_a_hundred_and_fifty_runs() {
     let report = Campaign::new(1).runs(150).run().unwrap_or_else(|failure| panic!("{failure}"));
