@@ -28,6 +28,8 @@ type Anything = Box<dyn Error + Send + Sync>;
 
 /// The largest piece that a producer reads of the input at once, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
+/// What one place in the pipe's queue takes.
+const CELL_BYTES: usize = 64;
 
 /// Put a file through a durable write pipeline and prove that all of it arrived.
 ///
@@ -122,7 +124,8 @@ impl Input {
         (PIECE_BYTES / self.slot_size).max(1) as u64
     }
 
-    /// Reads `piece` into `into`, whole slots, zeros after the end. False past the last one.
+    /// Reads `piece` into `into`, whole slots, zeros after the end, and says which slot is its
+    /// first; `None` past the last piece.
     fn read_piece(&self, piece: u64, into: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let first = piece * self.slots_per_piece();
         let Some(left) = self.slots().checked_sub(first).filter(|&left| left > 0) else { return Ok(None) };
@@ -172,7 +175,8 @@ fn ingest(arguments: &Arguments) -> Result<String, Anything> {
     progress.say("reading back and comparing");
     compare(&input, &SlotFile::open(config.read_only(true))?)?;
     progress.end();
-    let queue_bytes = arguments.queue * size_of::<WriteRequest>();
+    // Each place has a cache line of its own, and their number is a power of two.
+    let queue_bytes = arguments.queue.next_power_of_two() * CELL_BYTES;
     Ok(report(&input, &submits, [submitted, durable], stats, pool_bytes + queue_bytes))
 }
 

@@ -9,7 +9,7 @@
 //! then the reader stops reading: memory stays where it is, and the pipe's other end waits.
 
 use std::error::Error;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -74,10 +74,13 @@ fn store(out: &Path, mut input: impl BufRead) -> Result<u64, Anything> {
 /// The next line in a buffer of its own, cut to what fits; `None` at the end.
 fn next_line(input: &mut impl BufRead, pool: &BufPool) -> Result<Option<Allocation>, Anything> {
     let mut line = Vec::with_capacity(LINE_BYTES);
-    if input.read_until(b'\n', &mut line)? == 0 {
+    if input.by_ref().take(LINE_BYTES as u64).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
-    line.truncate(LINE_BYTES);
+    if line.last() != Some(&b'\n') {
+        // Passed over, not read into memory: a line may be as long as it likes.
+        input.skip_until(b'\n')?;
+    }
     let mut allocation = pool.allocate(1)?;
     let slot = allocation.as_mut_slice();
     slot.fill(0);
@@ -88,6 +91,24 @@ fn next_line(input: &mut impl BufRead, pool: &BufPool) -> Result<Option<Allocati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_and_the_next_one_begins_behind_it() -> Result<(), Anything> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("lines");
+        let long = [127, 128, 129, 1000].map(|length| "x".repeat(length));
+        assert_eq!(store(&path, format!("{}\nend", long.join("\n")).as_bytes())?, 5);
+
+        let file = SlotFile::open(SlotFileConfig::new(&path, LINE_BYTES).read_only(true))?;
+        let mut slot = [0; LINE_BYTES];
+        for (line, x) in (0..).zip([127, 128, 128, 128]) {
+            file.read(line, &mut slot)?;
+            assert_eq!(slot.iter().filter(|&&byte| byte == b'x').count(), x, "line {line}");
+        }
+        file.read(4, &mut slot)?;
+        assert!(slot.starts_with(b"end\0"));
+        Ok(())
+    }
 
     #[test]
     fn every_line_has_its_slot() -> Result<(), Anything> {

@@ -11,7 +11,7 @@
 //! at any instant of a power cut each key has a whole page, and opening finds it: the checksum tells
 //! whole pages from torn ones, the sequence number the newest of a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,10 @@ impl PageStore {
                 *place = Place { sequence, page };
             }
         }
-        let free = (0..file.slots()).rev().filter(|&page| !index.values().any(|place| place.page == page)).collect();
+        // What a killed process left with the kernel becomes durable before the page it replaces may be overwritten.
+        file.sync()?;
+        let used: BTreeSet<u64> = index.values().map(|place| place.page).collect();
+        let free = (0..file.slots()).rev().filter(|page| !used.contains(page)).collect();
         Ok(Self {
             pool: BufPool::new(BufPoolConfig::new(BufferSize::S4096, 64 * PAGE_BYTES))?,
             pipe: WritePipe::new(WritePipeConfig::new(), file)?,
@@ -146,10 +149,12 @@ impl PageStore {
     fn retire(&mut self) {
         let free = &mut self.free;
         self.retiring.retain(|(ticket, page)| {
-            if ticket.is_durable() {
+            // Asked once: it may become durable at any moment.
+            let is_durable = ticket.is_durable();
+            if is_durable {
                 free.push(*page);
             }
-            !ticket.is_durable()
+            !is_durable
         });
     }
 
@@ -244,7 +249,9 @@ mod tests {
         store.set("k", Some("old"))?.wait()?;
         let old = store.index["k"].page;
         let ticket = store.set("k", Some("new"))?;
-        assert!(!store.free.contains(&old));
+        store.retire();
+        let is_free = store.free.contains(&old);
+        assert!(!is_free || ticket.is_durable(), "freed before its successor was durable");
         ticket.wait()?;
         store.retire();
         assert!(store.free.contains(&old));

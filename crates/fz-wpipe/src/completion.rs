@@ -60,8 +60,8 @@ pub(crate) struct Published {
     /// [`wake_each_once`], when the lead is given back: a waker may do anything, even close the
     /// pipe, which needs the lead.
     pub(crate) wakers: Vec<Waker>,
-    /// Whether tasks wait for more than this round covered.
-    pub(crate) tasks_left: bool,
+    /// How many tasks wait for more than this round covered.
+    pub(crate) tasks_left: usize,
 }
 
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Completion {
         if fz_error::mutants::active("wake_first_waiter_only") {
             wakers.truncate(1);
         }
-        Published { wakers, tasks_left: !tasks.is_empty() }
+        Published { wakers, tasks_left: tasks.len() }
     }
 
     /// Stops the durable epoch for good. The first call's error is the reason.
@@ -241,7 +241,7 @@ impl Completion {
 
     /// Whether a task waits.
     pub(crate) fn has_tasks(&self) -> bool {
-        !lock(&self.tasks).is_empty()
+        lock(&self.tasks).len() > 0
     }
 
     /// Sleeps until `epoch` may be settled, or returns at once if it may be already or nobody

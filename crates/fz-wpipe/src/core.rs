@@ -156,16 +156,25 @@ impl Core {
         PipeError::new(self.module_id(), operation, kind)
     }
 
-    /// One step of a blocked thread that waits for `epoch`: leads a round, or sleeps while somebody
-    /// else does.
+    /// Blocks until `epoch` is settled.
     ///
     /// # Panics
     ///
     /// In a waker that is called from within a round of this pipe, because the round made room or
     /// gave memory back: the wait would be for its own caller.
-    pub(crate) fn wait_once(&self, epoch: u64) {
+    pub(crate) fn wait(&self, epoch: u64) -> Result<u64> {
         self.assert_outside("waited for a ticket of");
-        let _counted = self.gathering.count_me();
+        let _waits = self.gathering.arrive_and_wait();
+        loop {
+            if let Some(status) = self.completion.status(epoch) {
+                return status;
+            }
+            self.wait_once(epoch);
+        }
+    }
+
+    /// One step of it: leads a round, or lingers or sleeps while somebody else does.
+    fn wait_once(&self, epoch: u64) {
         if self.linger(epoch) {
             return;
         }
@@ -208,12 +217,20 @@ impl Core {
     }
 
     fn is_gathered(&self) -> bool {
-        self.gathering.is_complete(self.sender.last_position(), || self.born.elapsed())
+        self.gathering.is_complete(|| self.born.elapsed())
     }
 
     /// Sees to it that a round which has not begun yet will be led, by the flusher thread.
     pub(crate) fn ask_for_round(&self, asker: Asker) {
+        self.gathering.arrive();
         if !self.lead.ask(asker) {
+            self.bell.alarm.demand();
+        }
+    }
+
+    /// Sees to it that what is queued, if anything is, is written and its memory released.
+    pub(crate) fn give_memory_back(&self) {
+        if self.sender.last_position() > self.written() {
             self.bell.alarm.demand();
         }
     }
@@ -314,6 +331,7 @@ impl Core {
         if fz_error::mutants::active("sync_before_last_write") {
             let _ = file.sync();
         }
+        let arrivals = self.gathering.arrivals();
         let (target, batch) = self.write_batch(u64::MAX)?;
         if target == syncer.synced {
             return Ok(Remains { batch, tasks: self.completion.has_tasks() });
@@ -333,8 +351,8 @@ impl Core {
 
         let published = self.completion.publish(target);
         *wakers = published.wakers;
-        let limit = self.config.linger_max;
-        self.gathering.plan(target, wakers.len(), synced_at, syncer.sync_mean, limit);
+        let (tasks, limit) = (wakers.len() + published.tasks_left, self.config.linger_max);
+        self.gathering.plan(arrivals, tasks, synced_at, syncer.sync_mean, limit);
         // Last of all: a subscriber is foreign code, and nobody should wait for it.
         observed.synced(&observe::Synced {
             writes,
@@ -343,7 +361,7 @@ impl Core {
             write: written_at - began,
             sync: synced_at - written_at,
         });
-        Ok(Remains { batch, tasks: published.tasks_left })
+        Ok(Remains { batch, tasks: published.tasks_left > 0 })
     }
 
     fn account(&self, syncer: &mut Syncer, round: Duration, sync: Duration) {
@@ -478,10 +496,8 @@ impl Core {
 
     /// The flusher thread, at the end: settles what is left, if who closed the pipe could not wait.
     pub(crate) fn finish(&self) {
-        let last = self.sender.last_position();
-        while self.completion.status(last).is_none() {
-            self.wait_once(last);
-        }
+        // A failure is told by the tickets; here only the end counts.
+        let _ = self.wait(self.sender.last_position());
         self.let_go();
     }
 

@@ -1,10 +1,10 @@
 //! How long a round waits for company.
 //!
-//! Whoever waited for the last round tends to write again at once. A round that begins at the first
-//! of these writes makes all others wait for the round after it; so it waits until as many writes
-//! have come as there are waiters, but only while they keep coming: a pause of a third of what a
-//! sync takes ends it (threads that do other work between two writes are not waited for), and so
-//! does one and a half times that, which is about what a missed round costs them.
+//! Whoever waited for the last round tends to write and wait again at once. A round that begins with
+//! the first of them makes all others wait for the round after it; so it waits until as many wait
+//! again, but only while they keep coming: a pause of a third of what a sync takes ends it (threads
+//! that do other work between two writes are not waited for), and so does one and a half times a
+//! sync, which is about what a missed round costs them.
 //!
 //! All of this is advice: a stale value makes a round begin early or late, and no more. Hence the
 //! `Relaxed` orderings, which pair with nothing.
@@ -16,15 +16,17 @@ use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Gathering {
-    /// Threads that are blocked on a ticket.
+    /// Threads that are blocked on a ticket now.
     waiters: AtomicU64,
-    /// The position that the queue reaches when all are back; 0 if nobody is expected.
-    position: AtomicU64,
+    /// How often a thread or a task began to wait.
+    arrivals: AtomicU64,
+    /// The arrivals at which all are back; 0 if nobody is expected.
+    complete_at: AtomicU64,
     /// When to wait no longer, in nanoseconds of the pipe's life.
     until: AtomicU64,
-    /// How long a pause between two writes may be, in nanoseconds.
+    /// How long a pause between two arrivals may be, in nanoseconds.
     pause_max: AtomicU64,
-    /// The position that was last seen, and when the next must have come.
+    /// The arrivals that were last seen, and when the next must have come.
     seen: AtomicU64,
     next_until: AtomicU64,
 }
@@ -33,7 +35,8 @@ impl Gathering {
     pub(crate) fn new() -> Self {
         Self {
             waiters: AtomicU64::new(0),
-            position: AtomicU64::new(0),
+            arrivals: AtomicU64::new(0),
+            complete_at: AtomicU64::new(0),
             until: AtomicU64::new(0),
             pause_max: AtomicU64::new(0),
             seen: AtomicU64::new(0),
@@ -41,42 +44,54 @@ impl Gathering {
         }
     }
 
-    /// Counts the caller among the blocked threads until the guard is dropped.
-    pub(crate) fn count_me(&self) -> Counted<'_> {
+    /// A thread begins to wait; it does until the guard is dropped.
+    pub(crate) fn arrive_and_wait(&self) -> Waits<'_> {
         self.waiters.fetch_add(1, Ordering::Relaxed);
-        Counted(self)
+        self.arrive();
+        Waits(self)
     }
 
-    /// Whether a round may begin: everybody is back, or nobody else seems to come. `queued` is the
-    /// queue's last position, `now` the age of the pipe.
-    pub(crate) fn is_complete(&self, queued: u64, now: impl FnOnce() -> Duration) -> bool {
-        if queued >= self.position.load(Ordering::Relaxed) {
+    /// A task begins to wait.
+    pub(crate) fn arrive(&self) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
+    /// Whether a round may begin: everybody is back, or nobody else seems to come. `now` is the age
+    /// of the pipe.
+    pub(crate) fn is_complete(&self, now: impl FnOnce() -> Duration) -> bool {
+        let arrivals = self.arrivals();
+        if arrivals >= self.complete_at.load(Ordering::Relaxed) {
             return true;
         }
         let now = nanos(now());
-        if queued > self.seen.load(Ordering::Relaxed) {
-            self.seen.store(queued, Ordering::Relaxed);
+        if arrivals > self.seen.load(Ordering::Relaxed) {
+            self.seen.store(arrivals, Ordering::Relaxed);
             self.next_until.store(now + self.pause_max.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         now >= self.until.load(Ordering::Relaxed).min(self.next_until.load(Ordering::Relaxed))
     }
 
-    /// After the round that made `target` durable and woke `tasks`, when a sync takes `sync`: whom to
-    /// expect for the next, for `limit` at most.
-    pub(crate) fn plan(&self, target: u64, tasks: usize, now: Duration, sync: Duration, limit: Duration) {
+    /// After a round: whom to expect for the next. There had been `arrivals` when it took its batch,
+    /// so who came later waits already; `tasks` were woken or still wait; a sync takes `sync`; and
+    /// nothing is waited for longer than `limit`.
+    pub(crate) fn plan(&self, arrivals: u64, tasks: usize, now: Duration, sync: Duration, limit: Duration) {
         let company = self.waiters.load(Ordering::Relaxed) + u64::try_from(tasks).unwrap_or(u64::MAX);
         let pause_max = (sync / 3).min(limit);
         self.pause_max.store(nanos(pause_max), Ordering::Relaxed);
         self.next_until.store(nanos(now + pause_max), Ordering::Relaxed);
         self.until.store(nanos(now + (sync * 3 / 2).min(limit)), Ordering::Relaxed);
-        self.position.store(if company > 1 { target + company } else { 0 }, Ordering::Relaxed);
+        self.complete_at.store(if company > 1 { arrivals + company } else { 0 }, Ordering::Relaxed);
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Counted<'a>(&'a Gathering);
+pub(crate) struct Waits<'a>(&'a Gathering);
 
-impl Drop for Counted<'_> {
+impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.waiters.fetch_sub(1, Ordering::Relaxed);
     }

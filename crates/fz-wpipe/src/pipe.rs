@@ -2,13 +2,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use fz_bufpool::PoolLine;
 use fz_file::SlotFile;
 use fz_mpsc::{PushError, QueueConfig, channel_with_alarm};
 
 use crate::alarm::Cause;
 use crate::bell::Bell;
 use crate::core::Core;
-use crate::sync::{Mutex, lock, thread};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock, thread};
 use crate::writer::Writer;
 use crate::{
     PipeError, PipeErrorKind, PipeStats, RejectedWrite, Result, WritePipeConfig, WriteRequest, WriteSink, WriteTicket,
@@ -49,6 +50,10 @@ pub struct WritePipe {
     /// Each position that is a multiple of this calls the flusher, so that a queue fills up only if
     /// the disk is slower than the producers. A power of two.
     call_every: u64,
+    /// What a pool calls when somebody has to wait for memory that this pipe may hold.
+    memory_alarm: Arc<dyn Fn() + Send + Sync>,
+    /// The pool that knows it: the last write's.
+    pool_met: AtomicU64,
     flusher: Mutex<Option<thread::JoinHandle<()>>>,
     flusher_id: thread::ThreadId,
 }
@@ -99,9 +104,19 @@ impl WritePipe {
             .name("fz-flusher".to_owned())
             .spawn(move || run(&running))
             .map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
+        let memory_alarm: Arc<dyn Fn() + Send + Sync> = {
+            let core = Arc::downgrade(&core);
+            Arc::new(move || {
+                if let Some(core) = core.upgrade() {
+                    core.give_memory_back();
+                }
+            })
+        };
         Ok(Self {
             core,
             file,
+            memory_alarm,
+            pool_met: AtomicU64::new(0),
             call_every: 1 << quarter.ilog2(),
             flusher_id: flusher.thread().id(),
             flusher: Mutex::new(Some(flusher)),
@@ -142,6 +157,7 @@ impl WritePipe {
     #[inline]
     pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
+        let line = request.allocation.line();
         let pushed = match self.core.sender.try_push(request) {
             Err(PushError::Full(request)) => {
                 self.core.assert_outside("waited for room in");
@@ -149,7 +165,7 @@ impl WritePipe {
             }
             decided => decided,
         };
-        self.accepted(pushed)
+        self.accepted(pushed, line)
     }
 
     /// As [`write`](Self::write), but a full queue gives the request back at once.
@@ -176,7 +192,8 @@ impl WritePipe {
     #[inline]
     pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
-        self.accepted(self.core.sender.try_push(request))
+        let line = request.allocation.line();
+        self.accepted(self.core.sender.try_push(request), line)
     }
 
     /// As [`write`](Self::write), but a full queue suspends the task instead of blocking the
@@ -207,7 +224,8 @@ impl WritePipe {
     /// ```
     pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
-        self.accepted(self.core.sender.push_async(request).await)
+        let line = request.allocation.line();
+        self.accepted(self.core.sender.push_async(request).await, line)
     }
 
     /// A [`Sink`](futures_util::Sink) of writes on this pipe, for `StreamExt::forward` and the
@@ -471,16 +489,35 @@ impl WritePipe {
     }
 
     #[inline]
-    pub(crate) fn accepted(&self, outcome: Result<u64, PushError<WriteRequest>>) -> Result<WriteTicket, RejectedWrite> {
+    pub(crate) fn accepted(
+        &self,
+        outcome: Result<u64, PushError<WriteRequest>>,
+        line: PoolLine,
+    ) -> Result<WriteTicket, RejectedWrite> {
         match outcome {
             Ok(epoch) => {
-                if epoch & (self.call_every - 1) == 0 {
+                // Relaxed: a stale value introduces the alarm to its pool once more, which does nothing.
+                if line.id() != self.pool_met.load(Ordering::Relaxed) {
+                    self.meet(line);
+                }
+                // Either a request that comes to wait for this memory calls us, or it waits already
+                // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
+                // model allows and no processor does, the memory would come back after the interval.
+                if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
                     self.core.bell.alarm.demand();
                 }
                 Ok(self.ticket(epoch))
             }
             Err(refusal) => Err(self.refused(refusal)),
         }
+    }
+
+    /// From now on those who have to wait for that pool's memory call the flusher, if the pipe holds
+    /// some of it.
+    #[cold]
+    fn meet(&self, line: PoolLine) {
+        line.add_alarm(&self.memory_alarm);
+        self.pool_met.store(line.id(), Ordering::Relaxed);
     }
 
     #[cold]

@@ -96,12 +96,11 @@ impl<'pipe> WriteSink<'pipe> {
 
     /// Gets the waiting request into the queue.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.waiting.is_none() {
-            return Poll::Ready(Ok(()));
-        }
+        let Some(waiting) = &self.waiting else { return Poll::Ready(Ok(())) };
+        let line = waiting.allocation.line();
         let pipe = self.pipe;
         let pushed = ready!(pipe.core().sender.poll_push(&mut self.waiting, &mut self.room, context));
-        Poll::Ready(self.note(pipe.accepted(pushed)))
+        Poll::Ready(self.note(pipe.accepted(pushed, line)))
     }
 }
 
@@ -115,16 +114,19 @@ impl Sink<WriteRequest> for WriteSink<'_> {
     fn start_send(mut self: Pin<&mut Self>, request: WriteRequest) -> Result<()> {
         assert!(self.waiting.is_none(), "start_send was called before poll_ready was ready");
         match self.pipe.check(request) {
-            Ok(request) => match self.pipe.core().sender.try_push(request) {
-                Err(PushError::Full(request)) => {
-                    self.waiting = Some(request);
-                    Ok(())
+            Ok(request) => {
+                let line = request.allocation.line();
+                match self.pipe.core().sender.try_push(request) {
+                    Err(PushError::Full(request)) => {
+                        self.waiting = Some(request);
+                        Ok(())
+                    }
+                    decided => {
+                        let decided = self.pipe.accepted(decided, line);
+                        self.note(decided)
+                    }
                 }
-                decided => {
-                    let decided = self.pipe.accepted(decided);
-                    self.note(decided)
-                }
-            },
+            }
             Err(rejected) => self.note(Err(rejected)),
         }
     }
@@ -133,7 +135,9 @@ impl Sink<WriteRequest> for WriteSink<'_> {
         ready!(self.poll_room(context))?;
         let Some(ticket) = &mut self.ticket else { return Poll::Ready(Ok(())) };
         let settled = ready!(Pin::new(ticket).poll(context));
-        self.ticket = None;
+        if settled.is_ok() {
+            self.ticket = None;
+        }
         Poll::Ready(settled.map(drop))
     }
 

@@ -135,7 +135,7 @@ impl WriteTicket {
                 return status;
             }
             match completion.core() {
-                Some(core) => core.wait_once(self.epoch),
+                Some(core) => return core.wait(self.epoch),
                 // The pipe settles every ticket before it goes, and it is going just now.
                 None => thread::yield_now(),
             }

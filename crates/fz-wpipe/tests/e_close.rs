@@ -157,7 +157,7 @@ fn e_close_reports_that_the_tail_was_lost() {
 }
 
 #[test]
-fn e_close_and_drop_while_others_wait() {
+fn e_a_drop_while_others_wait() {
     finishes(|| {
         let rig = Rig::lazy();
         rig.disk.hold(Call::Sync);

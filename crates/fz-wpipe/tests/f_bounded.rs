@@ -12,7 +12,7 @@ use std::task::{Context, Waker};
 use std::thread;
 
 use disk::{Call, EIO, Fault};
-use fz_wpipe::{PipeErrorKind, WritePipeConfig};
+use fz_wpipe::PipeErrorKind;
 use rig::{Rig, lazy, tag_at};
 use watchdog::{finishes, until};
 
@@ -185,9 +185,43 @@ fn f_a_full_queue_empties_though_nobody_waits() {
 }
 
 #[test]
+fn f_a_request_that_waits_already_gets_the_memory_that_is_written_then() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        let small = rig::pool(1);
+        let allocation = rig::tagged(small.allocate(1).unwrap(), 1);
+        let mut waiting = std::pin::pin!(small.allocate_async(1));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index: 0 }).unwrap());
+        drop(pollster::block_on(waiting).unwrap());
+    });
+}
+
+#[test]
+fn i_a_pipe_without_work_is_not_woken_for_memory_that_another_holds() {
+    finishes(|| {
+        let (holder, idle) = (Rig::lazy(), Rig::lazy());
+        let small = rig::pool(1);
+        for rig in [&idle, &holder] {
+            let allocation = rig::tagged(small.allocate(1).unwrap(), 1);
+            let ticket = rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index: 0 }).unwrap();
+            if std::ptr::eq(rig, &raw const idle) {
+                ticket.wait().unwrap();
+            }
+        }
+        let rounds = idle.pipe.stats().syncs;
+        drop(small.allocate(1).unwrap());
+        assert_eq!(holder.pipe.stats().batches, 1, "the holder gave its memory back");
+        assert_eq!(idle.pipe.stats().syncs, rounds, "the other has nothing to do with it");
+    });
+}
+
+#[test]
 fn f_memory_comes_back_though_nobody_waits() {
     finishes(|| {
-        let rig = Rig::new(WritePipeConfig::new());
+        // The lazy pipe's interval does not help.
+        let rig = Rig::lazy();
         let small = rig::pool(3);
         for write in 0..200_u64 {
             let allocation = rig::tagged(small.allocate(2).unwrap(), write);

@@ -85,8 +85,11 @@ fn h_a_rejected_write_outlives_pool_pipe_and_file() {
 fn h_only_the_bytes_of_the_writes_reach_the_file() {
     finishes(|| {
         let rig = Rig::lazy();
-        // Never filled in: it must be zeros, not what was in memory.
-        let allocation = rig.pool.allocate(4).unwrap();
+        (0..4).for_each(|slot| drop(rig.write(slot, 7)));
+        rig.pipe.sync().wait().unwrap();
+        assert!((0..4).all(|slot| tag_at(&rig.disk.stable(), slot) == 7));
+        // Memory of a new pool, never filled in: it must be zeros, not what lay there.
+        let allocation = rig::pool(4).allocate(4).unwrap();
         rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index: 0 }).unwrap().wait().unwrap();
         assert!((0..4).all(|slot| tag_at(&rig.disk.stable(), slot) == 0));
     });

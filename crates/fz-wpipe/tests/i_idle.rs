@@ -9,8 +9,8 @@ use fz_wpipe::WritePipeConfig;
 use rig::Rig;
 use watchdog::{finishes, until};
 
-/// Lets time pass, measured in rounds of another pipe with the same interval: each of them took one
-/// of its intervals at least.
+/// Lets time pass, measured in rounds of another pipe with the same interval: each of them took half
+/// of one at least.
 fn pass_intervals(count: u64) {
     let clock = Rig::new(WritePipeConfig::new());
     for tick in 1..=count {
@@ -58,10 +58,16 @@ fn i_an_unawaited_write_wakes_the_flusher_once() {
 #[test]
 fn i_a_burst_of_unawaited_writes_wakes_the_flusher_once() {
     finishes(|| {
-        let rig = Rig::new(WritePipeConfig::new().flush_interval(std::time::Duration::from_millis(200)));
-        for slot in 0..100 {
-            drop(rig.write(slot, 1));
-        }
+        let rig = loop {
+            let rig = Rig::new(WritePipeConfig::new().flush_interval(std::time::Duration::from_millis(200)));
+            for slot in 0..100 {
+                drop(rig.write(slot, 1));
+            }
+            // Else the deadline fell into the burst, on a machine that was busy with others: again.
+            if wakeups(&rig) == 0 {
+                break rig;
+            }
+        };
         until(|| rig.pipe.durable_epoch() == 100);
         pass_intervals(5);
         assert_eq!(wakeups(&rig), 1);

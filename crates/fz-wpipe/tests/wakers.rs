@@ -194,6 +194,67 @@ fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
     });
 }
 
+/// Two of them: a second panic while the first one unwinds would abort the process.
+#[test]
+fn d_two_room_wakers_that_panic_stop_neither_the_pipe_nor_its_close() {
+    finishes(|| {
+        for closes in [false, true] {
+            let (rig, _ticket, waiter) = held(lazy().queue_capacity(2), Call::Write, Leader::BlockedThread);
+            (1..=2).for_each(|slot| drop(rig.write(slot, slot)));
+            let mut waiting = [3, 4].map(|slot| Box::pin(rig.pipe.write_async(rig.request(slot, 1, slot))));
+            let panics = waiting.each_mut().map(|waiting| {
+                let (panics, waker) = Once::new(|| panic!("a waker panics"));
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                panics
+            });
+            let closer = closes.then(|| {
+                let pipe = Arc::clone(&rig.pipe);
+                thread::spawn(move || pipe.close().unwrap())
+            });
+            if closes {
+                // The close wakes them, not the drain.
+                until(|| panics.iter().all(|panics| panics.woken()));
+            }
+            rig.disk.release();
+            until(|| panics.iter().all(|panics| panics.woken()));
+            for waiting in waiting {
+                assert_eq!(pollster::block_on(waiting).is_err(), closes);
+            }
+            waiter.map(thread::JoinHandle::join).transpose().unwrap();
+            closer.map(thread::JoinHandle::join).transpose().unwrap();
+            assert_eq!(rig.pipe.close().unwrap(), if closes { 3 } else { 5 });
+        }
+    });
+}
+
+/// Of tasks that have nothing to do with the pipe, but that they wait for the memory of its writes.
+#[test]
+fn d_memory_wakers_that_panic_do_not_stop_the_pipe() {
+    finishes(|| {
+        for leader in LEADERS {
+            let (rig, ticket, waiter) = held(lazy(), Call::Write, leader);
+            // Of one batch: their memory is given back at once.
+            let others = [1, 2].map(|slot| rig.write(slot, 10 * slot));
+            let rest: Vec<_> = std::iter::from_fn(|| rig.pool.try_allocate(1).ok()).collect();
+            let mut waiting = [(); 3].map(|()| rig.pool.allocate_async(1));
+            let panics = waiting.each_mut().map(|waiting| {
+                let (panics, waker) = Once::new(|| panic!("a waker panics"));
+                assert!(Pin::new(waiting).poll(&mut Context::from_waker(&waker)).is_pending());
+                panics
+            });
+            rig.disk.release();
+            rig.pipe.sync().wait().unwrap();
+            until(|| panics.iter().all(|panics| panics.woken()));
+            assert!(ticket.wait().is_ok() && others.into_iter().all(|ticket| ticket.wait().is_ok()), "{leader:?}");
+            drop(rest);
+            waiting.into_iter().for_each(|waiting| drop(pollster::block_on(waiting).unwrap()));
+            assert_eq!(rig.write(3, 30).wait().unwrap(), 4, "{leader:?}: the pipe goes on");
+            waiter.map(thread::JoinHandle::join).transpose().unwrap();
+            assert_eq!(tag_at(&rig.disk.stable(), 2), 20);
+        }
+    });
+}
+
 #[test]
 fn d_a_room_waker_that_panics_does_not_keep_the_pipe_from_closing() {
     finishes(|| {

@@ -69,10 +69,10 @@ impl Pipe {
         self.completion.begin_round(target);
         let published = self.completion.publish(target);
         wake_each_once(published.wakers);
-        published.tasks_left || target < accepted
+        published.tasks_left > 0 || target < accepted
     }
 
-    /// As `Core::wait_once` in a loop.
+    /// As `Core::wait`.
     fn wait(&self, epoch: u64) {
         while self.completion.status(epoch).is_none() {
             if !self.lead.try_acquire() {
