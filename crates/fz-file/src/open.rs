@@ -28,6 +28,10 @@ use crate::{Access, Create, FileError, FileErrorKind, Result, SlotFile, SlotFile
 /// Each further attempt means that another process created, removed or replaced the file just now.
 const ATTEMPTS_MAX: u32 = 32;
 
+/// The same, when a whole file was made each time before the name was found taken: zeros by the
+/// gigabyte, perhaps. At a dangling link that happens as often as it is tried.
+const IN_VAIN_MAX: u32 = 4;
+
 /// A file that is open, locked, and has the slots it should have.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -42,6 +46,8 @@ enum Attempt {
     Missing,
     /// Somebody else was quicker; the next attempt finds what he left.
     Overtaken,
+    /// The same, found only when a whole file had been made: its name is taken.
+    NameTaken,
 }
 
 /// One call of `open`.
@@ -83,6 +89,7 @@ impl<'a> Opening<'a> {
     }
 
     pub(crate) fn run(&self) -> Result<Opened> {
+        let mut in_vain = 0;
         for _ in 0..ATTEMPTS_MAX {
             let attempt = match self.config.create {
                 Create::New => self.create_new()?,
@@ -94,8 +101,13 @@ impl<'a> Opening<'a> {
                     attempt => attempt,
                 },
             };
-            if let Attempt::Opened(opened) = attempt {
-                return Ok(opened);
+            match attempt {
+                Attempt::Opened(opened) => return Ok(opened),
+                Attempt::NameTaken => in_vain += 1,
+                Attempt::Missing | Attempt::Overtaken => {}
+            }
+            if in_vain == IN_VAIN_MAX {
+                return Err(self.error(FileErrorKind::PathUnstable { attempts: in_vain }));
             }
         }
         Err(self.error(FileErrorKind::PathUnstable { attempts: ATTEMPTS_MAX }))
@@ -179,7 +191,7 @@ impl<'a> Opening<'a> {
                 io::ErrorKind::AlreadyExists if self.config.create == Create::New => {
                     Err(self.error(FileErrorKind::AlreadyExists))
                 }
-                io::ErrorKind::AlreadyExists => Ok(Attempt::Overtaken),
+                io::ErrorKind::AlreadyExists => Ok(Attempt::NameTaken),
                 _ => Err(self.create_failed("give the file its name")(cause)),
             };
         }

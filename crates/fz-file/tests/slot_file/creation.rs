@@ -104,6 +104,20 @@ fn j_a_temporary_file_that_a_crash_left_is_made_anew() {
     assert_eq!(file.slots(), 2);
 }
 
+/// A dangling link is not there when it is opened, and there when it is created. The whole file was filled 32
+/// times before that was believed.
+#[test]
+fn a_name_that_is_taken_and_means_nothing_costs_a_few_files_of_zeros_and_not_dozens() {
+    let disk = Disk::new();
+    disk.change(|world| world.put(PATH, &[]));
+    disk.script(Rule::always("Open", Errno::ENOENT));
+    let error = disk.open(config().initial_slots(2)).unwrap_err();
+    assert!(matches!(error.kind(), FileErrorKind::PathUnstable { attempts: 4 }), "{error:?}");
+    let made = disk.take_calls().iter().filter(|call| matches!(call, Call::SyncAll)).count();
+    assert_eq!(made, 4);
+    assert_eq!(disk.bytes(TEMPORARY), None);
+}
+
 #[test]
 fn a_living_creators_temporary_file_is_left_alone() {
     let disk = Disk::new();
