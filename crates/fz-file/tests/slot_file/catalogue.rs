@@ -63,6 +63,10 @@ fn every_text_is_its_own_and_names_all_values() {
         for word in debug.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty()) {
             assert!(text.contains(word), "{text:?} does not name the {word} of {debug}");
         }
+        // Paths, steps and causes.
+        for word in debug.split('"').skip(1).step_by(2) {
+            assert!(text.contains(word), "{text:?} does not name the {word:?} of {debug}");
+        }
         assert!(texts.insert(text));
     }
 }

@@ -303,7 +303,10 @@ impl Volume for Disk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let (_, mut state) = self.enter(Call::SyncDirectory(path.into()), 0)?;
-        state.world.durable_names = state.world.names.clone();
+        let is_in = |name: &PathBuf| name.parent() == Some(path);
+        let World { names, durable_names, .. } = &mut state.world;
+        durable_names.retain(|name, _| !is_in(name));
+        durable_names.extend(names.iter().filter(|(name, _)| is_in(name)).map(|(name, inode)| (name.clone(), *inode)));
         Ok(())
     }
 }
