@@ -1,6 +1,19 @@
+//! How a file is opened.
+
 use std::path::PathBuf;
 
 /// What an [open](crate::SlotFile::open) does about a file that is, or is not, there.
+///
+/// ```
+/// # use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("records");
+/// let config = SlotFileConfig::new(path, 4096).create(Create::New);
+/// drop(SlotFile::open(config.clone())?);
+/// let error = SlotFile::open(config).unwrap_err();
+/// assert!(matches!(error.kind(), FileErrorKind::AlreadyExists));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Create {
@@ -16,6 +29,19 @@ pub enum Create {
 /// What is done to the blocks of new slots, at creation and in
 /// [`grow`](crate::SlotFile::grow), before anybody may write them. New slots read as zeros either
 /// way.
+///
+/// On file systems that copy on write (btrfs, ZFS) overwriting takes new blocks, whatever is chosen
+/// here. Slots that a growth left which failed may have no blocks either.
+///
+/// ```
+/// # use fz_file::{Preallocation, SlotFile, SlotFileConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("records");
+/// // Nothing is written: 1 GiB at once, of which the disk may turn out not to have room for all.
+/// let config = SlotFileConfig::new(path, 4096).initial_slots(1 << 18).preallocation(Preallocation::Sparse);
+/// assert_eq!(SlotFile::open(config)?.slots(), 1 << 18);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preallocation {
@@ -145,7 +171,7 @@ impl SlotFileConfig {
     }
 
     /// Opens for reading only, beside other readers: the lock is shared, and nothing is created,
-    /// grown or synced, whatever [`create`](Self::create) says. Default `false`.
+    /// grown or synced; [`Create::New`] is an error then. Default `false`.
     ///
     /// ```
     /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};

@@ -1,3 +1,5 @@
+//! Every reason for which an operation of a slot file fails.
+
 use std::path::PathBuf;
 
 use fz_error::{Kind, Reason, domain};
@@ -96,7 +98,8 @@ pub enum FileErrorKind {
         /// What was being done, for people.
         step: &'static str,
     },
-    /// The operating system refused a step of creating the file. Nothing is left at its path.
+    /// The operating system refused a step of creating the file. Nothing half-made is left at its
+    /// path. (A disk too full for the slots is [`GrowFailed`](Self::GrowFailed).)
     #[error("could not {step} (temporary name {}); the cause says why", temporary.display())]
     CreateFailed {
         /// What was being done, for people.
@@ -196,7 +199,8 @@ pub enum FileErrorKind {
         /// What the operating system said then.
         cause: String,
     },
-    /// The operating system refused a step of growing the file. The file keeps the slots it has.
+    /// The operating system refused a step of giving the file its slots, in `grow` or in `open`.
+    /// The file keeps the slots it has; of a new one nothing is left.
     #[error("growing from {slots} to {slots_asked} slots failed: could not {step}; the cause says why")]
     GrowFailed {
         /// The slots before, and still.

@@ -1,3 +1,5 @@
+//! The first failed sync, for good.
+
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -1,3 +1,7 @@
+//! The file itself: reads, writes, syncs, growth, removal.
+
+mod ranges;
+
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
@@ -61,6 +65,12 @@ pub struct SlotFile {
 
 impl SlotFile {
     /// The largest slot: 1 GiB, so that a transfer of one slot is one system call on every system.
+    ///
+    /// ```
+    /// # use fz_file::{FileErrorKind, SlotFile, SlotFileConfig};
+    /// let error = SlotFile::open(SlotFileConfig::new("x", SlotFile::SLOT_SIZE_MAX + 1)).unwrap_err();
+    /// assert!(matches!(error.kind(), FileErrorKind::InvalidSlotSize { .. }));
+    /// ```
     pub const SLOT_SIZE_MAX: usize = 1 << 30;
 
     /// Opens, or creates, a file of the operating system.
@@ -342,6 +352,15 @@ impl SlotFile {
     /// # Errors
     ///
     /// As [`sync`](Self::sync).
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// file.write(0, &[0xAA; 128])?;
+    /// file.sync_all()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sync_all(&self) -> Result<()> {
         self.check_writable("sync_all")?;
         self.latched("sync_all", || self.storage.sync_all())
@@ -450,6 +469,17 @@ impl SlotFile {
     /// untouched. [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a
     /// power cut.
     ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = SlotFile::open(SlotFileConfig::new(directory.path().join("records"), 128))?;
+    /// file.remove()?;
+    /// assert_eq!(directory.path().read_dir()?.count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Who still uses the file keeps it from being removed:
+    ///
     /// ```compile_fail,E0505
     /// # fn example(file: fz_file::SlotFile) -> fz_file::Result<()> {
     /// let user = &file;
@@ -509,41 +539,6 @@ impl SlotFile {
                     .with_source(cause),
             }
         })
-    }
-
-    /// The bytes of all slices together.
-    fn total(&self, operation: &'static str, slot_index: u64, lengths: impl Iterator<Item = usize>) -> Result<usize> {
-        // Slices may overlap, so their lengths can be more than there is memory.
-        let mut lengths = lengths;
-        lengths.try_fold(0_usize, usize::checked_add).ok_or_else(|| {
-            let slot_size = self.config.slot_size;
-            self.error(operation, FileErrorKind::OffsetOverflow { slot_index, slot_size })
-        })
-    }
-
-    /// The byte at which a transfer starts, if it is whole slots of this file.
-    fn offset(&self, operation: &'static str, slot_index: u64, bytes: usize) -> Result<u64> {
-        let slot_size = self.config.slot_size;
-        if bytes == 0 {
-            return Err(self.error(operation, FileErrorKind::ZeroBytes { slot_index }));
-        }
-        if !bytes.is_multiple_of(slot_size) {
-            return Err(self.error(operation, FileErrorKind::BytesNotMultiple { slot_index, bytes, slot_size }));
-        }
-        self.slots_offset(operation, slot_index, (bytes / slot_size) as u64)
-    }
-
-    /// The byte at which `slots` slots start, if they are in the file.
-    fn slots_offset(&self, operation: &'static str, slot_index: u64, slots: u64) -> Result<u64> {
-        let slot_size = self.config.slot_size;
-        let Some(end) = slot_index.checked_add(slots).filter(|&end| bytes_of(end, slot_size).is_some()) else {
-            return Err(self.error(operation, FileErrorKind::OffsetOverflow { slot_index, slot_size }));
-        };
-        let slots_in_file = self.slots();
-        if end > slots_in_file {
-            return Err(self.error(operation, FileErrorKind::OutOfRange { slot_index, slots, slots_in_file }));
-        }
-        Ok(slot_index * slot_size as u64)
     }
 
     fn latched(&self, operation: &'static str, attempt: impl FnMut() -> io::Result<()>) -> Result<()> {

@@ -14,6 +14,18 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
 
 /// How a file is opened.
+///
+/// ```
+/// use fz_file::{Access, HostVolume, Volume};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("x");
+/// HostVolume.create(&path)?;
+/// let (reader, writer) = (HostVolume.open(&path, Access::Read)?, HostVolume.open(&path, Access::ReadWrite)?);
+/// reader.try_lock(Access::Read)?;
+/// assert_eq!(writer.try_lock(Access::ReadWrite).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Reads only.
@@ -23,6 +35,17 @@ pub enum Access {
 }
 
 /// Which file a path or a descriptor means, whatever its name: two are equal if they are one file.
+///
+/// ```
+/// use fz_file::{HostVolume, Volume};
+///
+/// let directory = tempfile::tempdir()?;
+/// let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+/// let file = HostVolume.create(&old)?;
+/// HostVolume.rename_new(&old, &new)?;
+/// assert_eq!(HostVolume.identity(&new)?, file.identity()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
     /// The file system, `st_dev`.
@@ -33,7 +56,8 @@ pub struct FileIdentity {
 
 /// One open file. Closed when dropped, which also gives its lock back.
 ///
-/// All methods may block for the disk; all take `&self` and may run at the same time.
+/// All methods may block for the disk; all take `&self` and may run at the same time. [`Volume`] has
+/// an example.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Reads from byte `offset` into `buffers`, in order. Returns the bytes read, 0 at the end of
     /// the file. As `preadv(2)`.
@@ -126,6 +150,22 @@ pub trait Storage: fmt::Debug + Send + Sync {
 /// A directory tree.
 ///
 /// Paths are used as given; nothing here creates directories. All methods may block for the disk.
+///
+/// ```
+/// use std::io::IoSlice;
+///
+/// use fz_file::{HostVolume, Storage, Volume};
+///
+/// let directory = tempfile::tempdir()?;
+/// let (new, path) = (directory.path().join("new"), directory.path().join("x"));
+/// let file = HostVolume.create(&new)?;
+/// let written = file.write_vectored_at(&[IoSlice::new(b"bytes")], 0)?; // one call: it may take fewer
+/// file.sync_data()?; // the bytes are durable
+/// HostVolume.rename_new(&new, &path)?;
+/// HostVolume.sync_directory(directory.path())?; // and only now the name is
+/// assert_eq!(file.length()?, written as u64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Volume: fmt::Debug + Send + Sync {
     /// Opens an existing regular file. As `open(2)` with `O_CLOEXEC`.
     ///
@@ -144,8 +184,9 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken; else the system call's.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>>;
 
-    /// Gives a file its final name in the same directory, atomically, unless the name is taken. As
-    /// `renameat2(2)` with `RENAME_NOREPLACE`.
+    /// Gives a file its final name in the same directory, unless the name is taken. At no moment has
+    /// it neither name; it may have both for one, also after a crash. As `renameat2(2)` with
+    /// `RENAME_NOREPLACE`, or `link(2)` and `unlink(2)`.
     ///
     /// # Errors
     ///
