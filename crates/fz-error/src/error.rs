@@ -1,3 +1,5 @@
+//! The envelope that every error of the workspace comes in.
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;

@@ -1,3 +1,5 @@
+//! The number of a reason to fail.
+
 use std::fmt;
 use std::str::FromStr;
 

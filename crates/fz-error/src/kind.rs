@@ -1,3 +1,5 @@
+//! What a reason to fail must say, and the catalogue of them.
+
 use std::fmt;
 
 /// One entry of a crate's catalogue of reasons.
