@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the pipeline beside its peers, or the instructions of one write.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::flags::Bench;
 use crate::invocation::Invocation;
@@ -19,12 +19,13 @@ const WRITES: u32 = 100_000;
 const VALGRIND: Tool = Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
 pub(crate) fn run(runner: &mut Runner, flags: &Bench) {
-    let features = match flags.peers.join(",").as_str() {
-        // The count has no peers.
-        _ if flags.instructions => String::new(),
-        "none" => String::new(),
-        "all" => "all-peers".to_owned(),
-        names => names.to_owned(),
+    if !cfg!(target_os = "linux") {
+        return runner.missing("fz-bench", "needs Linux: what a turn costs is read from /proc and /sys", "uname");
+    }
+    let features = match flags.peers.as_slice() {
+        [word] if word == "none" => String::new(),
+        [word] if word == "all" => "all-peers".to_owned(),
+        names => names.join(","),
     };
     let build = Invocation::cargo("build --release -p fz-bench --features").argument(features);
     if !runner.step("build fz-bench", &build) {
@@ -50,11 +51,12 @@ fn suites(runner: &mut Runner, flags: &Bench, program: &Path) {
         command.arg("--quick");
     }
     if runner.is_for_programs() {
-        command.arg("--json");
+        // Standard output is for the objects of our steps; the results are in a file, which the step names.
+        command.arg("--json").stdout(Stdio::null());
     }
     runner.check("suites", &repeat(flags), || match command.status() {
-        Ok(status) if status.success() => Ok(format!("in {}", out.display())),
-        Ok(status) => Err(format!("fz-bench: {status}")),
+        Ok(status) if status.success() => Ok(format!("in {}", out.join("bench.json").display())),
+        Ok(status) => Err(format!("fz-bench: {status}; what it measured is in {}", out.join("bench.json").display())),
         Err(error) => Err(format!("{}: {error}", program.display())),
     });
 }
@@ -66,6 +68,12 @@ fn repeat(flags: &Bench) -> String {
     }
     if !flags.suite.is_empty() {
         line += &format!(" --suite {}", flags.suite.join(","));
+    }
+    if let Some(text) = &flags.only {
+        line += &format!(" --only '{text}'");
+    }
+    if let Some(directory) = &flags.dir {
+        line += &format!(" --dir {}", directory.display());
     }
     line
 }
@@ -110,4 +118,23 @@ fn callgrind(program: &Path, writes: u32) -> Option<f64> {
 fn count(counter: &mut Command, program: &Path, writes: u32) -> Option<String> {
     let output = counter.arg(program).args(["count", "--writes", &writes.to_string()]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::flags::{Command as Chosen, Flags};
+
+    #[test]
+    fn the_line_to_repeat_repeats_the_same() {
+        for line in ["bench --peers none", "bench --peers a,b --quick --suite commit --only '128 B, tasks' --dir d"] {
+            let words = shlex::split(line).unwrap();
+            let Chosen::Bench(flags) = Flags::parse_from(std::iter::once("x".to_owned()).chain(words)).command else {
+                panic!("no bench")
+            };
+            assert_eq!(repeat(&flags), line);
+        }
+    }
 }

@@ -11,7 +11,7 @@ const CASES: [u32; 2] = [1_000, 20_000];
 const SIM_SECONDS_LONG: u64 = 600;
 
 pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
-    let random = Random { seed: Some(prop::seed(runner, &flags.random)), ..flags.random.clone() };
+    let random = Random { seed: Some(prop::seed(runner, flags.random.seed)), ..flags.random.clone() };
     let cases = flags.random.cases.unwrap_or(CASES[usize::from(flags.long)]);
     lint::run(runner, &Lint::default());
     doc::run(runner, &Doc::default());
@@ -22,7 +22,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     let with_cases = Random { cases: Some(cases), ..random.clone() };
     prop::run(runner, &Prop { random: with_cases, ..Prop::default() });
     if flags.long {
-        loom::run(runner, &Loom::default());
+        loom::run(runner, &Loom { seed: random.seed, ..Loom::default() });
         mutants::run(runner, &Mutants::default());
         sim::run(runner, &Sim { seconds: Some(SIM_SECONDS_LONG), seed: random.seed, ..Sim::default() });
         sim::run(runner, &Sim { canary: true, ..Sim::default() });

@@ -79,7 +79,7 @@ fn resolve(from: &Path, text: &str, target: &str) -> Result<(), String> {
 
 fn commands(_path: &Path, text: &str) -> Checked {
     let mut checked = Checked::default();
-    for script in markdown::shell_scripts(text) {
+    for script in markdown::shell_scripts(text).into_iter().chain(markdown::inline_commands(text)) {
         for (line, command) in shell::cargo_commands(&script.text) {
             checked.count += 1;
             if let Err(reason) = shell::check(&command) {
@@ -90,12 +90,13 @@ fn commands(_path: &Path, text: &str) -> Checked {
     checked
 }
 
-/// The texts whose programs are compiled and run elsewhere: the crates' READMEs, which are their documentation, and
-/// their examples.
+/// The texts whose programs are compiled and run elsewhere: the crates' READMEs, which are their documentation,
+/// their examples and their tests.
 fn compiled() -> Result<Vec<String>, String> {
     let holds_programs = |path: &&PathBuf| {
         path.starts_with("crates")
-            && (path.ends_with("README.md") || path.components().any(|part| part.as_os_str() == "examples"))
+            && (path.ends_with("README.md")
+                || path.components().any(|part| part.as_os_str() == "examples" || part.as_os_str() == "tests"))
     };
     let read = |path: &PathBuf| {
         fs::read_to_string(workspace::root().join(path)).map_err(|error| format!("{}: {error}", path.display()))
@@ -103,16 +104,18 @@ fn compiled() -> Result<Vec<String>, String> {
     workspace::files()?.iter().filter(holds_programs).map(read).collect()
 }
 
-/// Whether each Rust program that a reader of the root README and of `docs` sees is one that is compiled.
+/// Whether each Rust program that a reader of the root README, CONTRIBUTING and `docs` sees is one that is compiled.
 fn programs(path: &Path, text: &str, compiled: &[String]) -> Checked {
     let mut checked = Checked::default();
-    if path != Path::new("README.md") && !path.starts_with("docs") {
+    let is_checked = ["README.md", "CONTRIBUTING.md"].iter().any(|name| path == Path::new(name));
+    if !is_checked && !path.starts_with("docs") {
         return checked;
     }
     for program in markdown::rust_programs(text) {
         checked.count += 1;
         if !compiled.iter().any(|text| text.contains(&program.text)) {
-            let finding = "this program stands, verbatim, in no README and no example of a crate: nothing compiles it";
+            let finding =
+                "this program stands, verbatim, in no README, example or test of a crate: nothing compiles it";
             checked.findings.push((program.line, finding.to_owned()));
         }
     }
@@ -144,6 +147,7 @@ mod tests {
     #[test]
     fn a_command_that_would_not_run_is_rejected() {
         assert_eq!(findings(commands, "```sh\ncargo xtask tidy\n```\n"), [0; 0]);
+        assert_eq!(findings(commands, "`cargo xtask tidy`, `cargo xtask`\n\n`cargo xtask tidy --absent`\n"), [3]);
         assert_eq!(findings(commands, "text\n\n```sh\ncargo xtask tidy\ncargo xtask absent\n```\n"), [5]);
     }
 

@@ -2,22 +2,37 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::workspace::known_crate;
 
 /// The project's commands. Each prints one line per step and ends with `N passed, N failed`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 all passed · 1 a step failed · 2 bad command line · 3 a needed tool is missing
-
-Example: cargo xtask ci")]
+#[command(after_help = "Example: cargo xtask ci")]
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) output: Output,
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Stands at the end of every help.
+const EXIT_CODES: &str =
+    "Exit codes: 0 all passed · 1 a step failed, or there was none · 2 bad command line · 3 a needed tool is missing";
+
+/// Parses the command line; ends the process with the help or a complaint if that is what it amounts to.
+pub(crate) fn of_this_process() -> Flags {
+    Flags::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+fn command() -> clap::Command {
+    let with_codes = |command: clap::Command| {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        command.after_help(format!("{help}\n\n{EXIT_CODES}"))
+    };
+    with_codes(Flags::command()).mut_subcommands(with_codes)
 }
 
 /// How every command reports.
@@ -52,11 +67,11 @@ pub(crate) enum Command {
 
 /// Unit, integration and doc tests of every crate, and their examples compiled
 ///
-/// Needs nothing but the toolchain. Without `--crate`, a short run of the models, the simulation and the mutants follows.
+/// Needs nothing but the toolchain, git and bash. Without `--crate`, a short run of the models, the simulation and the mutants follows.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask test
-  cargo xtask test --crate fz-mpsc --quick
+  cargo xtask test --crate fz-mpsc
   cargo xtask test --cases 1000 --seed 7")]
 pub(crate) struct Test {
     /// Only this crate (may be repeated)
@@ -114,7 +129,7 @@ pub(crate) struct Prop {
     pub(crate) random: Random,
 
     /// Repeat with seed, seed + 1, … until this many seconds have passed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 }
 
@@ -123,6 +138,7 @@ pub(crate) struct Prop {
 #[command(after_help = "Examples:
   cargo xtask loom
   cargo xtask loom --crate fz-mpsc --preemptions 3
+  cargo xtask loom --crate fz-wpipe --seed 42
   cargo xtask loom --seconds 600")]
 pub(crate) struct Loom {
     /// Only this crate (may be repeated)
@@ -134,8 +150,12 @@ pub(crate) struct Loom {
     #[arg(long, value_name = "N")]
     pub(crate) preemptions: Option<u32>,
 
+    /// SHUTTLE_RANDOM_SEED: what the random schedules come from; drawn afresh and printed if not given
+    #[arg(long, value_name = "N", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+
     /// LOOM_MAX_DURATION: stop exploring one model after this many seconds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 }
 
@@ -152,15 +172,15 @@ pub(crate) struct Mutants {
     pub(crate) only: Option<String>,
 
     /// The first check of each mutant only
-    #[arg(long)]
+    #[arg(long, conflicts_with = "killers")]
     pub(crate) quick: bool,
 
     /// List the tests that fail with each mutant, to fill the table from
     #[arg(long)]
     pub(crate) killers: bool,
 
-    /// A check that runs longer hangs, and is stopped [default: 60, with --quick 10]
-    #[arg(long, value_name = "N")]
+    /// A check that runs longer hangs, and is stopped [default: 60, with --quick or --killers 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 }
 
@@ -229,7 +249,7 @@ pub(crate) struct Bench {
     pub(crate) dir: Option<PathBuf>,
 
     /// Count the instructions of the submission path instead, and fail above the committed bound
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["quick", "peers", "suite", "only", "dir"])]
     pub(crate) instructions: bool,
 }
 
@@ -254,15 +274,15 @@ pub(crate) struct Crash {
     pub(crate) mode: Vec<String>,
 
     /// States after a power cut, for each file system [default: 1000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) states: Option<u64>,
 
     /// Killed processes, for each file system [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) kills: Option<u64>,
 
     /// Traced acknowledgements, without and with interruptions [default: 2000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) acks: Option<u64>,
 
     /// Every failing call instead of a sample
@@ -274,15 +294,15 @@ pub(crate) struct Crash {
     pub(crate) seed: Option<u64>,
 
     /// End each phase after so many seconds, however much is left of it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 
     /// Run the checks on programs broken on purpose, which they must reject
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["fs", "mode", "states", "kills", "acks", "every_fault", "replay"])]
     pub(crate) canary: bool,
 
     /// Look again at a disk that a failed check kept
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", conflicts_with_all = ["fs", "mode", "states", "kills", "acks", "every_fault"])]
     pub(crate) replay: Option<PathBuf>,
 }
 
@@ -296,11 +316,11 @@ pub(crate) struct Crash {
   cargo xtask sim --canary")]
 pub(crate) struct Sim {
     /// So many runs, with seed, seed + 1, …
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: Option<u64>,
 
     /// Begin no run after so many seconds [default: 10, with --runs no limit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 
     /// The first seed; drawn afresh and printed if not given
@@ -319,7 +339,7 @@ pub(crate) struct Sim {
   cargo xtask soak --minutes 60 --seed 7")]
 pub(crate) struct Soak {
     /// So many minutes [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = minutes)]
     pub(crate) minutes: Option<f64>,
 
     /// The seed; drawn afresh and printed if not given
@@ -353,8 +373,16 @@ pub(crate) struct Random {
     pub(crate) seed: Option<u64>,
 
     /// Cases per property; the properties' own number if not given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) cases: Option<u32>,
+}
+
+/// More than none: a run of no minutes would find nothing and say that all is well.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if minutes > 0.0 && f64::is_finite(minutes) => Ok(minutes),
+        _ => Err("a number of minutes above 0, such as 0.5".to_owned()),
+    }
 }
 
 /// Decimal, or hexadecimal with `0x`.
@@ -367,25 +395,49 @@ fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Flags::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_command_shows_an_example_that_parses() {
-        for command in Flags::command().get_subcommands() {
+        for command in command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.ends_with(EXIT_CODES), "{help}");
             let examples: Vec<_> = help.lines().filter_map(|line| Some(&line[line.find("cargo xtask")?..])).collect();
             assert!(!examples.is_empty(), "{} has no example in its help", command.get_name());
             for example in examples {
                 let words = shlex::split(example).expect("balanced quotes").into_iter().skip(1);
                 Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{example}`: {error}"));
             }
+        }
+    }
+
+    #[test]
+    fn what_would_check_nothing_or_be_ignored_is_a_bad_command_line() {
+        let refused = [
+            "prop --cases 0",
+            "prop --seconds 0",
+            "sim --runs 0",
+            "soak --minutes 0",
+            "crash --kills 0",
+            "crash --states 0",
+            "crash --acks 0",
+            "crash --canary --mode kill",
+            "crash --replay D --fs ext4",
+            "bench --instructions --suite commit",
+            "mutants --killers --quick",
+        ];
+        for line in refused {
+            let words = std::iter::once("xtask").chain(line.split(' '));
+            assert!(Flags::try_parse_from(words).is_err(), "`{line}` was accepted");
+        }
+        for line in ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions"] {
+            let words = std::iter::once("xtask").chain(line.split(' '));
+            Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         }
     }
 

@@ -37,6 +37,10 @@ fn clippy(runner: &mut Runner) {
     }
     let plain = Invocation::cargo("clippy --quiet --all-targets --all-features").words(&workspace::selection());
     runner.step("clippy", &plain.words("-- -D warnings"));
+    if cfg!(target_os = "linux") {
+        let bench = Invocation::cargo("clippy --quiet --all-targets -p fz-bench -- -D warnings");
+        runner.step("clippy fz-bench, without its peers", &bench);
+    }
     let twins =
         Invocation::cargo("check --quiet --all-targets --all-features").words(&workspace::selection_of_crates());
     runner.step("clippy of the mutants", &twins.configured(Configuration::clippy(&[mutants::CFG])));

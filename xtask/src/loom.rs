@@ -6,6 +6,7 @@
 use crate::configuration::Configuration;
 use crate::flags::Loom;
 use crate::invocation::Invocation;
+use crate::prop;
 use crate::runner::Runner;
 use crate::workspace::{self, Package, Selection};
 
@@ -30,6 +31,7 @@ pub(crate) const SHUTTLE: Checker =
     Checker { name: "shuttle", cfg: "fz_shuttle", calls: &["shuttle::check", "shuttle::Runner"] };
 
 pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
+    let seed = prop::seed(runner, flags.seed);
     for checker in [&LOOM, &SHUTTLE] {
         for package in checker.crates() {
             if !flags.crates.is_empty() && !flags.crates.contains(&package.name) {
@@ -41,6 +43,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
                     .words(&selection.to_string())
                     .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
                     .env_if("LOOM_MAX_DURATION", flags.seconds)
+                    .env_if("SHUTTLE_RANDOM_SEED", (checker.name == SHUTTLE.name).then_some(seed))
                     .configured(Configuration::compiler(&[checker.cfg]));
                 runner.tests(&format!("{} {} {selection}", checker.name, package.name), &invocation);
             }

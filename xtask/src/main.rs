@@ -27,13 +27,11 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use flags::{Command, Flags};
+use flags::Command;
 use runner::Runner;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = flags::of_this_process();
     let mut runner = Runner::new(&flags.output);
     match &flags.command {
         Command::Test(flags) => test::run(&mut runner, flags),

@@ -63,6 +63,23 @@ pub(crate) fn shell_scripts(text: &str) -> Vec<Block> {
     blocks(text, |language| SHELLS.contains(&language))
 }
 
+/// `cargo …` between backticks, but none with placeholders: words in capitals, or an ellipsis. `cargo xtask` alone
+/// is the name of them all.
+pub(crate) fn inline_commands(text: &str) -> Vec<Block> {
+    let is_placeholder = |word: &str| word.contains('…') || word.chars().all(|c| c.is_ascii_uppercase());
+    let line = |at: usize| text[..at].matches('\n').count();
+    let events = Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter();
+    let command = |(event, range): (Event<'_>, std::ops::Range<usize>)| match event {
+        Event::Code(code)
+            if code.starts_with("cargo ") && &*code != "cargo xtask" && !code.split(' ').any(is_placeholder) =>
+        {
+            Some(Block { line: line(range.start), text: code.into_string() })
+        }
+        _ => None,
+    };
+    events.filter_map(command).collect()
+}
+
 /// Blocks of Rust, whatever else stands behind `rust` on the fence.
 pub(crate) fn rust_programs(text: &str) -> Vec<Block> {
     blocks(text, |language| language.split([',', ' ']).next() == Some("rust"))
@@ -109,6 +126,14 @@ mod tests {
     fn only_shell_blocks_are_scripts() {
         let text = "text\n```sh\ncargo a\n```\n```rust\ncargo b\n```\n";
         assert_eq!(shell_scripts(text), [Block { line: 2, text: "cargo a\n".to_owned() }]);
+    }
+
+    #[test]
+    fn commands_between_backticks_are_found_unless_they_hold_placeholders() {
+        let text = "a\n`cargo b` and `cargo c --seed S` and `not cargo`\n\n| d |\n|---|\n| `cargo e` |\n`cargo …`, `cargo xtask`\n";
+        let found: Vec<_> = inline_commands(text).into_iter().map(|block| (block.line, block.text)).collect();
+        // The script's own lines count from 1.
+        assert_eq!(found, [(1, "cargo b".to_owned()), (5, "cargo e".to_owned())]);
     }
 
     #[test]

@@ -34,8 +34,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
     let chosen: Vec<_> =
         MUTANTS.iter().filter(|mutant| flags.only.as_ref().is_none_or(|only| mutant.name.contains(only))).collect();
     if chosen.is_empty() {
-        runner.skip("mutants", "no mutant has such a name; see xtask/src/mutants/table.rs");
-        return;
+        return no_such_mutant(runner);
     }
     let checks = |mutant: &'static Mutant| &mutant.checks[..if flags.quick { 1 } else { mutant.checks.len() }];
     let limit = if flags.quick { LIMIT_SECONDS_QUICK } else { LIMIT_SECONDS };
@@ -64,6 +63,11 @@ pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
     }
 }
 
+fn no_such_mutant(runner: &mut Runner) {
+    let reason = "no mutant has such a name; see xtask/src/mutants/table.rs";
+    runner.check("mutants", "mutants", || Err(reason.to_owned()));
+}
+
 /// For each mutant in the source, in the table or not, the tests that fail with it.
 fn find_killers(runner: &mut Runner, flags: &Mutants) {
     let chosen: Vec<_> = match in_source() {
@@ -75,6 +79,9 @@ fn find_killers(runner: &mut Runner, flags: &Mutants) {
             return;
         }
     };
+    if chosen.is_empty() {
+        return no_such_mutant(runner);
+    }
     let packages = chosen.iter().map(|(package, _)| package.as_str()).collect();
     let limit = Duration::from_secs(flags.seconds.unwrap_or(LIMIT_SECONDS_QUICK));
     if let Some(binaries) = Binaries::build(runner, &packages, &[Build::Plain, Build::Loom].into()) {

@@ -52,11 +52,9 @@ impl Steps<'_> {
 /// committed or not, because nothing leaves this machine.
 fn publish(runner: &mut Runner, name: &str, published: &[&Package]) {
     if std::env::var("CARGO_NET_OFFLINE").is_ok_and(|value| value == "true") {
-        return runner.skip(name, "CARGO_NET_OFFLINE is set, and cargo asks the registry which versions it has");
+        let detail = "CARGO_NET_OFFLINE is set, and cargo asks the registry which versions it has";
+        return runner.missing(name, detail, "printenv CARGO_NET_OFFLINE");
     }
-    runner.step(name, &Invocation::cargo("publish --dry-run --locked --allow-dirty").words(&selection(published)));
-}
-
-fn selection(packages: &[&Package]) -> String {
-    packages.iter().map(|package| format!("-p {}", package.name)).collect::<Vec<_>>().join(" ")
+    let selection = workspace::select(published.iter().copied());
+    runner.step(name, &Invocation::cargo("publish --dry-run --locked --allow-dirty").words(&selection));
 }

@@ -34,6 +34,8 @@ pub(crate) struct Runner {
     passed: u32,
     failed: u32,
     skipped: u32,
+    /// What the random input came from, if there was any.
+    seed: Option<u64>,
     /// Steps among `failed` that failed only because their tool is not installed.
     missing: u32,
 }
@@ -60,6 +62,12 @@ impl Runner {
         }
     }
 
+    /// For tests of what runs steps.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self::on(Box::new(io::sink()), None, false)
+    }
+
     fn on(lines: Box<dyn Write>, objects: Option<Box<dyn Write>>, strict: bool) -> Self {
         Self {
             lines,
@@ -72,6 +80,7 @@ impl Runner {
             failed: 0,
             skipped: 0,
             missing: 0,
+            seed: None,
         }
     }
 
@@ -160,14 +169,29 @@ impl Runner {
         self.objects.is_some()
     }
 
-    /// A line of the report that is no step, such as the seed.
+    /// What the random input comes from, to repeat it.
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.seed = Some(seed);
+        self.line(&format!("seed {seed} (repeat the same input with --seed {seed})"));
+    }
+
+    /// A line of the report that is no step.
     pub(crate) fn note(&mut self, line: &str) {
         self.line(line);
+    }
+
+    /// How many steps have failed so far.
+    #[cfg(test)]
+    pub(crate) fn failed(&self) -> u32 {
+        self.failed
     }
 
     /// The closing line, and what the process returns.
     pub(crate) fn finish(mut self) -> ExitCode {
         let took = self.started.elapsed();
+        if self.checked_nothing() {
+            self.line(&format!("{RED}nothing was checked{PLAIN}: no step fits what was asked for"));
+        }
         self.line(&format!("in {}", seconds(took)));
         self.line(&self.closing_line());
         self.object(&json!({
@@ -175,6 +199,7 @@ impl Runner {
             "failed": self.failed,
             "skipped": self.skipped,
             "seconds": took.as_secs_f64(),
+            "seed": self.seed,
         }));
         ExitCode::from(self.exit_code())
     }
@@ -184,9 +209,14 @@ impl Runner {
         if self.skipped == 0 { counts } else { format!("{counts}, {} skipped", self.skipped) }
     }
 
+    /// Not even skipped: whoever reads "0 failed" would take it for a good run.
+    fn checked_nothing(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
+    }
+
     fn exit_code(&self) -> u8 {
         match (self.failed, self.missing) {
-            (0, _) => 0,
+            (0, _) => u8::from(self.checked_nothing()),
             (failed, missing) if failed == missing => 3,
             _ => 1,
         }
@@ -334,6 +364,15 @@ mod tests {
         let mut runner = runner(false);
         assert!(runner.check("a", "tidy", || Ok(String::new())));
         assert_eq!((runner.closing_line().as_str(), runner.exit_code()), ("1 passed, 0 failed", 0));
+    }
+
+    #[test]
+    fn a_run_without_a_step_is_exit_code_1_and_says_so() {
+        let page = Page::default();
+        let runner = Runner::on(Box::new(page.clone()), None, false);
+        assert_eq!(runner.exit_code(), 1);
+        runner.finish();
+        assert!(page.text().contains("nothing was checked"), "{}", page.text());
     }
 
     #[test]

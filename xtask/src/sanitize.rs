@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::flags::Sanitize;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::{tidy, workspace};
+use crate::{prop, tidy, workspace};
 
 const DIRECTORY: &str = "address";
 
@@ -23,6 +23,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
                       to install such a toolchain: rustup toolchain install stable";
         return runner.missing("sanitize", detail, "RUSTC_BOOTSTRAP=1 rustc -Zsanitizer=address probe.rs");
     };
+    let seed = prop::seed(runner, flags.random.seed);
     for package in crates {
         // Not the doc tests: rustdoc would need the flag as well, and they hold no unsafe code of ours.
         let invocation = Invocation::cargo("test --lib --tests -p")
@@ -32,7 +33,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
             .env("RUSTC_BOOTSTRAP", "1")
             // Tests ask for absurd amounts of memory: that must be an error of ours, not the end of the run.
             .env("ASAN_OPTIONS", "allocator_may_return_null=1")
-            .env_if("PROPTEST_RNG_SEED", flags.random.seed)
+            .env("PROPTEST_RNG_SEED", seed.to_string())
             .env_if("PROPTEST_CASES", flags.random.cases)
             .rustflags("-Zsanitizer=address", DIRECTORY);
         runner.tests(&format!("address sanitizer {}", package.name), &invocation);

@@ -6,9 +6,24 @@ use crate::flags::Flags;
 use crate::workspace::{self, Package};
 
 /// Subcommands of cargo, and of the tools that the documents mention, that need no look at their name.
-const SUBCOMMANDS: [&str; 16] = [
-    "add", "bench", "build", "check", "clippy", "deny", "doc", "fmt", "install", "metadata", "miri", "package",
-    "publish", "run", "test", "tree",
+const SUBCOMMANDS: [&str; 17] = [
+    "add",
+    "bench",
+    "build",
+    "check",
+    "clippy",
+    "deny",
+    "doc",
+    "fmt",
+    "install",
+    "metadata",
+    "miri",
+    "package",
+    "publish",
+    "run",
+    "semver-checks",
+    "test",
+    "tree",
 ];
 
 /// The `cargo` commands of a script, in words, each with its line (from 1).

@@ -3,21 +3,27 @@
 use crate::flags::{Loom, Mutants, Sim, Test};
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::{loom, mutants, sim, workspace};
+use crate::{loom, mutants, prop, sim, workspace};
 
 pub(crate) fn run(runner: &mut Runner, flags: &Test) {
+    let seed = prop::seed(runner, flags.random.seed);
     for package in workspace::checked(&flags.crates) {
         // Plain `cargo test` also runs the doc tests and compiles the examples.
         let invocation = Invocation::cargo("test -p")
             .argument(&package.name)
             .env_if("PROPTEST_CASES", flags.random.cases)
-            .env_if("PROPTEST_RNG_SEED", flags.random.seed);
+            .env("PROPTEST_RNG_SEED", seed.to_string());
         runner.tests(&format!("test {}", package.name), &invocation);
         with_features(runner, &package.name);
     }
+    if flags.crates.is_empty() && cfg!(target_os = "linux") {
+        // Without its peers, which are a quarter of an hour of compiling.
+        runner.tests("test fz-bench", &Invocation::cargo("test -p fz-bench"));
+    }
     if !flags.quick && flags.crates.is_empty() {
-        loom::run(runner, &Loom { preemptions: Some(loom::SHORT_PREEMPTIONS), ..Loom::default() });
-        sim::run(runner, &Sim { seed: flags.random.seed, ..Sim::default() });
+        let preemptions = Some(loom::SHORT_PREEMPTIONS);
+        loom::run(runner, &Loom { preemptions, seed: Some(seed), ..Loom::default() });
+        sim::run(runner, &Sim { seed: Some(seed), ..Sim::default() });
         mutants::run(runner, &Mutants { quick: true, ..Mutants::default() });
     }
 }

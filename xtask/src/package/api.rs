@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Steps, selection};
+use super::Steps;
 use crate::invocation::{End, Finished, Invocation};
 use crate::runner::Runner;
 use crate::tool::PUBLIC_API;
@@ -24,7 +24,7 @@ pub(super) fn run(steps: &mut Steps<'_>, packages: &[&Package], bless: bool) {
     // The tool alone would want a nightly toolchain; it reads as well what the installed one writes. With a target
     // directory of its own, because build scripts ask for RUSTC_BOOTSTRAP, and would run anew each time.
     let json = Invocation::cargo("doc --quiet --locked --lib --no-deps --all-features")
-        .words(&selection(&wanted))
+        .words(&workspace::select(wanted.iter().copied()))
         .env("RUSTDOCFLAGS", "-Zunstable-options --output-format json")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", directory().to_string_lossy());

@@ -9,21 +9,23 @@ use crate::workspace::{self, Package};
 const FEATURES_MAX: usize = 6;
 
 pub(super) fn run(steps: &mut Steps<'_>, packages: &[&Package]) {
-    let (command, flags) = if CLIPPY.is_installed() { ("clippy", "-- -D warnings") } else { ("check", "") };
     for package in packages {
         for set in sets(&of(package)) {
             // The library first alone: what only the tests depend on may enable what the library forgot to.
             for targets in ["--lib", "--all-targets"] {
-                let invocation = Invocation::cargo(command)
+                let invocation = Invocation::cargo("clippy")
                     .words("--quiet --locked --no-default-features -p")
                     .argument(&package.name)
                     .words(targets)
                     .words("--features")
                     .argument(set.join(","))
-                    .words(flags);
+                    .words("-- -D warnings");
                 let shown = if set.is_empty() { "none".to_owned() } else { set.join("+") };
                 steps.run(&format!("features {} {shown} {targets}", package.name), |runner, name| {
-                    runner.step(name, &invocation);
+                    // Not `cargo check` instead: its warnings would pass.
+                    if runner.has(name, &CLIPPY) {
+                        runner.step(name, &invocation);
+                    }
                 });
             }
         }

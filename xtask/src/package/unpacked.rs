@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Steps, selection};
+use super::Steps;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
 use crate::workspace::{self, Package};
@@ -50,7 +50,8 @@ fn shared(invocation: Invocation) -> Invocation {
 }
 
 fn prepare(runner: &mut Runner, packages: &[&Package]) -> bool {
-    let pack = Invocation::cargo("package --quiet --locked --no-verify --allow-dirty").words(&selection(packages));
+    let pack = Invocation::cargo("package --quiet --locked --no-verify --allow-dirty")
+        .words(&workspace::select(packages.iter().copied()));
     runner.step("pack", &pack)
         && runner.check("unpack", "package --only unpacked", || {
             unpack(packages).map_err(|error| error.to_string())?;
@@ -117,9 +118,10 @@ fn bytes(directory: &Path) -> std::io::Result<u64> {
 
 /// The lowest versions that the manifests allow, all features, tests and examples.
 fn oldest_dependencies(runner: &mut Runner, name: &str) {
-    let remove = fs::remove_file(directory().join("Cargo.lock"));
-    if let Err(error) = remove {
-        return runner.skip(name, &error.to_string());
+    let lock = directory().join("Cargo.lock");
+    if let Err(error) = fs::remove_file(&lock) {
+        runner.check(name, &format!("package --only '{name}'"), || Err(format!("{}: {error}", lock.display())));
+        return;
     }
     // Only for this command: compiled with it, build scripts would take the compiler for a nightly one.
     let resolve = cargo("-Zdirect-minimal-versions generate-lockfile --quiet").env("RUSTC_BOOTSTRAP", "1");
