@@ -1,0 +1,26 @@
+//! What goes into the queue comes out in the same order.
+#![cfg(not(any(fz_loom, fz_shuttle)))]
+
+use fz_mpsc::{QueueConfig, channel};
+use proptest::prelude::*;
+
+fn through_the_queue(values: &[u64]) -> Vec<u64> {
+    let (sender, mut receiver) = channel(QueueConfig::new(values.len().max(1))).unwrap();
+    for &value in values {
+        sender.push(value).unwrap();
+    }
+    drop(sender); // the last one closes the queue
+    let mut out = Vec::new();
+    while receiver.wait() {
+        receiver.drain(&mut out, 64);
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn b_what_went_in_comes_out_in_order(values in prop::collection::vec(any::<u64>(), 0..100)) {
+        // 1. do it     2. ask a plain model, here the vector itself     3. compare
+        prop_assert_eq!(through_the_queue(&values), values);
+    }
+}
