@@ -1,4 +1,17 @@
+//! How a disk behaves: its seed, its limits, what a power cut does to it.
+
 /// What a power cut does to a sector that was being written.
+///
+/// ```
+/// use fz_sim::{Access, SimDisk, SimDiskConfig, Tear, Volume, WholeTransfers};
+///
+/// let disk = SimDisk::with_config(SimDiskConfig::new(1).tear(Tear::Prefix));
+/// disk.put("/log", &[0; 512])?;
+/// disk.open("/log".as_ref(), Access::ReadWrite)?.write_all_at(&[1; 512], 0)?;
+/// let torn = (0..100).map(|seed| disk.crash_image(seed).contents("/log").unwrap());
+/// assert!(torn.into_iter().any(|bytes| bytes[0] == 1 && bytes[511] == 0));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tear {
@@ -14,6 +27,17 @@ pub enum Tear {
 }
 
 /// Which of a directory's unsynced changes a power cut keeps.
+///
+/// ```
+/// use fz_sim::{DirectoryLoss, SimDisk, SimDiskConfig, Volume};
+///
+/// let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(DirectoryLoss::Subset));
+/// disk.create("/first".as_ref())?;
+/// disk.create("/second".as_ref())?;
+/// let mut images = disk.crash_space().all(10).expect("four");
+/// assert!(images.any(|image| image.files() == ["/second".as_ref() as &std::path::Path]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DirectoryLoss {
@@ -47,6 +71,12 @@ pub struct SimDiskConfig {
 impl SimDiskConfig {
     /// The defaults: sectors never tear, directories lose a suffix of their changes, no limit of
     /// space, files up to 4 GiB, 64 versions of an unsynced sector, the last 1024 operations.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, SimDiskConfig};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42)); // as SimDisk::new(42)
+    /// # let _ = disk;
+    /// ```
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -72,6 +102,12 @@ impl SimDiskConfig {
     }
 
     /// What a power cut does to a directory's unsynced changes.
+    ///
+    /// ```
+    /// # use fz_sim::{DirectoryLoss, SimDiskConfig};
+    /// let no_journal = SimDiskConfig::new(42).directory_loss(DirectoryLoss::Subset);
+    /// # let _ = no_journal;
+    /// ```
     pub fn directory_loss(mut self, loss: DirectoryLoss) -> Self {
         self.directory_loss = loss;
         self
@@ -92,6 +128,14 @@ impl SimDiskConfig {
     }
 
     /// The longest file, in bytes; `EFBIG` beyond it.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, SimDiskConfig, Volume};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42).file_bytes_max(4096));
+    /// let file = disk.create("/log".as_ref())?;
+    /// assert_eq!(file.set_length(4097).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn file_bytes_max(mut self, bytes: u64) -> Self {
         self.file_bytes_max = bytes;
         self
@@ -104,6 +148,12 @@ impl SimDiskConfig {
     /// # Panics
     ///
     /// If it is less than 2.
+    ///
+    /// ```
+    /// # use fz_sim::SimDiskConfig;
+    /// let config = SimDiskConfig::new(42).versions_max(8); // less memory, fewer images
+    /// # let _ = config;
+    /// ```
     pub fn versions_max(mut self, versions: usize) -> Self {
         assert!(versions >= 2, "versions_max is {versions}; the newest and one to forget must fit, so at least 2");
         self.versions_max = versions;
@@ -111,6 +161,14 @@ impl SimDiskConfig {
     }
 
     /// How many operations [`history`](crate::SimDisk::history) keeps, the last ones; 0 for none.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, SimDiskConfig, Volume};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42).history_max(0));
+    /// disk.create("/log".as_ref())?;
+    /// assert!(disk.history().is_empty() && disk.operations() == 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn history_max(mut self, operations: usize) -> Self {
         self.history_max = operations;
         self

@@ -1,7 +1,19 @@
+//! A file's bytes, in pages that clones share.
+
 use std::ops::Range;
 use std::sync::Arc;
 
 /// What a device writes whole or not at all, in bytes.
+///
+/// ```
+/// use fz_sim::{Access, SECTOR_BYTES, SimDisk, Volume, WholeTransfers};
+///
+/// let disk = SimDisk::new(1);
+/// disk.put("/log", &[0; 2 * SECTOR_BYTES])?;
+/// disk.open("/log".as_ref(), Access::ReadWrite)?.write_all_at(&[1; 2 * SECTOR_BYTES], 0)?;
+/// assert_eq!(disk.crash_space().count(), Some(4)); // each sector old or new
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const SECTOR_BYTES: usize = 512;
 
 pub(crate) const PAGE_BYTES: usize = 4096;

@@ -1,3 +1,5 @@
+//! All that a power cut at one instant could leave, and the images drawn from it.
+
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -49,6 +51,16 @@ impl CrashSpace {
     /// The image that `seed` chooses. The choice is not uniform: often everything is kept, or
     /// nothing, or all but one sector, or what was written up to some moment, because that is
     /// where engines break. Every image has some probability.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/data", &[0; 512])?;
+    /// disk.open("/data".as_ref(), Access::ReadWrite)?.write_all_at(&[1; 512], 0)?;
+    /// let space = disk.crash_space();
+    /// assert_eq!(space.image(5).contents("/data")?, space.image(5).contents("/data")?); // the seed decides
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn image(&self, seed: u64) -> SimDisk {
         self.draw(seed, None)
@@ -56,12 +68,33 @@ impl CrashSpace {
 
     /// How many different images there are, torn sectors not counted. `None` if the changed
     /// entries of directories alone have more than 65,536 states, or the number exceeds `u128`.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/data", &[0; 512])?;
+    /// disk.open("/data".as_ref(), Access::ReadWrite)?.write_all_at(&[1; 512], 0)?;
+    /// let space = disk.crash_space();
+    /// assert_eq!(space.count(), Some(2)); // the sector is old or new
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn count(&self) -> Option<u128> {
         Enumeration::new(&self.tree, self.config.directory_loss)?.count()
     }
 
     /// Every image once, without torn sectors; `None` if there are more than `images_max`.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/data", &[0; 512])?;
+    /// disk.open("/data".as_ref(), Access::ReadWrite)?.write_all_at(&[1; 512], 0)?;
+    /// let space = disk.crash_space();
+    /// assert_eq!(space.all(10).map(Iterator::count), Some(2));
+    /// assert!(space.all(1).is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn all(&self, images_max: usize) -> Option<impl Iterator<Item = SimDisk> + use<>> {
         let enumeration = Enumeration::new(&self.tree, self.config.directory_loss)?;

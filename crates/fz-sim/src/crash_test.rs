@@ -1,3 +1,5 @@
+//! Cuts the power at every operation of a workload and has each image checked.
+
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,6 +54,11 @@ pub struct CrashTest {
 impl CrashTest {
     /// With a disk as [`SimDiskConfig::new`] describes, 32 images for each cut, at most 100,000
     /// cuts.
+    ///
+    /// ```
+    /// # use fz_sim::CrashTest;
+    /// CrashTest::new(1).run(|_| (), |_, ()| Ok(())).expect("nothing to lose");
+    /// ```
     pub fn new(seed: u64) -> Self {
         Self::with_config(SimDiskConfig::new(seed))
     }
@@ -81,6 +88,13 @@ impl CrashTest {
     }
 
     /// At most this many cuts.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// let three_calls = |disk: &SimDisk| ["/a", "/b", "/c"].iter().all(|path| disk.create(path.as_ref()).is_ok());
+    /// let report = CrashTest::new(1).cuts_max(2).run(three_calls, |_, _| Ok(())).expect("nothing is checked");
+    /// assert!(report.cuts() == 2 && report.is_truncated());
+    /// ```
     pub fn cuts_max(mut self, cuts: u64) -> Self {
         self.cuts_max = cuts;
         self
@@ -189,6 +203,17 @@ fn judge(
 }
 
 /// What a [`CrashTest`] did.
+///
+/// ```
+/// use fz_sim::{CrashTest, Op, SimDisk, Volume};
+///
+/// let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+/// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
+/// assert_eq!((report.cuts(), report.is_truncated()), (1, false));
+/// assert_eq!(report.images(), 4); // with the file and without: of the cut, and of the end
+/// assert_eq!(report.stats().calls(Op::Create), 2);
+/// println!("{report}");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CrashReport {
     cuts: u64,
@@ -231,6 +256,18 @@ impl fmt::Display for CrashReport {
 }
 
 /// A crash image that an engine's check refused, and how to see it again.
+///
+/// ```
+/// use fz_sim::{CrashTest, SimDisk, Volume};
+///
+/// let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+/// let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+/// let failure = CrashTest::new(7).run(create, never).unwrap_err();
+/// assert_eq!((failure.message(), failure.seed(), failure.cut_at()), ("never good", 7, 1));
+/// assert_eq!(failure.history().len(), 1);
+/// CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), create, never).unwrap_err();
+/// println!("{failure}"); // all of it, and the call that repeats it
+/// ```
 #[derive(Clone, Debug)]
 pub struct CrashFailure {
     seed: u64,

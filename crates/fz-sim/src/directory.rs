@@ -1,3 +1,5 @@
+//! A directory's entries: what it shows, what is durable, and the changes between.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 

@@ -94,20 +94,20 @@
 //! with several it does as far as their calls come in the same order, and
 //! [`SimDisk::history`] says in which order they came.
 
+mod questions;
+
 use std::fmt;
 use std::io;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fz_file::{FileIdentity, Volume};
 
-use crate::inode::{mask, sectors_of};
-use crate::path::{normal, split};
+use crate::path::normal;
 use crate::plan::ActivePlan;
 use crate::state::Shared;
 use crate::tree::Tree;
-use crate::{CrashSpace, FaultPlan, Operation, SimDiskConfig, SimStats};
+use crate::{CrashSpace, FaultPlan, SimDiskConfig};
 #[cfg(doc)]
 use crate::{Fault, PageFate, Storage};
 
@@ -143,12 +143,23 @@ pub struct SimDisk {
 
 impl SimDisk {
     /// An empty disk that behaves as [`SimDiskConfig::new`] says.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// assert!(SimDisk::new(42).files().is_empty());
+    /// ```
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self::with_config(SimDiskConfig::new(seed))
     }
 
     /// An empty disk: one directory, `/`, no file in it.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, SimDiskConfig};
+    /// let disk = SimDisk::with_config(SimDiskConfig::new(42).capacity_bytes(1 << 20));
+    /// # let _ = disk;
+    /// ```
     #[must_use]
     pub fn with_config(config: SimDiskConfig) -> Self {
         Self::holding(config, Tree::new())
@@ -171,12 +182,28 @@ impl SimDisk {
     }
 
     /// The disk as an engine takes it.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// use fz_file::{SlotFile, SlotFileConfig};
+    ///
+    /// let disk = SimDisk::new(1);
+    /// let file = SlotFile::open_on(disk.volume(), SlotFileConfig::new("/records", 128).initial_slots(8))?;
+    /// assert_eq!(disk.contents("/records").map(|bytes| bytes.len()).ok(), Some(1024));
+    /// # drop(file);
+    /// # Ok::<(), fz_file::FileError>(())
+    /// ```
     #[must_use]
     pub fn volume(&self) -> Arc<dyn Volume> {
         Arc::new(self.clone())
     }
 
     /// The seed of its faults.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// assert_eq!(SimDisk::new(42).seed(), 42);
+    /// ```
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.shared.config.seed
@@ -188,6 +215,14 @@ impl SimDisk {
     /// # Errors
     ///
     /// [`io::ErrorKind::AlreadyExists`] if a file has the name of one of them.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// let disk = SimDisk::new(1);
+    /// disk.create_directory("/data/logs")?;
+    /// disk.put("/data/logs/a", b"")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn create_directory(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.shared.lock().tree_mut().create_directory(&normal(path.as_ref()))
     }
@@ -209,42 +244,6 @@ impl SimDisk {
     /// ```
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
         self.shared.lock().tree_mut().put(&normal(path.as_ref()), bytes)
-    }
-
-    /// The bytes of a file, as reads see them. Not counted, no fault happens, also without power.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::NotFound`] if there is no such file, [`io::ErrorKind::IsADirectory`] for a
-    /// directory.
-    ///
-    /// ```
-    /// # use fz_sim::SimDisk;
-    /// let disk = SimDisk::new(1);
-    /// disk.put("/config", b"v1")?;
-    /// assert_eq!(disk.contents("/config")?, b"v1");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn contents(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-        let tree = self.tree();
-        let inode = tree.inode(tree.lookup(&normal(path.as_ref()))?);
-        let mut bytes = vec![0; usize::try_from(inode.length).map_err(io::Error::other)?];
-        inode.live.read(0, &mut bytes);
-        Ok(bytes)
-    }
-
-    /// The paths of all files, in order.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self.tree().files().map(|(path, _)| path).collect();
-        files.sort();
-        files
-    }
-
-    /// The space that files use, in bytes, whole blocks of 4096.
-    #[must_use]
-    pub fn used_bytes(&self) -> u64 {
-        self.tree().used_bytes()
     }
 
     /// Replaces the faults; the rules count from here on.
@@ -286,6 +285,22 @@ impl SimDisk {
     }
 
     /// Lets every call that hangs now go on.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultPlan, FaultRule, Op, SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::SyncData, Fault::Hang)));
+    /// std::thread::scope(|scope| {
+    ///     let syncs = scope.spawn(|| file.sync_data().and_then(|()| file.sync_data()));
+    ///     for _ in 0..2 {
+    ///         disk.wait_until_hung(1); // one sync after the other
+    ///         disk.release_hung();
+    ///     }
+    ///     syncs.join().expect("no panic")
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn release_hung(&self) {
         let mut state = self.shared.lock();
         state.releases += 1;
@@ -297,6 +312,22 @@ impl SimDisk {
 
     /// Evicts the clean pages from the cache, as the kernel may at any time. Pages that a failed
     /// sync marked clean show from now on what the media happens to hold, drawn from `seed`.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/a", b"old")?;
+    /// let file = disk.open("/a".as_ref(), Access::ReadWrite)?;
+    /// let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, fault)));
+    /// file.write_all_at(b"new", 0)?;
+    /// assert!(file.sync_data().is_err());
+    /// assert_eq!(disk.contents("/a")?, b"new"); // the cache still shows it
+    /// disk.drop_caches(1);
+    /// let media = disk.contents("/a")?;
+    /// assert!(media == b"old" || media == b"new");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn drop_caches(&self, seed: u64) {
         let mut random = crate::random::Random::new(seed);
         let mut state = self.shared.lock();
@@ -342,12 +373,30 @@ impl SimDisk {
     }
 
     /// What [`power_cut`](Self::power_cut) would give now; this disk goes on.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// disk.create("/log".as_ref())?;
+    /// let image = disk.crash_image(7); // what a restart could find
+    /// assert!(image.files().len() <= 1);
+    /// disk.sync_directory("/".as_ref())?; // and on it goes
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn crash_image(&self, seed: u64) -> SimDisk {
         self.crash_space().image(seed)
     }
 
     /// All that a power cut could leave now. It costs one reference count.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// disk.create("/log".as_ref())?;
+    /// assert_eq!(disk.crash_space().count(), Some(2)); // with the file and without
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn crash_space(&self) -> CrashSpace {
         CrashSpace::new(self.shared.config.clone(), self.tree())
@@ -384,107 +433,6 @@ impl SimDisk {
         next_state.collect();
         drop(next_state);
         SimDisk { shared: Arc::new(next) }
-    }
-
-    /// Whether the power is on.
-    #[must_use]
-    pub fn power_is_on(&self) -> bool {
-        self.shared.lock().power_is_on
-    }
-
-    /// Whether every write to these bytes of the file was covered: whether a sync that began after
-    /// it had returned has succeeded, likewise for the length and the entry in the directory.
-    ///
-    /// It asks for more than equal bytes: a write that changed nothing and was not synced counts.
-    /// False if the range reaches past the end, or there is no such file.
-    ///
-    /// ```
-    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// let file = disk.create("/log".as_ref())?;
-    /// file.write_all_at(b"record", 0)?;
-    /// file.sync_data()?;
-    /// assert!(!disk.is_durable("/log", 0..6)); // the bytes are, the name is not
-    /// disk.sync_directory("/".as_ref())?;
-    /// assert!(disk.is_durable("/log", 0..6));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_durable(&self, path: impl AsRef<Path>, range: Range<u64>) -> bool {
-        let (tree, path) = (self.tree(), normal(path.as_ref()));
-        let Ok(inode) = tree.lookup(&path) else { return false };
-        let entry = split(&path)
-            .is_ok_and(|(parent, name)| tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name)));
-        let inode = tree.inode(inode);
-        let whole_sectors = self.shared.config.tear == crate::Tear::Damage;
-        let covered = |(sector, within): (u64, Range<usize>)| {
-            let asked = if whole_sectors { u64::MAX } else { mask(within) };
-            inode
-                .sectors
-                .get(&sector)
-                .is_none_or(|versions| versions.iter().all(|version| version.touched & asked == 0))
-        };
-        entry && range.end <= inode.guaranteed_length() && sectors_of(range).all(covered)
-    }
-
-    /// For each byte of the file the value that it has after every possible power cut, `None`
-    /// where it depends on the cut; up to the shortest length that a cut can leave. `None` for the
-    /// whole if the file's name is not durable.
-    ///
-    /// ```
-    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// disk.put("/log", b"ab")?;
-    /// let file = disk.open("/log".as_ref(), Access::ReadWrite)?;
-    /// file.write_all_at(b"aX", 0)?;
-    /// assert_eq!(disk.guaranteed("/log"), Some(vec![Some(b'a'), None])); // b or X
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn guaranteed(&self, path: impl AsRef<Path>) -> Option<Vec<Option<u8>>> {
-        let (tree, path) = (self.tree(), normal(path.as_ref()));
-        let inode = tree.lookup(&path).ok()?;
-        let (parent, name) = split(&path).ok()?;
-        let durable = tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name));
-        durable.then(|| tree.inode(inode).guaranteed_bytes(self.shared.config.tear))
-    }
-
-    /// The last operations, as many as [`SimDiskConfig::history_max`] says, in the order in which
-    /// they ended. With one thread, equal seeds and equal calls give equal histories.
-    ///
-    /// ```
-    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// let file = disk.create("/log".as_ref())?;
-    /// file.write_all_at(b"record", 0)?;
-    /// let shown: Vec<_> = disk.history().iter().map(ToString::to_string).collect();
-    /// assert_eq!(shown, ["#1 create /log = 0", "#2 write /log 0+6 = 6"]);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn history(&self) -> Vec<Operation> {
-        self.shared.lock().history.to_vec()
-    }
-
-    /// How many operations have begun.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        self.shared.lock().operations
-    }
-
-    /// Counts of operations and faults.
-    ///
-    /// ```
-    /// # use fz_sim::{Op, SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// let file = disk.create("/log".as_ref())?;
-    /// file.write_all_at(b"record", 0)?;
-    /// assert_eq!((disk.stats().calls(Op::Write), disk.stats().bytes_written()), (1, 6));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn stats(&self) -> SimStats {
-        self.shared.lock().stats.clone()
     }
 
     fn tree(&self) -> Arc<Tree> {

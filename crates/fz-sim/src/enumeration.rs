@@ -1,3 +1,5 @@
+//! Crash images by number, each once.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

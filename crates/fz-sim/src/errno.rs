@@ -1,3 +1,5 @@
+//! The error numbers that a disk reports.
+
 use std::io;
 
 /// The errors that a disk reports, by their `errno` names.
@@ -40,6 +42,13 @@ pub enum Errno {
 
 impl Errno {
     /// The operating system's number for it.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Op, Fault, FaultPlan, FaultRule, SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Create, Fault::Error(Errno::Emfile))));
+    /// assert_eq!(disk.create("/a".as_ref()).unwrap_err().raw_os_error(), Some(Errno::Emfile.raw()));
+    /// ```
     #[must_use]
     pub const fn raw(self) -> i32 {
         match self {
@@ -60,6 +69,11 @@ impl Errno {
     }
 
     /// The error as `std` shows it.
+    ///
+    /// ```
+    /// # use fz_sim::Errno;
+    /// assert_eq!(Errno::Eintr.to_io().kind(), std::io::ErrorKind::Interrupted);
+    /// ```
     #[must_use]
     pub fn to_io(self) -> io::Error {
         io::Error::from_raw_os_error(self.raw())

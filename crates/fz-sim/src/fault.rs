@@ -1,9 +1,29 @@
+//! What can go wrong, one thing at a time.
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::{Errno, Op};
 
 /// What becomes of the pages that a failed sync was to write.
+///
+/// ```
+/// use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk, Volume, WholeTransfers};
+///
+/// for (fate, is_durable) in [(PageFate::Dropped, false), (PageFate::Reverted, false), (PageFate::Kept, true)] {
+///     let disk = SimDisk::new(1);
+///     disk.put("/log", b"old")?;
+///     let file = disk.open("/log".as_ref(), Access::ReadWrite)?;
+///     let fails = FaultRule::new(OpSet::SYNCS, Fault::SyncFailed(Errno::Eio, fate)).nth(1);
+///     disk.set_faults(FaultPlan::new().with(fails));
+///     file.write_all_at(b"new", 0)?;
+///     assert!(file.sync_data().is_err());
+///     file.sync_data()?; // says that all is well
+///     let new = [b'n', b'e', b'w'].map(Some).to_vec();
+///     assert_eq!(disk.guaranteed("/log") == Some(new), is_durable, "{fate:?}");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PageFate {
@@ -61,6 +81,11 @@ pub enum Fault {
 
 impl Fault {
     /// Whether it can happen to `op`.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, Op};
+    /// assert!(Fault::Short.applies_to(Op::Write) && !Fault::Short.applies_to(Op::SyncData));
+    /// ```
     #[must_use]
     pub const fn applies_to(&self, op: Op) -> bool {
         match self {
@@ -73,6 +98,11 @@ impl Fault {
     }
 
     /// The fault without its values, as it is counted.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultKind};
+    /// assert_eq!(Fault::Error(Errno::Eio).kind(), FaultKind::Error);
+    /// ```
     #[must_use]
     pub const fn kind(&self) -> FaultKind {
         match self {
@@ -95,6 +125,13 @@ impl Fault {
 }
 
 /// A [`Fault`] without its values.
+///
+/// ```
+/// use fz_sim::FaultKind;
+///
+/// assert_eq!(FaultKind::SyncFailed.to_string(), "failed sync");
+/// assert_eq!(FaultKind::ALL.len(), 10);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[non_exhaustive]

@@ -1,3 +1,5 @@
+//! An open file: each call of `Storage`, with its fault.
+
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;

@@ -1,3 +1,5 @@
+//! What was asked of a disk, and how it ended.
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -7,6 +9,14 @@ use std::sync::Arc;
 use crate::{FaultKind, Op, PowerCut};
 
 /// How an [`Operation`] ended.
+///
+/// ```
+/// use fz_sim::{Outcome, SimDisk, Volume};
+///
+/// let disk = SimDisk::new(1);
+/// let _ = disk.remove("/nothing".as_ref());
+/// assert!(matches!(disk.history()[0].outcome, Outcome::Failed(_)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -25,6 +35,17 @@ impl Outcome {
 }
 
 /// One call, as it ended.
+///
+/// ```
+/// use fz_sim::{Op, SimDisk, Volume};
+///
+/// let disk = SimDisk::new(1);
+/// disk.create("/log".as_ref())?;
+/// let operation = &disk.history()[0];
+/// assert_eq!((operation.number, operation.op, operation.bytes), (1, Op::Create, 0));
+/// assert_eq!(operation.to_string(), "#1 create /log = 0");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {

@@ -1,3 +1,5 @@
+//! A file below its names: what reads see, what is on the media, and every version between.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! The operations that a disk knows, and sets of them.
+
 use std::fmt;
 use std::ops::BitOr;
 
@@ -70,6 +72,11 @@ impl Op {
     ];
 
     /// The method's name.
+    ///
+    /// ```
+    /// # use fz_sim::Op;
+    /// assert_eq!(Op::Rename.name(), "rename_new");
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -132,18 +139,33 @@ impl OpSet {
         .with(Op::SyncDirectory);
 
     /// The set of one.
+    ///
+    /// ```
+    /// # use fz_sim::{Op, OpSet};
+    /// assert!(OpSet::of(Op::Read).contains(Op::Read));
+    /// ```
     #[must_use]
     pub const fn of(op: Op) -> Self {
         OpSet(1 << op.index())
     }
 
     /// This set and `op`.
+    ///
+    /// ```
+    /// # use fz_sim::{Op, OpSet};
+    /// assert!(OpSet::SYNCS.with(Op::SyncDirectory).contains(Op::SyncDirectory));
+    /// ```
     #[must_use]
     pub const fn with(self, op: Op) -> Self {
         OpSet(self.0 | 1 << op.index())
     }
 
     /// Whether `op` is in it.
+    ///
+    /// ```
+    /// # use fz_sim::{Op, OpSet};
+    /// assert!(OpSet::CHANGES.contains(Op::Remove) && !OpSet::CHANGES.contains(Op::Read));
+    /// ```
     #[must_use]
     pub const fn contains(self, op: Op) -> bool {
         self.0 & 1 << op.index() != 0

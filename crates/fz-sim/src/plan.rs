@@ -1,3 +1,5 @@
+//! Where and when faults happen.
+
 use std::path::{Path, PathBuf};
 
 use crate::random::Random;
@@ -40,11 +42,21 @@ pub struct FaultRule {
 
 impl FaultRule {
     /// The fault on every call of `ops`.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultRule, OpSet};
+    /// let full = FaultRule::new(OpSet::CHANGES, Fault::Error(Errno::Enospc));
+    /// # let _ = full;
+    /// ```
     pub fn new(ops: impl Into<OpSet>, fault: Fault) -> Self {
         Self { ops: ops.into(), fault, path: None, when: When::FromNth(1), times: u64::MAX }
     }
 
     /// Only on calls that name this path, or a file that was opened by it.
+    ///
+    /// A file keeps the path by which it was opened or created. That of a *new*
+    /// [`SlotFile`](fz_file::SlotFile) is its temporary name, `.NAME.creating`, for as long as it is
+    /// open; open it again to have its own.
     ///
     /// ```
     /// # use fz_sim::{Errno, Fault, FaultRule, OpSet, PageFate};
@@ -93,6 +105,12 @@ impl FaultRule {
     }
 
     /// From the disk's `n`-th operation of all on.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, Fault, FaultRule, OpSet};
+    /// let read_only_from_there = FaultRule::new(OpSet::CHANGES, Fault::Error(Errno::Erofs)).from_operation(17);
+    /// # let _ = read_only_from_there;
+    /// ```
     pub fn from_operation(mut self, n: u64) -> Self {
         self.when = When::FromOperation(n);
         self
@@ -155,11 +173,23 @@ pub struct FaultPlan {
 
 impl FaultPlan {
     /// No faults.
+    ///
+    /// ```
+    /// # use fz_sim::{FaultPlan, SimDisk};
+    /// SimDisk::new(1).set_faults(FaultPlan::new()); // from now on nothing fails
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The same, and this rule.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultPlan, FaultRule, Op};
+    /// let rule = |op, n| FaultRule::new(op, Fault::PowerCut).nth(n);
+    /// let plan = FaultPlan::new().with(rule(Op::Write, 3)).with(rule(Op::SyncData, 2)); // whichever comes first
+    /// # let _ = plan;
+    /// ```
     pub fn with(mut self, rule: FaultRule) -> Self {
         self.rules.push(rule);
         self

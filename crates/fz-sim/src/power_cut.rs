@@ -1,3 +1,5 @@
+//! The error of a disk without power.
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -22,12 +24,32 @@ pub struct PowerCut;
 
 impl PowerCut {
     /// Whether `error`, or one of its causes, is the power cut.
+    ///
+    /// ```
+    /// # use fz_sim::{Errno, PowerCut, SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// let restarted = disk.power_cut(1);
+    /// assert!(PowerCut::is(&disk.sync_directory("/".as_ref()).unwrap_err()));
+    /// assert!(!PowerCut::is(&Errno::Eio.to_io()));
+    /// # let _ = restarted;
+    /// ```
     #[must_use]
     pub fn is(error: &io::Error) -> bool {
         Self::caused(error)
     }
 
     /// Whether the power cut is among the causes of any `error`, an engine's own included.
+    ///
+    /// ```
+    /// # use fz_sim::{PowerCut, SimDisk};
+    /// use fz_file::{SlotFile, SlotFileConfig};
+    ///
+    /// let disk = SimDisk::new(1);
+    /// let restarted = disk.power_cut(1);
+    /// let error = SlotFile::open_on(disk.volume(), SlotFileConfig::new("/records", 128)).unwrap_err();
+    /// assert!(PowerCut::caused(&error));
+    /// # let _ = restarted;
+    /// ```
     #[must_use]
     pub fn caused(error: &(dyn Error + 'static)) -> bool {
         let mut cause = Some(error);

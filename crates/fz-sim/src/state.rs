@@ -1,3 +1,5 @@
+//! The state of a disk, and the life of one call on it.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;

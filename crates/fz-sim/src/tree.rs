@@ -1,3 +1,5 @@
+//! All directories and files of a disk, cheap to clone.
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;

@@ -1,3 +1,5 @@
+//! Transfers that go on until they are whole.
+
 use std::io::{self, IoSlice, IoSliceMut};
 
 use fz_file::Storage;
@@ -27,6 +29,14 @@ pub trait WholeTransfers: Storage {
     ///
     /// The first other error; [`io::ErrorKind::WriteZero`] if a call made no progress. Some of the
     /// bytes may be written.
+    ///
+    /// ```
+    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.create("/log".as_ref())?.write_all_at(b"record", 2)?;
+    /// assert_eq!(disk.contents("/log")?, b"\0\0record");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.write_vectored_at(&[IoSlice::new(bytes)], offset) {
@@ -47,6 +57,16 @@ pub trait WholeTransfers: Storage {
     /// # Errors
     ///
     /// The first other error; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/log", b"record")?;
+    /// let mut bytes = [0; 3];
+    /// disk.open("/log".as_ref(), Access::Read)?.read_exact_at(&mut bytes, 3)?;
+    /// assert_eq!(&bytes, b"ord");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn read_exact_at(&self, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !into.is_empty() {
             match self.read_vectored_at(&mut [IoSliceMut::new(into)], offset) {
