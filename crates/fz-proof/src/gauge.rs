@@ -81,6 +81,7 @@ mod tests {
         assert!(Gauge { threads: 4, ..BEFORE }.is_flat_since(&BEFORE).is_err());
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn an_open_file_is_counted() {
         let before = Gauge::read().unwrap();

@@ -1,4 +1,5 @@
 //! The soak test for some seconds: long runs are `cargo xtask soak`.
+#![cfg(target_os = "linux")] // what a process holds is read from /proc
 
 use std::time::Duration;
 
