@@ -190,9 +190,9 @@ impl Disk {
         state.records.push(Record { call, is_full_sync, offset, bytes, began, ended: 0, is_ok: false });
         let scripted = state.faults.iter().find(|fault| (fault.0, fault.1) == (call, nth)).map(|fault| fault.2);
         state.calls_seen += 1;
+        let is_interrupted = state.interrupts && state.calls_seen.is_multiple_of(2);
         let usual = match state.transfer_max {
-            Some(_) if state.interrupts && state.calls_seen.is_multiple_of(2) => Some(Fault::Interrupted),
-            None if state.interrupts && state.calls_seen.is_multiple_of(2) => Some(Fault::Interrupted),
+            _ if is_interrupted => Some(Fault::Interrupted),
             Some(bytes) if call == Call::Write => Some(Fault::Short(bytes)),
             _ => None,
         };
