@@ -199,6 +199,8 @@ impl Rounds {
         let (out, log) = (directory.with_extension("json"), directory.with_extension("log"));
         remove(&out)?;
         let mut child = Command::new(std::env::current_exe()?)
+            // walrus-rust writes three lines of log for each record otherwise, and listens to this alone.
+            .env("WALRUS_QUIET", "1")
             .args(["turn", "--contestant", contestant.name, "--work", &serde_json::to_string(work)?])
             .arg("--dir")
             .arg(&directory)
