@@ -103,6 +103,19 @@ fn c_a_sync_that_ends_after_the_failure_changes_nothing() {
     }
 }
 
+/// A batch in which writes overlap takes another way to the disk than others.
+#[test]
+fn c_a_failed_write_of_overlapping_writes_stops_the_pipe() {
+    let rig = Rig::lazy();
+    rig.disk.fail(Call::Write, 0, Fault::Errno(EIO));
+    let tickets = [rig.write(4, 1), rig.write(4, 2), rig.write(5, 3)];
+    for ticket in tickets {
+        let error = ticket.wait().unwrap_err();
+        assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 3 }), "{error:?}");
+    }
+    assert_eq!((rig.disk.count(Call::Write), rig.disk.count(Call::Sync)), (1, 0), "nothing is tried after that");
+}
+
 /// What a thread's locals do when the pipe's own are destroyed already.
 #[test]
 fn d_a_thread_that_ends_can_still_write_and_wait() {

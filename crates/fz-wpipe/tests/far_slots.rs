@@ -12,11 +12,12 @@ use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_file::{Access, FileIdentity, Preallocation, SlotFile, SlotFileConfig, Storage, Volume};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 
-const SLOT: u64 = 8;
+const BYTES: usize = 8;
+const SLOT: u64 = BYTES as u64;
 /// The most that a file can have.
 const SLOTS: u64 = i64::MAX as u64 / SLOT;
 
-type Slots = BTreeMap<u64, [u8; SLOT as usize]>;
+type Slots = BTreeMap<u64, [u8; BYTES]>;
 
 #[derive(Clone, Debug, Default)]
 struct Sparse {
@@ -31,7 +32,7 @@ impl Storage for Sparse {
 
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let data: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
-        for (slot, bytes) in (offset / SLOT..).zip(data.chunks_exact(SLOT as usize)) {
+        for (slot, bytes) in (offset / SLOT..).zip(data.chunks_exact(BYTES)) {
             self.slots.lock().unwrap().insert(slot, bytes.try_into().unwrap());
         }
         Ok(data.len())
@@ -103,7 +104,7 @@ impl Volume for Sparse {
 #[test]
 fn b_the_last_of_two_writes_stays_however_far_apart_the_others_are() {
     let disk = Sparse::default();
-    let config = SlotFileConfig::new("/slots", SLOT as usize).initial_slots(SLOTS).preallocation(Preallocation::Sparse);
+    let config = SlotFileConfig::new("/slots", BYTES).initial_slots(SLOTS).preallocation(Preallocation::Sparse);
     let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), config).unwrap());
     let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 1024)).unwrap();
     // Nothing is written before it is asked for: all of it is one batch.
