@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Loom(Loom),
     Mutants(Mutants),
     Sanitize(Sanitize),
+    Coverage(Coverage),
     Package(Package),
     Bench(Bench),
     Crash(Crash),
@@ -197,6 +198,14 @@ pub(crate) struct Sanitize {
     #[command(flatten)]
     pub(crate) random: Random,
 }
+
+/// What no test of the crates with error paths reaches, each with a reason
+///
+/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that they do not
+/// is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own version of LLVM.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example: cargo xtask coverage")]
+pub(crate) struct Coverage {}
 
 /// The packages as the registry would get them, and as a user would build them
 ///

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod configuration;
+mod coverage;
 mod crash;
 mod doc;
 mod flags;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Loom(flags) => loom::run(&mut runner, flags),
         Command::Mutants(flags) => mutants::run(&mut runner, flags),
         Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
+        Command::Coverage(_) => coverage::run(&mut runner),
         Command::Package(flags) => package::run(&mut runner, flags),
         Command::Bench(flags) => bench::run(&mut runner, flags),
         Command::Crash(flags) => crash::run(&mut runner, flags),
