@@ -185,15 +185,20 @@ pub(crate) struct Mutants {
     pub(crate) seconds: Option<u64>,
 }
 
-/// The crates with `unsafe` under AddressSanitizer
+/// The crates with `unsafe` under AddressSanitizer, plain threads on queue, pool and pipe under ThreadSanitizer
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask sanitize
-  cargo xtask sanitize --crate fz-bufpool")]
+  cargo xtask sanitize --crate fz-bufpool
+  cargo xtask sanitize --threads --seed 7")]
 pub(crate) struct Sanitize {
     /// Only this crate (may be repeated)
     #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
     pub(crate) crates: Vec<String>,
+
+    /// Only the threads under ThreadSanitizer
+    #[arg(long, conflicts_with = "crates")]
+    pub(crate) threads: bool,
 
     #[command(flatten)]
     pub(crate) random: Random,

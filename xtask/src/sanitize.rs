@@ -1,4 +1,6 @@
-//! `cargo xtask sanitize`: the crates with `unsafe` under AddressSanitizer.
+//! `cargo xtask sanitize`: the crates with `unsafe` under AddressSanitizer, threads under ThreadSanitizer.
+
+mod threads;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,12 +21,12 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
         return runner.skip("sanitize", "none of these crates holds unsafe code");
     }
     let Some(host) = host().filter(|host| can_sanitize(host)) else {
-        let detail = "rustc cannot link AddressSanitizer here; it can on x86_64 and aarch64 Linux and macOS; \
+        let detail = "rustc cannot link the sanitizers here; it can on x86_64 and aarch64 Linux and macOS; \
                       to install such a toolchain: rustup toolchain install stable";
         return runner.missing("sanitize", detail, "RUSTC_BOOTSTRAP=1 rustc -Zsanitizer=address probe.rs");
     };
     let seed = prop::seed(runner, flags.random.seed);
-    for package in crates {
+    for package in crates.into_iter().filter(|_| !flags.threads) {
         // Not the doc tests: rustdoc would need the flag as well, and they hold no unsafe code of ours.
         let invocation = Invocation::cargo("test --lib --tests -p")
             .argument(&package.name)
@@ -37,6 +39,9 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
             .env_if("PROPTEST_CASES", flags.random.cases)
             .rustflags("-Zsanitizer=address", DIRECTORY);
         runner.tests(&format!("address sanitizer {}", package.name), &invocation);
+    }
+    if flags.crates.is_empty() {
+        threads::run(runner, &host, seed);
     }
 }
 
