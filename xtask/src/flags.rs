@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Mutants(Mutants),
     Sanitize(Sanitize),
     Coverage(Coverage),
+    Fuzz(Fuzz),
     Package(Package),
     Bench(Bench),
     Crash(Crash),
@@ -211,6 +212,22 @@ pub(crate) struct Sanitize {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example: cargo xtask coverage")]
 pub(crate) struct Coverage {}
+
+/// Whatever may lie at a path or stand in a config, at random: it opens, or is refused and left alone
+///
+/// Linux only. Random input, not led by coverage.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  cargo xtask fuzz
+  cargo xtask fuzz --seconds 600 --seed 7")]
+pub(crate) struct Fuzz {
+    /// Begin no seed after so many seconds
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) random: Random,
+}
 
 /// The packages as the registry would get them, and as a user would build them
 ///

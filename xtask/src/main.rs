@@ -8,6 +8,7 @@ mod coverage;
 mod crash;
 mod doc;
 mod flags;
+mod fuzz;
 mod invocation;
 mod lint;
 mod loom;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Mutants(flags) => mutants::run(&mut runner, flags),
         Command::Sanitize(flags) => sanitize::run(&mut runner, flags),
         Command::Coverage(_) => coverage::run(&mut runner),
+        Command::Fuzz(flags) => fuzz::run(&mut runner, flags),
         Command::Package(flags) => package::run(&mut runner, flags),
         Command::Bench(flags) => bench::run(&mut runner, flags),
         Command::Crash(flags) => crash::run(&mut runner, flags),
