@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand};
 #[command(after_help = "Examples:
   fz-bench --quick
   fz-bench --suite commit,submit --peers none
-  fz-bench --dir /data/bench --json")]
+  fz-bench --dir /data/bench --json
+
+Exit codes: 0 all were measured · 1 somebody failed or hung, or there was nothing to measure · 2 bad command line")]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -52,8 +54,8 @@ pub(crate) struct Run {
     pub(crate) only: Option<String>,
 
     /// Rounds [default: 5, with --quick 3]
-    #[arg(long, value_name = "N")]
-    pub(crate) rounds: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: Option<u64>,
 
     /// Where the data files go; on the disk that is to be measured
     #[arg(long, value_name = "D", default_value = "target/bench/data")]

@@ -17,8 +17,8 @@ use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::work::Work;
 use crate::{Outcome, machine, order, peers, report};
 
-const ROUNDS: usize = 5;
-const ROUNDS_QUICK: usize = 3;
+const ROUNDS: u64 = 5;
+const ROUNDS_QUICK: u64 = 3;
 
 /// A turn that takes longer hangs. Opening and filling files is part of it.
 const TURN_MAX: Duration = Duration::from_secs(120);
@@ -38,7 +38,7 @@ pub(crate) fn list() -> Outcome<()> {
 pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let suites = chosen_suites(&flags.suite)?;
     let others = chosen_peers(&flags.peers)?;
-    let rounds = flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }).max(1);
+    let rounds = usize::try_from(flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }))?;
     let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &others))).collect();
     plan.retain(|(_, works)| !works.is_empty());
     let turns: usize = plan.iter().flat_map(|(_, works)| works).map(|(_, contestants)| contestants.len()).sum();
