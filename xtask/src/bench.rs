@@ -56,7 +56,7 @@ fn suites(runner: &mut Runner, flags: &Bench, program: &Path) {
     }
     runner.check("suites", &repeat(flags), || match command.status() {
         Ok(status) if status.success() => Ok(format!("in {}", out.join("bench.json").display())),
-        Ok(status) => Err(format!("fz-bench: {status}; what it measured is in {}", out.join("bench.json").display())),
+        Ok(status) => Err(format!("fz-bench: {status}; it says why above")),
         Err(error) => Err(format!("{}: {error}", program.display())),
     });
 }
