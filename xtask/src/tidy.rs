@@ -2,6 +2,7 @@
 //!
 //! Each rule takes text and returns findings, so that its tests can feed it a broken twin that it must reject.
 
+mod kept;
 mod layers;
 mod readme;
 mod rust;
@@ -44,6 +45,7 @@ pub(crate) fn run(runner: &mut Runner) {
     runner.check("tidy: words and paths", "tidy", || on_files(text::applies, text::check));
     runner.check("tidy: layers", "tidy", || verdict(&layers::check(workspace::packages()), ""));
     runner.check("tidy: READMEs", "tidy", readmes);
+    runner.check("tidy: cases that failed", "tidy", kept_cases);
     runner.check("tidy: mutants are in the table", "tidy", mutants::agreement);
 }
 
@@ -71,6 +73,15 @@ fn readmes() -> Result<String, String> {
         findings.extend(readme::check(path, &text, &package.description));
     }
     verdict(&findings, "")
+}
+
+fn kept_cases() -> Result<String, String> {
+    let exists = |path: &Path| workspace::root().join(path).is_file();
+    let (files, untracked) = (workspace::files()?, workspace::untracked()?);
+    let cases: Vec<_> = files.iter().filter(|path| kept::applies(path)).collect();
+    let findings: Vec<_> =
+        cases.iter().filter_map(|path| kept::check(path, exists, !untracked.contains(path))).collect();
+    verdict(&findings, &format!("{} files", cases.len()))
 }
 
 fn verdict(findings: &[Finding], detail: &str) -> Result<String, String> {

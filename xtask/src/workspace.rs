@@ -101,8 +101,18 @@ pub(crate) fn select<'a>(packages: impl Iterator<Item = &'a Package>) -> String 
 
 /// The files that git tracks or would track, relative to the root.
 pub(crate) fn files() -> Result<Vec<PathBuf>, String> {
+    listed(&["--cached", "--others", "--exclude-standard"])
+}
+
+/// The files that git would track and does not, relative to the root.
+pub(crate) fn untracked() -> Result<Vec<PathBuf>, String> {
+    listed(&["--others", "--exclude-standard"])
+}
+
+fn listed(kinds: &[&str]) -> Result<Vec<PathBuf>, String> {
     let output = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args(["ls-files", "-z"])
+        .args(kinds)
         .current_dir(root())
         .output()
         .map_err(|error| format!("git ls-files: {error}"))?;

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use fz_bufpool::{AllocateFuture, Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use wakes::Wakes;
 
 const SIZE: BufferSize = BufferSize::S8;
@@ -198,19 +198,11 @@ impl World {
     }
 }
 
-/// Failures of the real pool are kept beside this file, those of its broken twins are not.
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: match cfg!(fz_mutants) {
-            true => None,
-            false => Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
-        },
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
 
     #[test]
     fn f_h_every_history_is_that_of_the_model(

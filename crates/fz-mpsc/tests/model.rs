@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fz_mpsc::{PushError, Receiver, Sender};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use support::{Census, Counted, poll_once, queue};
 
 #[derive(Clone, Copy, Debug)]
@@ -200,6 +201,11 @@ impl Pair {
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn any_calls_do_what_a_bounded_deque_would(
         capacity in 1..10_usize,

@@ -9,6 +9,7 @@ use fz_sim::{
     Volume, WholeTransfers,
 };
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
 const FILE: &str = "/file";
 
@@ -389,6 +390,11 @@ fn a_delayed_call_ends_as_if_it_had_not_been() {
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn a_short_write_writes_the_bytes_it_reports_and_no_other(seed: u64, sizes in prop::collection::vec(0..900usize, 1..4)) {
         let disk = SimDisk::new(seed);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use fz_sim::{Access, SECTOR_BYTES, SimDisk, Storage, Volume};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -129,6 +130,11 @@ fn run(steps: &[Step]) -> (SimDisk, Snapshots) {
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn reads_see_every_write(steps in steps(12)) {
         let (disk, snapshots) = run(&steps);

@@ -8,6 +8,7 @@ use fz_sim::{
     WholeTransfers,
 };
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
 const NAMES: [&str; 3] = ["/a", "/b", "/c"];
 
@@ -101,6 +102,11 @@ fn keeping(synced: &Entries, edits: &[Edit], keep: impl Fn(usize) -> bool) -> En
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn a_cut_keeps_a_prefix_of_the_changes_any_prefix(steps in steps(), seed: u64) {
         let (disk, synced, edits) = run(&steps, DirectoryLoss::Prefix);

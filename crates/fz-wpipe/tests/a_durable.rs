@@ -11,6 +11,7 @@ use std::thread;
 use disk::{Call, Disk};
 use fz_wpipe::{WritePipe, WritePipeConfig};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use rig::{Rig, SLOT, SLOTS, lazy, open, pool, tag_at, tagged};
 use watchdog::{finishes, until};
 
@@ -157,6 +158,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     /// One thread, so that the model is plain: after a wait the stable bytes are exactly those of
     /// all writes in their order.
     #[test]

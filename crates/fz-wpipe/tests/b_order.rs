@@ -13,6 +13,7 @@ use std::thread;
 use disk::{Call, Disk};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use rig::{Rig, SLOT, SLOTS, lazy, open, pool, tag_at, tagged};
 use watchdog::finishes;
 
@@ -121,6 +122,11 @@ fn writes() -> impl Strategy<Value = Vec<(u64, usize, u8)>> {
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn b_the_file_is_as_if_each_write_had_been_made_in_its_turn(
         writes in writes(),

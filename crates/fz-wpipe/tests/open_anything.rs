@@ -22,6 +22,7 @@ use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use watchdog::finishes;
 
 /// More than any file or memory has room for, but not more than a number can say.
@@ -236,6 +237,11 @@ fn refused(
 }
 
 proptest! {
+    // A case that fails is kept beside this file; one of a program broken on purpose is not.
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
     #[test]
     fn g_a_file_opens_or_is_refused_untouched(
         at_path in thing(),

@@ -7,6 +7,7 @@ use fz_file::{Preallocation, SlotFile, SlotFileConfig};
 use nix::errno::Errno;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
 use crate::disk::{Disk, Fault, PATH, Rule};
 
@@ -115,9 +116,11 @@ fn run(
     Ok(())
 }
 
-/// A part of the cases asked for, where one case takes long.
+/// A part of the cases asked for, where one case takes long. One that fails is kept beside this file; one of a program
+/// broken on purpose is not.
 fn share(part: u32) -> ProptestConfig {
-    let all = ProptestConfig::default();
+    let kept = if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") };
+    let all = ProptestConfig::with_failure_persistence(kept);
     ProptestConfig { cases: (all.cases / part).max(1), ..all }
 }
 
@@ -137,6 +140,8 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(share(1))]
+
     #[test]
     fn a_slot_file_is_a_vector_of_bytes_on_a_disk_that_interrupts_and_shortens(
         slot_size in 1..40_usize,
