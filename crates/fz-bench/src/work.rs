@@ -141,7 +141,7 @@ impl Work {
         match self.shape {
             Shape::Submit { .. } => usize::try_from(self.slots).unwrap_or(usize::MAX),
             Shape::Commit { writers, .. } => writers,
-            Shape::Bandwidth => 512,
+            Shape::Bandwidth => 256,
             Shape::Scaling { .. } | Shape::Mixed { .. } => 8192,
         }
     }

@@ -10,13 +10,13 @@
 //! Sorting is `O(n log n)`, the sweep as well; slots already in order cost `O(n)`.
 
 use std::collections::BinaryHeap;
-use std::io::IoSlice;
 use std::ops::Range;
 
 use fz_bufpool::Allocation;
 use fz_file::{FileError, SlotFile};
 
 use crate::WriteRequest;
+use crate::calls::Calls;
 
 /// What writing a batch took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct Written {
     pub(crate) slots: u64,
     /// Slots that a later write of the batch covered.
     pub(crate) superseded_slots: u64,
-    /// Ranges of consecutive slots, one write call each (more only past `IOV_MAX`).
+    /// Ranges of consecutive slots, one write call each (more only if a range is long).
     pub(crate) ranges: u64,
 }
 
@@ -49,7 +49,14 @@ fn slots(request: &WriteRequest) -> Range<u64> {
 
 /// Writes all of `requests` to `file` and gives their memory back. In epoch order on the way in;
 /// empty on the way out if it succeeded, in no particular state if not.
-pub(crate) fn write(requests: &mut Vec<WriteRequest>, file: &SlotFile) -> Result<Written, FileError> {
+///
+/// The device is told to begin after each `write_back_bytes`, see [`Calls`].
+pub(crate) fn write(
+    requests: &mut Vec<WriteRequest>,
+    file: &SlotFile,
+    write_back_bytes: usize,
+) -> Result<Written, FileError> {
+    let calls = Calls::new(file, write_back_bytes);
     if fz_error::mutants::active("release_before_write") {
         // What a new owner of memory that was released too early would do to it.
         for request in requests.iter_mut() {
@@ -63,14 +70,14 @@ pub(crate) fn write(requests: &mut Vec<WriteRequest>, file: &SlotFile) -> Result
         requests.reverse();
     }
     if requests.is_sorted_by(|a, b| slots(a).end <= b.slot_index) {
-        return write_disjoint(requests.drain(..), file);
+        return write_disjoint(requests.drain(..), calls);
     }
     let order = by_slot(requests);
     if order.is_sorted_by(|a, b| slots(&requests[a.1]).end <= b.0) {
         let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
-        return write_disjoint(order.iter().filter_map(|&(_, index)| taken[index].take()), file);
+        return write_disjoint(order.iter().filter_map(|&(_, index)| taken[index].take()), calls);
     }
-    write_overlapping(requests, &order, file)
+    write_overlapping(requests, &order, calls, file.slot_size())
 }
 
 /// The (slot, index) of each of `requests`, sorted.
@@ -92,7 +99,7 @@ fn by_slot(requests: &[WriteRequest]) -> Vec<(u64, usize)> {
 }
 
 /// Writes requests that are sorted by slot and share none.
-fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, file: &SlotFile) -> Result<Written, FileError> {
+fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, calls: Calls<'_, '_>) -> Result<Written, FileError> {
     let mut merged: Vec<(u64, Allocation)> = Vec::new();
     let mut end = None;
     for WriteRequest { mut allocation, slot_index } in requests {
@@ -111,24 +118,24 @@ fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, file: &SlotFile)
         merged.push((slot_index, allocation));
         end = Some(new_end);
     }
-    write_ranges(merged.iter().map(|(slot_index, allocation)| (*slot_index, allocation.as_slice())), file)
+    write_pieces(merged.iter().map(|(slot_index, allocation)| (*slot_index, allocation.as_slice())), calls)
 }
 
 /// Writes requests of which some share slots; `order` is their (slot, index), sorted.
 fn write_overlapping(
     requests: &mut Vec<WriteRequest>,
     order: &[(u64, usize)],
-    file: &SlotFile,
+    calls: Calls<'_, '_>,
+    slot_size: usize,
 ) -> Result<Written, FileError> {
     let ranges: Vec<Range<u64>> = requests.iter().map(slots).collect();
     let segments = latest(&ranges, order);
-    let slot_size = file.slot_size();
     let bytes_of = |segment: &Segment| {
         // Both differences are within one allocation, whose length in bytes is a usize.
         let within = |slot: u64| usize::try_from(slot - ranges[segment.index].start).unwrap_or(0) * slot_size;
         &requests[segment.index].allocation.as_slice()[within(segment.slots.start)..within(segment.slots.end)]
     };
-    let mut written = write_ranges(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))), file)?;
+    let mut written = write_pieces(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))), calls)?;
     written.superseded_slots = ranges.iter().map(|range| range.end - range.start).sum::<u64>() - written.slots;
     requests.clear();
     Ok(written)
@@ -165,32 +172,15 @@ fn latest(ranges: &[Range<u64>], order: &[(u64, usize)]) -> Vec<Segment> {
     }
 }
 
-/// Writes pieces in slot order, each run of consecutive slots by one call.
-fn write_ranges<'a>(pieces: impl Iterator<Item = (u64, &'a [u8])>, file: &SlotFile) -> Result<Written, FileError> {
-    let slot_size = file.slot_size();
-    let mut written = Written::default();
-    let mut slices: Vec<IoSlice<'a>> = Vec::new();
-    let mut start = 0;
-    let mut end = 0;
+/// Writes pieces, which are in slot order.
+fn write_pieces<'a>(
+    pieces: impl Iterator<Item = (u64, &'a [u8])>,
+    mut calls: Calls<'a, '_>,
+) -> Result<Written, FileError> {
     for (slot_index, bytes) in pieces {
-        if slot_index != end && !slices.is_empty() {
-            file.write_vectored(start, &mut slices)?;
-            written.ranges += 1;
-            slices.clear();
-        }
-        if slices.is_empty() {
-            start = slot_index;
-        }
-        slices.push(IoSlice::new(bytes));
-        let slots = u64::try_from(bytes.len() / slot_size).unwrap_or(u64::MAX);
-        written.slots += slots;
-        end = slot_index + slots;
+        calls.add(slot_index, bytes)?;
     }
-    if !slices.is_empty() {
-        file.write_vectored(start, &mut slices)?;
-        written.ranges += 1;
-    }
-    Ok(written)
+    calls.finish()
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub struct WritePipeConfig {
     pub(crate) queue_capacity: usize,
     pub(crate) batch_writes_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) write_back_bytes: usize,
     pub(crate) linger_max: Duration,
     pub(crate) sync_mode: SyncMode,
 }
@@ -57,7 +58,7 @@ impl Default for WritePipeConfig {
 
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 1,048,576 writes and
-    /// 128 MiB, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
+    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -71,6 +72,7 @@ impl WritePipeConfig {
             queue_capacity: 16_384,
             batch_writes_max: 1 << 20,
             batch_bytes_max: 128 << 20,
+            write_back_bytes: 2 << 20,
             linger_max: Duration::from_millis(1),
             sync_mode: SyncMode::Data,
         }
@@ -170,6 +172,24 @@ impl WritePipeConfig {
         self
     }
 
+    /// After how many bytes of a batch the device is told to begin with them, while the rest is
+    /// being copied to the kernel (`sync_file_range(2)`; nothing happens on other systems than
+    /// Linux). Makes large batches faster; a batch of up to this size is written by one call a
+    /// range and synced. At least 1; `usize::MAX`: the sync alone moves the bytes.
+    ///
+    /// The default is as large as the page cache's largest folios, which are written back whole:
+    /// with less, a folio that is still being filled may go to the device twice.
+    ///
+    /// ```
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().write_back_bytes(usize::MAX); // on a disk whose writes delay others' reads
+    /// # let _ = config;
+    /// ```
+    pub const fn write_back_bytes(mut self, bytes: usize) -> Self {
+        self.write_back_bytes = bytes;
+        self
+    }
+
     /// The longest that a thread blocked on a ticket lingers before it sleeps, and that a batch
     /// waits for those whom the last one woke. Zero: not at all.
     ///
@@ -203,6 +223,11 @@ impl WritePipeConfig {
         self
     }
 
+    /// After how many bytes the device begins; without a sync to follow, it is not hurried.
+    pub(crate) fn write_back_bytes_asked(&self) -> usize {
+        if self.sync_mode == SyncMode::DangerouslyNone { usize::MAX } else { self.write_back_bytes }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let zero = |option| Err(PipeError::new(self.module_id, "new", PipeErrorKind::ZeroLimit { option }));
         if self.batch_writes_max == 0 {
@@ -210,6 +235,9 @@ impl WritePipeConfig {
         }
         if self.batch_bytes_max == 0 {
             return zero("batch_bytes_max");
+        }
+        if self.write_back_bytes == 0 {
+            return zero("write_back_bytes");
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 mod alarm;
 mod batch;
 mod bell;
+mod calls;
 mod completion;
 mod config;
 mod core;

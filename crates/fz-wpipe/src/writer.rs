@@ -69,7 +69,7 @@ impl Writer {
         self.is_broken = true;
         #[cfg(fz_mutants)]
         let newer = self.copy_of_batch();
-        let written = batch::write(&mut self.requests, &file).map_err(|source| {
+        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked()).map_err(|source| {
             PipeError::new(config.module_id, "write", PipeErrorKind::WriteFailed { first, last: first + writes - 1 })
                 .with_source(source)
         })?;

@@ -65,7 +65,7 @@ impl<V> fmt::Debug for Fz<V> {
 /// The smallest ample queue, in writes: the default one.
 const QUEUE_MIN: usize = 16_384;
 /// The smallest ample pool, in buffers, and the pool that is not ample.
-const POOL_MIN: usize = 1024;
+const POOL_MIN: usize = 256;
 const POOL_DEFAULT_BYTES: usize = 4 << 20;
 
 impl<V: Variant> Peer for Fz<V> {

@@ -1,0 +1,119 @@
+//! From pieces in slot order to system calls: each run of consecutive slots by one vectored write, a
+//! long run by several, so that the device begins with the first while the rest is being copied.
+//!
+//! A write into the page cache is a copy by the processor, and the device does nothing meanwhile
+//! unless it is told to: a sync that comes after all of a large batch costs the sum of copy and
+//! transfer. So each time that [`write_back_bytes`](crate::WritePipeConfig::write_back_bytes) are
+//! behind, the kernel is asked to begin with them ([`SlotFile::sync_range`]). That makes nothing durable
+//! and waits for nothing; the sync that ends the batch does what it always did, and finds most of
+//! it done. A smaller batch makes no such call.
+//!
+//! Both calls end at multiples of that size in the file: the page cache writes back whole folios, so
+//! one that is begun and then written to again would go to the device twice.
+
+use std::io::IoSlice;
+
+use fz_file::{FileError, SlotFile};
+
+use crate::batch::Written;
+
+#[derive(Debug)]
+pub(crate) struct Calls<'a, 'f> {
+    file: &'f SlotFile,
+    /// The logarithm of the slot size: this runs once a write, and a division costs as much as the rest.
+    slot_bits: u32,
+    /// After how many slots the device is told to begin; a power of two.
+    stretch: u64,
+    written: Written,
+    /// What the next call writes: `slices` to the slots `start..end`.
+    slices: Vec<IoSlice<'a>>,
+    start: u64,
+    end: u64,
+    /// The first slot that was written and that the device was not told of, and how many such.
+    idle_from: Option<u64>,
+    idle: u64,
+}
+
+impl<'a, 'f> Calls<'a, 'f> {
+    pub(crate) fn new(file: &'f SlotFile, write_back_bytes: usize) -> Self {
+        // The pipe's buffers have the slots' size, and buffer sizes are powers of two.
+        debug_assert!(file.slot_size().is_power_of_two(), "slots of {} bytes", file.slot_size());
+        let slot_bits = file.slot_size().trailing_zeros();
+        let stretch = (write_back_bytes >> slot_bits).max(1);
+        Self {
+            file,
+            slot_bits,
+            stretch: 1 << stretch.ilog2(),
+            written: Written::default(),
+            slices: Vec::new(),
+            start: 0,
+            end: 0,
+            idle_from: None,
+            idle: 0,
+        }
+    }
+
+    /// Adds `bytes`, whole slots from `slot_index` on, which is behind all that came before.
+    pub(crate) fn add(&mut self, slot_index: u64, mut bytes: &'a [u8]) -> Result<(), FileError> {
+        if slot_index != self.end || self.written.ranges == 0 {
+            self.write()?;
+            self.written.ranges += 1;
+            self.start = slot_index;
+            self.end = slot_index;
+        }
+        loop {
+            let slots = u64::try_from(bytes.len() >> self.slot_bits).unwrap_or(u64::MAX);
+            let room = self.stretch - (self.end & (self.stretch - 1));
+            if slots < room {
+                if slots > 0 {
+                    self.slices.push(IoSlice::new(bytes));
+                    self.end += slots;
+                }
+                return Ok(());
+            }
+            // No more than `bytes` has, so it fits.
+            let (now, later) = bytes.split_at(usize::try_from(room).unwrap_or(0) << self.slot_bits);
+            self.slices.push(IoSlice::new(now));
+            self.end += room;
+            self.write()?;
+            bytes = later;
+        }
+    }
+
+    /// Writes what was added. Tells the device of what was written before: only then is it known
+    /// that something comes after it, and so that the sync does not follow at once.
+    fn write(&mut self) -> Result<(), FileError> {
+        if self.slices.is_empty() {
+            return Ok(());
+        }
+        if self.idle >= self.stretch {
+            self.begin()?;
+        }
+        self.file.write_vectored(self.start, &mut self.slices)?;
+        self.slices.clear();
+        self.written.slots += self.end - self.start;
+        self.idle_from.get_or_insert(self.start);
+        self.idle += self.end - self.start;
+        self.start = self.end;
+        Ok(())
+    }
+
+    /// Tells the device of what was written, up to the multiple of the stretch that is behind.
+    fn begin(&mut self) -> Result<(), FileError> {
+        let through = self.start & !(self.stretch - 1);
+        if let Some(from) = self.idle_from
+            && from < through
+        {
+            self.file.sync_range(from, through - from)?;
+            self.idle_from = (through < self.start).then_some(through);
+            self.idle = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> Result<Written, FileError> {
+        self.write()?;
+        Ok(self.written)
+    }
+}
