@@ -48,7 +48,7 @@ fn arguments(flags: &Crash) -> Vec<String> {
     give("--kills", number(flags.kills));
     give("--acks", number(flags.acks));
     give("--seed", number(flags.seed));
-    give("--seconds", number(flags.seconds));
+    give("--phase-seconds", number(flags.phase_seconds));
     give("--replay", flags.replay.as_ref().map(|kept| kept.to_string_lossy().into_owned()));
     let switches = [("--every-fault", flags.every_fault), ("--canary", flags.canary)];
     arguments.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()));
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn every_flag_is_handed_on() {
-        let line = "crash --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 0x10 --seconds 6 \
+        let line = "crash --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 0x10 --phase-seconds 6 \
                     --every-fault";
         let expected =
-            "--json --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 16 --seconds 6 --every-fault";
+            "--json --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 16 --phase-seconds 6 --every-fault";
         let others = [("crash --canary", "--json --canary"), ("crash --replay d", "--json --replay d")];
         for (line, expected) in others.into_iter().chain([(line, expected)]) {
             let words = std::iter::once("cargo-xtask").chain(line.split_whitespace());

@@ -9,7 +9,10 @@ use crate::workspace::known_crate;
 /// The project's commands. Each prints one line per step and ends with `N passed, N failed`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
-#[command(after_help = "Example: cargo xtask ci")]
+#[command(after_help = "Example: cargo xtask ci
+
+`--seconds N` is the time of a whole command: after it nothing more begins. What bounds something smaller is called \
+after it: `--model-seconds`, `--check-seconds`, `--phase-seconds`.")]
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) output: Output,
@@ -69,7 +72,8 @@ pub(crate) enum Command {
 
 /// Unit, integration and doc tests of every crate, and their examples compiled
 ///
-/// Needs nothing but the toolchain, git and bash. Without `--crate`, a short run of the models, the simulation and the mutants follows.
+/// Needs nothing but the toolchain, git and bash. Without `--crate`, a short run of the models, the simulation and the
+/// mutants follows.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask test
@@ -130,7 +134,7 @@ pub(crate) struct Prop {
     #[command(flatten)]
     pub(crate) random: Random,
 
-    /// Repeat with seed, seed + 1, … until this many seconds have passed
+    /// Repeat with seed, seed + 1, …; begin no seed after so many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: Option<u64>,
 }
@@ -141,7 +145,7 @@ pub(crate) struct Prop {
   cargo xtask loom
   cargo xtask loom --crate fz-mpsc --preemptions 3
   cargo xtask loom --crate fz-wpipe --seed 42
-  cargo xtask loom --seconds 600")]
+  cargo xtask loom --model-seconds 600")]
 pub(crate) struct Loom {
     /// Only this crate (may be repeated)
     #[arg(long = "crate", value_name = "CRATE", value_parser = known_crate)]
@@ -156,9 +160,9 @@ pub(crate) struct Loom {
     #[arg(long, value_name = "N", value_parser = seed)]
     pub(crate) seed: Option<u64>,
 
-    /// LOOM_MAX_DURATION: stop exploring one model after this many seconds
+    /// LOOM_MAX_DURATION: explore no model for more than so many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seconds: Option<u64>,
+    pub(crate) model_seconds: Option<u64>,
 }
 
 /// Broken twins of the code: for each, the checks that must fail do fail
@@ -181,9 +185,9 @@ pub(crate) struct Mutants {
     #[arg(long)]
     pub(crate) killers: bool,
 
-    /// A check that runs longer hangs, and is stopped [default: 60, with --quick or --killers 10]
+    /// A check that runs longer than so many seconds hangs, and is stopped [default: 60, with --quick or --killers 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seconds: Option<u64>,
+    pub(crate) check_seconds: Option<u64>,
 }
 
 /// The crates with `unsafe` under AddressSanitizer, plain threads on queue, pool and pipe under ThreadSanitizer
@@ -207,8 +211,9 @@ pub(crate) struct Sanitize {
 
 /// What no test of the crates with error paths reaches, each with a reason
 ///
-/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that they do not
-/// is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own version of LLVM.
+/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that they
+/// do not is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own version
+/// of LLVM.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example: cargo xtask coverage")]
 pub(crate) struct Coverage {}
@@ -326,7 +331,7 @@ pub(crate) struct Crash {
 
     /// End each phase after so many seconds, however much is left of it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seconds: Option<u64>,
+    pub(crate) phase_seconds: Option<u64>,
 
     /// Run the checks on programs broken on purpose, which they must reject
     #[arg(long, conflicts_with_all = ["fs", "mode", "states", "kills", "acks", "every_fault", "replay"])]
@@ -452,6 +457,7 @@ mod tests {
         let refused = [
             "prop --cases 0",
             "prop --seconds 0",
+            "loom --seconds 9",
             "sim --runs 0",
             "soak --minutes 0",
             "crash --kills 0",
@@ -469,6 +475,17 @@ mod tests {
         for line in ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions"] {
             let words = std::iter::once("xtask").chain(line.split(' '));
             Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{line}`: {error}"));
+        }
+    }
+
+    #[test]
+    fn seconds_mean_the_same_to_every_command() {
+        for command in command().get_subcommands() {
+            let flags = command.get_arguments().filter(|flag| flag.get_long() == Some("seconds"));
+            for help in flags.filter_map(clap::Arg::get_help).map(ToString::to_string) {
+                let means = help.to_lowercase();
+                assert!(means.contains("begin no ") && means.contains("after so many seconds"), "{help}");
+            }
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
                     .argument(&package.name)
                     .words(&selection.to_string())
                     .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
-                    .env_if("LOOM_MAX_DURATION", flags.seconds)
+                    .env_if("LOOM_MAX_DURATION", flags.model_seconds)
                     .env_if("SHUTTLE_RANDOM_SEED", (checker.name == SHUTTLE.name).then_some(seed))
                     .configured(Configuration::compiler(&[checker.cfg]));
                 runner.tests(&format!("{} {} {selection}", checker.name, package.name), &invocation);

@@ -38,7 +38,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
     }
     let checks = |mutant: &'static Mutant| &mutant.checks[..if flags.quick { 1 } else { mutant.checks.len() }];
     let limit = if flags.quick { LIMIT_SECONDS_QUICK } else { LIMIT_SECONDS };
-    let limit = Duration::from_secs(flags.seconds.unwrap_or(limit));
+    let limit = Duration::from_secs(flags.check_seconds.unwrap_or(limit));
 
     let mut baselines: BTreeMap<(&str, Check), bool> = BTreeMap::new();
     let wanted: BTreeSet<_> = chosen.iter().map(|mutant| mutant.package).collect();
@@ -83,7 +83,7 @@ fn find_killers(runner: &mut Runner, flags: &Mutants) {
         return no_such_mutant(runner);
     }
     let packages = chosen.iter().map(|(package, _)| package.as_str()).collect();
-    let limit = Duration::from_secs(flags.seconds.unwrap_or(LIMIT_SECONDS_QUICK));
+    let limit = Duration::from_secs(flags.check_seconds.unwrap_or(LIMIT_SECONDS_QUICK));
     if let Some(binaries) = Binaries::build(runner, &packages, &[Build::Plain, Build::Loom].into()) {
         killers::run(runner, &binaries, &chosen, limit);
     }

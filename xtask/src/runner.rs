@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use crate::flags::Output;
@@ -15,10 +16,9 @@ use crate::workspace;
 /// How much of a failing step's output is shown; the rest is in its log file.
 const TAIL_LINES: usize = 60;
 
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[33m";
-const PLAIN: &str = "\x1b[0m";
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// The run so far.
 pub(crate) struct Runner {
@@ -190,7 +190,7 @@ impl Runner {
     pub(crate) fn finish(mut self) -> ExitCode {
         let took = self.started.elapsed();
         if self.checked_nothing() {
-            self.line(&format!("{RED}nothing was checked{PLAIN}: no step fits what was asked for"));
+            self.line(&format!("{RED}nothing was checked{RED:#}: no step fits what was asked for"));
         }
         self.line(&format!("in {}", seconds(took)));
         self.line(&self.closing_line());
@@ -241,13 +241,13 @@ impl Runner {
             _ => self.failed += 1,
         }
         let took = if report.status == "skipped" { String::new() } else { seconds(report.took) };
-        let line = format!("{colour}{word:7}{PLAIN} {:44} {took:>8}  {}", report.name, report.detail);
+        let line = format!("{colour}{word:7}{colour:#} {:44} {took:>8}  {}", report.name, report.detail);
         self.line(line.trim_end());
         if report.status == "failed" {
             if !report.output.is_empty() {
                 self.line(report.output.trim_end());
             }
-            self.line(&format!("{RED}to repeat:{PLAIN} {}", report.repeat));
+            self.line(&format!("{RED}to repeat:{RED:#} {}", report.repeat));
         }
         self.object(&json!({
             "step": report.name,

@@ -139,7 +139,7 @@ impl Package {
     }
 
     /// Where the tests are that stand in its files which `holds` picks by their text, a selection for each
-    /// test binary.
+    /// test binary. A file that belongs to none is the end: its tests would never run, and nobody would notice.
     pub(crate) fn tests_in(&self, holds: impl Fn(&str) -> bool) -> Vec<Selection> {
         let mut binaries: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut whole = BTreeSet::new();
@@ -149,16 +149,13 @@ impl Package {
             }
             let inside = path.strip_prefix(&self.directory).unwrap_or(&path).with_extension("");
             let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                ["src", "main"] => {}
-                ["src", modules @ ..] => binaries.entry("lib".to_owned()).or_default().push(module_path(modules)),
-                ["tests", binary, "main"] | ["tests", binary] if self.has("test", binary) => {
-                    whole.insert((*binary).to_owned());
+            let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+            match test_binary(&parts, |name| self.has("test", name)) {
+                Some((binary, None)) => drop(whole.insert(binary.to_owned())),
+                Some((binary, Some(module))) => binaries.entry(binary.to_owned()).or_default().push(module),
+                None => {
+                    give_up(&format!("{}: these tests belong to no test binary, so nothing runs them", path.display()))
                 }
-                ["tests", binary, modules @ ..] if self.has("test", binary) => {
-                    binaries.entry((*binary).to_owned()).or_default().push(module_path(modules));
-                }
-                _ => {}
             }
         }
         binaries.extend(whole.into_iter().map(|binary| (binary, Vec::new())));
@@ -190,6 +187,17 @@ impl fmt::Display for Selection {
             return Ok(());
         }
         write!(f, " -- {}", self.modules.join(" "))
+    }
+}
+
+/// Which test binary a file of a package is compiled into, and its module there if the binary has others.
+fn test_binary<'a>(path: &[&'a str], is_test: impl Fn(&str) -> bool) -> Option<(&'a str, Option<String>)> {
+    match path {
+        ["src", "main"] => None,
+        ["src", modules @ ..] => Some(("lib", Some(module_path(modules)))),
+        ["tests", binary] | ["tests", binary, "main"] if is_test(binary) => Some((binary, None)),
+        ["tests", binary, modules @ ..] if is_test(binary) => Some((binary, Some(module_path(modules)))),
+        _ => None,
     }
 }
 
@@ -275,6 +283,18 @@ mod tests {
         assert_eq!(selection.to_string(), "--lib -- a:: b::");
         let selection = Selection { binary: "prop".to_owned(), modules: Vec::new() };
         assert_eq!(selection.to_string(), "--test prop");
+    }
+
+    #[test]
+    fn a_file_of_no_test_binary_is_not_passed_over() {
+        let binary = |path: &[&'static str]| test_binary(path, |name| name == "prop");
+        assert_eq!(binary(&["src", "batch"]), Some(("lib", Some("batch::".to_owned()))));
+        assert_eq!(binary(&["tests", "prop"]), Some(("prop", None)));
+        assert_eq!(binary(&["tests", "prop", "main"]), Some(("prop", None)));
+        assert_eq!(binary(&["tests", "prop", "model"]), Some(("prop", Some("model::".to_owned()))));
+        for path in [&["src", "main"][..], &["tests", "loose", "model"], &["tests", "loose"], &["benches", "prop"]] {
+            assert_eq!(binary(path), None, "{path:?}");
+        }
     }
 
     #[test]

@@ -56,12 +56,12 @@ pub(crate) struct Run {
     pub(crate) every_fault: bool,
 
     /// The seed of everything random; drawn afresh and printed if not given
-    #[arg(long, value_name = "N", value_parser = seed)]
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
     /// Ends each phase after so many seconds, however much is left of it
     #[arg(long, value_name = "N")]
-    pub(crate) seconds: Option<u64>,
+    pub(crate) phase_seconds: Option<u64>,
 
     /// One JSON object per phase on standard output; the lines for people go to standard error
     #[arg(long)]
@@ -99,14 +99,6 @@ pub(crate) enum Mode {
     /// Nothing fails, or calls are interrupted; the order of calls is checked
     Acks,
     All,
-}
-
-/// Decimal, or hexadecimal with `0x`.
-fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    }
 }
 
 #[cfg(test)]

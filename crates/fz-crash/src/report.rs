@@ -4,15 +4,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
 /// Failures of one phase that are shown; the rest is counted.
 const SHOWN_MAX: usize = 5;
 
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[33m";
-const PLAIN: &str = "\x1b[0m";
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// What a phase did and found.
 #[derive(Debug, Default)]
@@ -98,12 +98,12 @@ impl Report {
         let (word, colour) = if passed { ("ok", GREEN) } else { ("FAILED", RED) };
         let counts: Vec<_> = findings.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let seconds = took.as_secs_f64();
-        self.line(&format!("{colour}{word:7}{PLAIN} {name:28} {seconds:6.1} s  {}", counts.join(", ")));
+        self.line(&format!("{colour}{word:7}{colour:#} {name:28} {seconds:6.1} s  {}", counts.join(", ")));
         for failure in &findings.failures {
             self.line(failure.trim_end());
         }
         if !passed {
-            self.line(&format!("{} failures in all\n{RED}to repeat:{PLAIN} {repeat}", findings.failed));
+            self.line(&format!("{} failures in all\n{RED}to repeat:{RED:#} {repeat}", findings.failed));
         }
         let counts: Map<_, _> = findings.counts.iter().map(|&(name, count)| (name.to_owned(), count.into())).collect();
         self.object(&json!({
@@ -119,7 +119,7 @@ impl Report {
     /// Says loudly that a phase did not run, and what it needs.
     pub(crate) fn skip(&mut self, name: &str, needs: &str) {
         self.skipped += 1;
-        self.line(&format!("{YELLOW}SKIPPED{PLAIN} {name:28} needs {needs}"));
+        self.line(&format!("{YELLOW}SKIPPED{YELLOW:#} {name:28} needs {needs}"));
         self.object(&json!({ "phase": name, "status": "skipped", "needs": needs }));
     }
 

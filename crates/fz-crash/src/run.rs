@@ -83,7 +83,7 @@ impl Phases<'_> {
     }
 
     fn until(&self) -> Option<Instant> {
-        self.run.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds))
+        self.run.phase_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds))
     }
 
     /// The command that repeats a phase.
