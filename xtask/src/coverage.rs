@@ -36,8 +36,8 @@ pub(crate) fn run(runner: &mut Runner) {
     let major = version.split('.').next().unwrap_or_default().to_owned();
     let Some(llvm) = Llvm::find(&major) else {
         let detail = format!(
-            "llvm-profdata and llvm-cov of LLVM {major}, which this rustc writes for, are not installed; to install them: \
-             apt-get install -y llvm-{major}, or: rustup component add llvm-tools"
+            "llvm-profdata and llvm-cov of LLVM {major}, which this rustc writes for, are not installed; \
+             to install them: apt-get install -y llvm-{major}, or: rustup component add llvm-tools"
         );
         return runner.missing("coverage", &detail, &format!("llvm-cov-{major} --version"));
     };
@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn the_binaries_are_those_that_cargo_runs() {
-        let output = "   Running unittests src/lib.rs (target/debug/deps/x-1)\nrunning 2 tests\n     Running tests/y.rs (/t/y-2)\n";
+        let output = "   Running unittests src/lib.rs (target/debug/deps/x-1)\nrunning 2 tests\n   \
+                      Running tests/y.rs (/t/y-2)\n";
         assert_eq!(named_binaries(output), [workspace::root().join("target/debug/deps/x-1"), "/t/y-2".into()]);
     }
 

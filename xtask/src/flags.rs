@@ -211,9 +211,9 @@ pub(crate) struct Sanitize {
 
 /// What no test of the crates with error paths reaches, each with a reason
 ///
-/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that they
-/// do not is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own version
-/// of LLVM.
+/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that
+/// they do not is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own
+/// version of LLVM.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example: cargo xtask coverage")]
 pub(crate) struct Coverage {}

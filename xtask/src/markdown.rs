@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn commands_between_backticks_are_found_unless_they_hold_placeholders() {
-        let text = "a\n`cargo b` and `cargo c --seed S` and `not cargo`\n\n| d |\n|---|\n| `cargo e` |\n`cargo …`, `cargo xtask`\n";
+        let text = "a\n`cargo b` and `cargo c --seed S` and `not cargo`\n\n| d |\n|---|\n| `cargo e` |\n\
+                    `cargo …`, `cargo xtask`\n";
         let found: Vec<_> = inline_commands(text).into_iter().map(|block| (block.line, block.text)).collect();
         // The script's own lines count from 1.
         assert_eq!(found, [(1, "cargo b".to_owned()), (5, "cargo e".to_owned())]);

@@ -1,4 +1,4 @@
-//! One thread reads its input into pooled buffers; each record goes to several readers as `bytes::Bytes`, without a copy.
+//! One thread reads its input into pooled buffers; several readers get each record as `bytes::Bytes`, without a copy.
 //!
 //! The pool is the backpressure here as well: its buffers come back when the slowest reader drops the last slice.
 //!

@@ -33,7 +33,7 @@ impl Arena {
     /// Zeroed memory for `bytes` bytes of buffers; `None` if the allocator has none.
     ///
     /// # Panics
-    /// If `bytes` is zero, no multiple of the buffer size or above [`BYTES_MAX`](Self::BYTES_MAX): the caller has checked.
+    /// If `bytes` is zero, no multiple of the buffer size or above [`BYTES_MAX`](Self::BYTES_MAX): callers check.
     pub(crate) fn new(buffer_size: BufferSize, bytes: usize, prefault: bool) -> Option<Self> {
         assert!(bytes > 0 && bytes.is_multiple_of(buffer_size.bytes()) && bytes <= Self::BYTES_MAX);
         let alignment = buffer_size.bytes().min(ALIGNMENT_MAX);

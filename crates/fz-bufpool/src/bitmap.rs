@@ -32,7 +32,7 @@ pub(crate) struct Bitmap {
     capacity: u32,
     /// Claims that the 32-bit counts have forgotten, in units of 2^32.
     counts_wrapped: AtomicU64,
-    /// Claims of words that are no allocation of their own: the second and later words of a long one, and those rolled back.
+    /// Claims of words that are no allocation of their own: those after the first of a long one, and those rolled back.
     counts_surplus: AtomicU64,
 }
 

@@ -82,8 +82,8 @@ pub enum BufPoolErrorKind {
     },
     /// No run of so many buffers is free now, or other requests stand in line before this one.
     #[error(
-        "{count} consecutive buffers of {capacity} are not free now, or others wait for theirs; release some, wait with \
-         allocate, or try again"
+        "{count} consecutive buffers of {capacity} are not free now, or others wait for theirs; release some, wait \
+         with allocate, or try again"
     )]
     Exhausted {
         /// Buffers asked for.

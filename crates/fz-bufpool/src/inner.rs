@@ -30,8 +30,8 @@
 //!   *attends*: it serves the line from the head as far as it goes, claiming on the waiters' behalf (a hand-off:
 //!   nobody can snatch the buffers before the waiter runs), and wakes them after the lock. Or it ends the pool.
 //! - A waiter that **joined** calls the alarms of those who hold memory for as long as nobody wants it (`PoolLine`),
-//!   after the lock. A holder puts its memory where the alarm finds it, then looks for attention. As in 3 below: either the
-//!   holder sees the attention, or the alarm, called after it was raised, sees the memory.
+//!   after the lock. A holder puts its memory where the alarm finds it, then looks for attention. As in 3 below: either
+//!   the holder sees the attention, or the alarm, called after it was raised, sees the memory.
 //! - A waiter that **leaves** (timeout, dropped future) attends too: the next one may want less. If it was served
 //!   just before, it owns an allocation, and drops it like any other.
 //! - The **last handle** marks the pool an orphan, raises attention for good, and attends.
@@ -53,20 +53,21 @@
 //!    head is served. What is released while the head waits adds up, however large its request. A claimer that
 //!    read attention just before it was raised may finish its one claim: each thread passes once at most.
 //! 6. *A refusal is right.* It comes from a scan under raised attention and the lock. Claims that
-//!    the scan saw and that began before count as made before it. A release that it did not see, and that did not precede
-//!    it, finds attention and cannot return before the scan is over: it counts as made after. So there is an
+//!    the scan saw and that began before count as made before it. A release that it did not see, and that did not
+//!    precede it, finds attention and cannot return before the scan is over: it counts as made after. So there is an
 //!    instant in the call at which no run was free, in an order that no thread can tell from what happened.
 //! 7. *The pool is freed once, and after everything.* Ending it takes the lock, no handle, and all
-//!    bits set. Reading all bits set acquires every release (by 2), hence whatever the releasers did to `Inner` before. By
-//!    the argument of 3 the last releaser or the last handle finds it so. A releaser that comes
-//!    later finds another tenant, or none, and goes; ids are never reused.
+//!    bits set. Reading all bits set acquires every release (by 2), hence whatever the releasers did to `Inner` before.
+//!    By the argument of 3 the last releaser or the last handle finds it so. A releaser that comes later finds another
+//!    tenant, or none, and goes; ids are never reused.
 //! 8. *`Inner` is there for whoever attends.* Under the lock, the tenant with the releaser's id
 //!    says so: the pool's end removes the tenant under the same lock, and frees after.
 //!
 //! # Locks
 //!
 //! There is one lock per pool, its lot's. Under it no user code runs (wakers are cloned before, woken and
-//! dropped after; alarms are called after) and no other lock is taken; the list of vacant lots has a lock of its own, never held together with one.
+//! dropped after; alarms are called after) and no other lock is taken; the list of vacant lots has a lock of its own,
+//! never held together with one.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
@@ -217,8 +218,8 @@ impl Inner {
         let alarms: Vec<_> = tenant.alarms.iter().filter_map(Weak::upgrade).collect();
         drop(guard);
         for alarm in alarms {
-            // Foreign code, and so is its drop if it is the last of its kind. A panic would leave our entry in line, and
-            // nobody to take what it is served.
+            // Foreign code, and so is its drop if it is the last of its kind. A panic would leave our entry in line,
+            // and nobody to take what it is served.
             drop(panic::catch_unwind(AssertUnwindSafe(move || alarm())));
         }
         Err(Place { number, grant })

@@ -36,7 +36,7 @@ pub(crate) struct Tenant {
     /// Those who wait, by their place in line.
     pub(crate) line: BTreeMap<u64, Entry>,
     pub(crate) next_place: u64,
-    /// Whether the whole bitmap was searched for the head of the line, so that only buffers released since can serve it.
+    /// Whether the whole bitmap was searched for the head of the line: only buffers released since can serve it.
     pub(crate) head_searched: bool,
     /// The word where the search for the next run longer than a word begins; past the last word, at none.
     pub(crate) across_from: u32,

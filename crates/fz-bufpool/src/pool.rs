@@ -97,7 +97,8 @@ impl BufPool {
     /// can wait for itself: no pool can tell.
     ///
     /// # Errors
-    /// [`ZeroCount`](BufPoolErrorKind::ZeroCount) and [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity), at once.
+    /// [`ZeroCount`](BufPoolErrorKind::ZeroCount) and [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity),
+    /// at once.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};

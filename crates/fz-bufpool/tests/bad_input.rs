@@ -30,11 +30,8 @@ fn g_a_pool_of_a_bad_size_is_refused() {
     let too_many = |buffer_size: BufferSize, bytes| {
         let error = BufPool::new(BufPoolConfig::new(buffer_size, bytes)).unwrap_err();
         let capacity = bytes / buffer_size.bytes();
-        let kind = error.kind();
-        assert!(
-            matches!(kind, BufPoolErrorKind::TooManyBytes { bytes: b, capacity: c, .. } if (*b, *c) == (bytes, capacity)),
-            "{error}"
-        );
+        let BufPoolErrorKind::TooManyBytes { bytes: b, capacity: c, .. } = *error.kind() else { panic!("{error}") };
+        assert_eq!((b, c), (bytes, capacity), "{error}");
     };
     too_many(BufferSize::S8, 8 * ((1 << 31) + 1));
     too_many(BufferSize::S8, usize::MAX - 7);

@@ -1,4 +1,4 @@
-//! The feature `bytes`: an allocation becomes shared bytes without a copy, and its buffers come back with the last of them.
+//! The feature `bytes`: an allocation becomes shared bytes without a copy; its buffers come back with the last of them.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod watchdog;

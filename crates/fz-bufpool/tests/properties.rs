@@ -1,4 +1,4 @@
-//! Any sequence of operations against a plain model: which buffers are taken, by whom, with what in them, and who waits.
+//! Any sequence of operations against a plain model: which buffers are taken, by whom, what is in them, who waits.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod wakes;

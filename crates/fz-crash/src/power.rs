@@ -1,8 +1,8 @@
 //! Power cuts under a real file system.
 //!
 //! A run is recorded below the file system; then disks are made that a power cut could have left
-//! ([`Loss`](crate::disk::loss::Loss)), each is mounted, which makes the kernel recover it, and the slot file is opened and
-//! checked against what had been promised.
+//! ([`Loss`](crate::disk::loss::Loss)), each is mounted, which makes the kernel recover it, and the slot file is opened
+//! and checked against what had been promised.
 
 mod examine;
 mod record;

@@ -159,7 +159,8 @@ impl<T> Sender<T> {
     ///
     /// On `Ready` the value was taken (or is in the error) and `waiter` is out of the line. On
     /// `Pending` the value is still in `value`, and the waker of the latest call is woken once
-    /// when it is this waiter's turn, or when the queue closes. To give up, drop the waiter. Give the same `waiter` to each poll of one push.
+    /// when it is this waiter's turn, or when the queue closes. To give up, drop the waiter. Give the same `waiter` to
+    /// each poll of one push.
     ///
     /// # Errors
     ///

@@ -24,7 +24,8 @@ fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => (0..span - 1, 1..700usize, 1..=255u8)
             .prop_map(move |(offset, bytes, fill)| Step::Write { offset, bytes: bytes.min(span - offset), fill }),
         2 => (0..span).prop_map(Step::SetLength),
-        1 => (0..span - 1, 1..700usize).prop_map(move |(offset, bytes)| Step::Allocate { offset, bytes: bytes.min(span - offset) }),
+        1 => (0..span - 1, 1..700usize)
+            .prop_map(move |(offset, bytes)| Step::Allocate { offset, bytes: bytes.min(span - offset) }),
         1 => Just(Step::WriteBack),
         2 => Just(Step::Sync),
     ];
@@ -209,7 +210,11 @@ proptest! {
     /// What `is_durable` says yes to was synced, even if the unsynced bytes are equal; it says no
     /// only if something of the range was not.
     #[test]
-    fn is_durable_follows_the_writes_since_the_last_sync(steps in steps(12), start in 0..2000usize, bytes in 1..300usize) {
+    fn is_durable_follows_the_writes_since_the_last_sync(
+        steps in steps(12),
+        start in 0..2000usize,
+        bytes in 1..300usize,
+    ) {
         let (disk, snapshots) = run(&steps);
         let range = start..start + bytes;
         // Eight bytes is the grain of the query.

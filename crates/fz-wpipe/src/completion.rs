@@ -166,8 +166,8 @@ impl Completion {
     }
 
     /// Declares every epoch up to `target` durable, wakes the threads that wait for one of them, and
-    /// returns the wakers of the tasks that do. Only the leader calls it, after the sync that [`begin_round`](Self::begin_round)
-    /// announced.
+    /// returns the wakers of the tasks that do. Only the leader calls it, after the sync that
+    /// [`begin_round`](Self::begin_round) announced.
     pub(crate) fn publish(&self, target: u64) -> Published {
         if !self.advance(target) {
             return Published::default();

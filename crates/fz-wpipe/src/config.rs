@@ -58,7 +58,8 @@ impl Default for WritePipeConfig {
 
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 1,048,576 writes and
-    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, a thread lingers for at most 1 ms, [`SyncMode::Data`], module id 0.
+    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, a thread lingers for at most 1 ms,
+    /// [`SyncMode::Data`], module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;

@@ -85,7 +85,10 @@ impl Round {
 #[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_variables, reason = "nobody observes"))]
 pub(crate) fn stopped(error: &PipeError) {
     #[cfg(feature = "tracing")]
-    tracing::error!(target: "fz_wpipe", error = %error, cause = error.io_error().map(tracing::field::display), "stopped");
+    {
+        let cause = error.io_error().map(tracing::field::display);
+        tracing::error!(target: "fz_wpipe", error = %error, cause, "stopped");
+    }
     #[cfg(feature = "metrics")]
     metrics::counter!("fz_wpipe_stopped", "module_id" => label(error.module_id())).increment(1);
 }

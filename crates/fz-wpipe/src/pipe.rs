@@ -148,7 +148,8 @@ impl WritePipe {
     /// assert_eq!(ticket.epoch(), 1);
     ///
     /// // Refused, the request comes back, and the pipe goes on.
-    /// let rejected = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"second")?, slot_index: 8 }).unwrap_err();
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"second")?, slot_index: 8 };
+    /// let rejected = pipe.write(request).unwrap_err();
     /// assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 8, slots: 8, .. }));
     /// let request = WriteRequest { slot_index: 7, ..rejected.request };
     /// assert_eq!(pipe.write(request)?.epoch(), 2);
@@ -302,7 +303,8 @@ impl WritePipe {
     /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
     /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
     /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
-    /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 3 })?); // not durable yet
+    /// // Accepted, and not durable yet.
+    /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 3 })?);
     /// let mut slot = [0; 128];
     /// pipe.read(3, &mut slot)?;
     /// assert!(slot.starts_with(b"record"));

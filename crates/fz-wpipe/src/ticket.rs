@@ -165,7 +165,7 @@ impl WriteTicket {
     /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
     /// match ticket.wait_timeout(Duration::from_secs(5)) {
     ///     Ok(durable) => assert!(durable >= ticket.epoch()),
-    ///     Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => println!("still on its way: {error}"),
+    ///     Err(error) if matches!(error.kind(), PipeErrorKind::TimedOut { .. }) => println!("no answer yet: {error}"),
     ///     Err(error) => return Err(error.into()),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())

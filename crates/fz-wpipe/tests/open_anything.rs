@@ -47,7 +47,8 @@ fn thing() -> impl Strategy<Value = Thing> {
         3 => Just(Thing::Nothing),
         6 => bytes().prop_map(Thing::File),
         // A length that some slot sizes divide.
-        4 => (0_usize..40, prop::sample::select(vec![1, 7, 8, 64])).prop_map(|(n, size)| Thing::File(vec![3; n * size])),
+        4 => (0_usize..40, prop::sample::select(vec![1, 7, 8, 64]))
+            .prop_map(|(n, size)| Thing::File(vec![3; n * size])),
         1 => (0_u64..1 << 40).prop_map(Thing::Holes),
         1 => bytes().prop_map(Thing::Locked),
         1 => Just(Thing::Directory),
@@ -59,7 +60,8 @@ fn thing() -> impl Strategy<Value = Thing> {
 fn name() -> impl Strategy<Value = OsString> {
     prop_oneof![
         12 => Just(OsString::from("x")),
-        2 => prop::sample::select(vec!["", ".", "..", "x/", "x/y", "missing/x", "./x", "other"]).prop_map(OsString::from),
+        2 => prop::sample::select(vec!["", ".", "..", "x/", "x/y", "missing/x", "./x", "other"])
+            .prop_map(OsString::from),
         1 => prop::collection::vec(any::<u8>().prop_filter("stays in its directory", |byte| *byte != b'/'), 0..300)
             .prop_map(OsString::from_vec),
     ]
@@ -98,7 +100,8 @@ prop_compose! {
         name in name(),
         slot_size in size(),
         initial_slots in number(),
-        preallocation in prop::sample::select(vec![Preallocation::Sparse, Preallocation::Allocated, Preallocation::Zeroed]),
+        preallocation in
+            prop::sample::select(vec![Preallocation::Sparse, Preallocation::Allocated, Preallocation::Zeroed]),
         create in prop::sample::select(vec![Create::IfMissing, Create::IfMissing, Create::Never, Create::New]),
         read_only in prop::bool::weighted(0.2),
     ) -> Config {

@@ -204,7 +204,7 @@ impl Source {
     }
 }
 
-/// The lines of the switches, and of the blocks behind them. A block ends with the first line that is not indented deeper.
+/// The lines of the switches and of the blocks behind them. A block ends where a line is indented no deeper.
 fn twins(text: &str) -> BTreeSet<usize> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut twins = BTreeSet::new();

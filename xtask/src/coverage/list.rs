@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
     }
 }
 
-/// The gaps without an entry, and the entries whose line is in no file any more: `lines` says whether one of a folder is.
+/// The gaps without an entry, and the entries whose line is gone: `lines` says whether a folder still has one.
 pub(super) fn compare<'a>(
     gaps: &'a [Gap],
     listed: &'a [Entry],

@@ -127,7 +127,7 @@ impl TestBinary<'_> {
         let package = packages.find(|package| package.name == self.package).expect("cargo built it for a package");
         Invocation::new(self.path.to_string_lossy())
             .directory(&package.directory)
-            // The same random input in every run, and no failing case kept in the source: the code is broken on purpose.
+            // The same random input in every run, and no failing case kept: the code is broken on purpose.
             .env("PROPTEST_RNG_SEED", SEED)
             .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")
     }

@@ -82,7 +82,8 @@ mod tests {
     fn complete() -> Value {
         json!({
             "description": "A queue.", "license": "MIT", "readme": "README.md", "rust_version": "1.88",
-            "keywords": ["queue"], "categories": ["concurrency"], "metadata": { "docs": { "rs": { "all-features": true } } },
+            "keywords": ["queue"], "categories": ["concurrency"],
+            "metadata": { "docs": { "rs": { "all-features": true } } },
         })
     }
 

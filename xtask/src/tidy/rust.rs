@@ -9,6 +9,9 @@ use super::Finding;
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// rustfmt keeps code within it, but neither comments nor what stands in a macro.
+const COLUMNS_MAX: usize = 120;
+
 /// How far above an `unsafe` its argument may begin.
 const SAFETY_LINES_MAX: usize = 6;
 
@@ -49,6 +52,13 @@ impl Rules<'_> {
         let lines = self.lines.len();
         if lines > FILE_LINES_MAX {
             self.found(lines, format!("{lines} lines; split the file, {FILE_LINES_MAX} is the limit"));
+        }
+        for index in 0..lines {
+            let (line, columns) = (self.lines[index].trim_start(), self.lines[index].chars().count());
+            // The row of a table in a comment cannot be broken.
+            if columns > COLUMNS_MAX && !line.starts_with("//! |") && !line.starts_with("/// |") {
+                self.found(index + 1, format!("{columns} columns; break the line, {COLUMNS_MAX} is the limit"));
+            }
         }
         for part in self.path.with_extension("").iter() {
             self.name(1, &part.to_string_lossy());
@@ -178,6 +188,13 @@ mod tests {
     fn a_long_file_is_rejected() {
         accepted(ANYWHERE, &"// line\n".repeat(FILE_LINES_MAX));
         rejected(ANYWHERE, &"// line\n".repeat(FILE_LINES_MAX + 1), "split the file");
+    }
+
+    #[test]
+    fn a_long_line_is_rejected_unless_it_is_a_row_of_a_table() {
+        accepted(ANYWHERE, &format!("// {}", "ö".repeat(COLUMNS_MAX - 3)));
+        rejected(ANYWHERE, &format!("// {}", "ö".repeat(COLUMNS_MAX - 2)), "121 columns");
+        accepted(ANYWHERE, &format!("//! | {} |", "o".repeat(COLUMNS_MAX)));
     }
 
     #[test]
