@@ -21,7 +21,7 @@ pub(crate) fn check() -> Result<String, String> {
         let problems = problems(path, &text);
         findings.extend(problems.into_iter().map(|problem| format!("{}: {problem}", path.display())));
     }
-    if findings.is_empty() { Ok(format!("{} files", files.len())) } else { Err(findings.join("\n")) }
+    if findings.is_empty() { Ok(format!("{} YAML files", files.len())) } else { Err(findings.join("\n")) }
 }
 
 fn problems(path: &Path, text: &str) -> Vec<String> {
