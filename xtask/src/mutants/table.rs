@@ -221,6 +221,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "ack_before_sync",
         package: "fz-wpipe",
         checks: &[
+            test("a_power_cut", "a_nothing_is_durable_while_its_sync_runs"),
+            test("a_power_cut", "a_who_is_woken_finds_the_bytes_durable"),
             test("c_fail_stop", "c_no_lost_write_is_ever_declared_durable"),
             test("c_fail_stop", "c_a_failed_sync_at_any_position_stops_the_pipe_for_good"),
             test("c_fail_stop", "c_the_errors_say_what_failed_and_why"),
@@ -232,6 +234,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-wpipe",
         checks: &[
             test("a_durable", "a_each_write_ends_before_the_sync_that_declares_it_begins"),
+            test("a_power_cut", "a_what_was_declared_durable_is_the_same_after_every_power_cut"),
             test("a_durable", "a_what_a_ticket_declares_durable_survives_a_power_cut"),
         ],
     },
@@ -305,6 +308,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         checks: &[
             test("a_durable", "a_unawaited_writes_become_durable_by_themselves"),
             test("b_order", "b_of_overlapping_writes_the_last_one_stays"),
+            test("a_power_cut", "a_what_was_declared_durable_is_the_same_after_every_power_cut"),
         ],
     },
     Mutant {
