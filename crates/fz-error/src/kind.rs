@@ -104,6 +104,25 @@ pub trait Kind: fmt::Debug + fmt::Display + Clone + Send + Sync + 'static {
     /// Every reason of this crate, in ascending order of its code.
     const REASONS: &'static [Reason];
 
-    /// This value's entry in [`REASONS`](Self::REASONS).
+    /// The code of this value's entry in [`REASONS`](Self::REASONS).
+    ///
+    /// ```
+    /// use fz_error::{Kind, Reason};
+    ///
+    /// #[derive(Clone, Debug, thiserror::Error)]
+    /// #[error("page {page} is not in the cache; read it first")]
+    /// struct Absent {
+    ///     page: u64,
+    /// }
+    ///
+    /// impl Kind for Absent {
+    ///     const DOMAIN: u8 = 0x40;
+    ///     const REASONS: &'static [Reason] = &[Reason::new(2, "Absent", "the page is not in the cache")];
+    ///     fn reason(&self) -> u16 {
+    ///         2
+    ///     }
+    /// }
+    /// assert_eq!(Absent { page: 3 }.reason(), Absent::REASONS[0].code());
+    /// ```
     fn reason(&self) -> u16;
 }

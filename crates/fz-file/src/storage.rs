@@ -56,8 +56,32 @@ pub struct FileIdentity {
 
 /// One open file. Closed when dropped, which also gives its lock back.
 ///
-/// All methods may block for the disk; all take `&self` and may run at the same time. [`Volume`] has
-/// an example.
+/// All methods may block for the disk; all take `&self` and may run at the same time.
+///
+/// ```
+/// use std::io::{self, IoSlice};
+///
+/// use fz_file::{HostVolume, Storage, Volume};
+///
+/// /// Writes all of `bytes`, which one call need not do.
+/// fn write_all(file: &dyn Storage, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+///     while !bytes.is_empty() {
+///         match file.write_vectored_at(&[IoSlice::new(bytes)], offset) {
+///             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+///             Ok(written) => (bytes, offset) = (&bytes[written..], offset + written as u64),
+///             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+///             Err(error) => return Err(error),
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// let directory = tempfile::tempdir()?;
+/// let file = HostVolume.create(&directory.path().join("x"))?;
+/// write_all(&*file, &[7; 10_000], 0)?;
+/// assert_eq!(file.length()?, 10_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Reads from byte `offset` into `buffers`, in order. Returns the bytes read, 0 at the end of
     /// the file. As `preadv(2)`.
@@ -65,6 +89,18 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's, `EINTR` included.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::{IoSlice, IoSliceMut};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.write_vectored_at(&[IoSlice::new(b"heads and tails")], 0)?;
+    /// let (mut heads, mut tails) = ([0; 5], [0; 99]);
+    /// let read = file.read_vectored_at(&mut [IoSliceMut::new(&mut heads), IoSliceMut::new(&mut tails)], 0)?;
+    /// assert_eq!((read, &heads, &tails[..10]), (15, b"heads", &b" and tails"[..])); // the file ends there
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
 
     /// Writes `buffers`, in order, from byte `offset`. Returns the bytes written, which may be
@@ -74,9 +110,31 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's, `EINTR` included; then nothing of this call counts as written.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::IoSlice;
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// let written = file.write_vectored_at(&[IoSlice::new(b"one, "), IoSlice::new(b"two")], 0)?;
+    /// assert!(written <= 8); // the rest, if there is one, is another call's
+    /// assert_eq!(file.length()?, written as u64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
     /// The most buffers that one vectored call takes: `IOV_MAX`, 1024 on Linux.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::IoSlice;
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// let slices = vec![IoSlice::new(b"x"); 5000];
+    /// let written = file.write_vectored_at(&slices[..file.buffers_max()], 0)?;
+    /// assert!(written <= file.buffers_max());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn buffers_max(&self) -> usize {
         1024
     }
@@ -88,6 +146,16 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// The system call's. After one, bytes written before may be lost although the kernel shows
     /// them, and a later success says nothing about them.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::IoSlice;
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.write_vectored_at(&[IoSlice::new(b"bytes")], 0)?; // in the kernel's memory
+    /// file.sync_data()?; // on stable storage, and found again if the file's name is
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn sync_data(&self) -> io::Result<()>;
 
     /// As [`sync_data`](Self::sync_data), and all of the file's metadata. As `fsync(2)`.
@@ -95,6 +163,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// As [`sync_data`](Self::sync_data).
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.set_length(4096)?;
+    /// file.sync_all()?; // also the times, and who owns it
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn sync_all(&self) -> io::Result<()>;
 
     /// Writes the dirty pages of a byte range to the device. Gives *no* durability: the device's
@@ -105,6 +182,17 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's; treat it as a failed sync.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::IoSlice;
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.write_vectored_at(&[IoSlice::new(&[1; 8192])], 0)?;
+    /// file.write_back(0, 8192)?; // the device begins,
+    /// file.sync_data()?; // and this waits for less
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
     /// The file's length in bytes. As `fstat(2)`.
@@ -112,6 +200,16 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// assert_eq!(file.length()?, 0);
+    /// file.set_length(4096)?;
+    /// assert_eq!(file.length()?, 4096);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn length(&self) -> io::Result<u64>;
 
     /// Cuts or extends the file; what is added reads as zeros. As `ftruncate(2)`.
@@ -119,6 +217,20 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's, `EINTR` included.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::io::{IoSlice, IoSliceMut};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.write_vectored_at(&[IoSlice::new(b"bytes")], 0)?;
+    /// file.set_length(2)?;
+    /// file.set_length(4)?;
+    /// let mut left = [9; 4];
+    /// file.read_vectored_at(&mut [IoSliceMut::new(&mut left)], 0)?;
+    /// assert_eq!(left, *b"by\0\0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn set_length(&self, bytes: u64) -> io::Result<()>;
 
     /// Reserves blocks for a byte range without writing them; may extend the file. As
@@ -128,6 +240,17 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// [`io::ErrorKind::Unsupported`] where blocks cannot be reserved; else the system call's:
     /// `ENOSPC`, `EDQUOT`, `EINTR`.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// match file.allocate(0, 1 << 20) {
+    ///     Ok(()) => assert_eq!(file.length()?, 1 << 20), // no write in it finds the disk full
+    ///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
     /// Takes the exclusive lock ([`Access::ReadWrite`]) or a shared one ([`Access::Read`]) on the
@@ -137,6 +260,18 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// [`io::ErrorKind::WouldBlock`] if another open file, of this process or another, holds a
     /// lock that conflicts; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// let again = HostVolume.open(&directory.path().join("x"), Access::ReadWrite)?;
+    /// file.try_lock(Access::ReadWrite)?;
+    /// assert_eq!(again.try_lock(Access::ReadWrite).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// drop(file);
+    /// again.try_lock(Access::ReadWrite)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn try_lock(&self, access: Access) -> io::Result<()>;
 
     /// Which file this is.
@@ -144,6 +279,16 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// HostVolume.remove(&directory.path().join("x"))?;
+    /// let other = HostVolume.create(&directory.path().join("x"))?;
+    /// assert_ne!(file.identity()?, other.identity()?); // one name, two files
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn identity(&self) -> io::Result<FileIdentity>;
 }
 
@@ -173,6 +318,16 @@ pub trait Volume: fmt::Debug + Send + Sync {
     ///
     /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::IsADirectory`] for a
     /// directory with either access; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("x");
+    /// assert_eq!(HostVolume.open(&path, Access::Read).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// HostVolume.create(&path)?;
+    /// assert_eq!(HostVolume.open(&path, Access::Read)?.length()?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>>;
 
     /// Creates an empty file that must not exist yet, for reading and writing. As `open(2)` with
@@ -182,6 +337,16 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("x");
+    /// HostVolume.create(&path)?;
+    /// assert_eq!(HostVolume.create(&path).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    /// HostVolume.sync_directory(directory.path())?; // a power cut leaves the file, too
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>>;
 
     /// Gives a file its final name in the same directory, unless the name is taken. At no moment has
@@ -191,6 +356,18 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`io::ErrorKind::AlreadyExists`] if `to` exists; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let (new, path) = (directory.path().join("new"), directory.path().join("x"));
+    /// HostVolume.create(&new)?;
+    /// HostVolume.rename_new(&new, &path)?;
+    /// HostVolume.create(&new)?;
+    /// let error = HostVolume.rename_new(&new, &path).unwrap_err(); // a plain rename would replace it
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file's name. As `unlink(2)`.
@@ -198,6 +375,16 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// HostVolume.remove(&directory.path().join("x"))?;
+    /// file.set_length(8)?; // whoever has it open keeps it
+    /// assert!(HostVolume.open(&directory.path().join("x"), Access::Read).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Which file `path` means now.
@@ -205,6 +392,14 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`io::ErrorKind::NotFound`] if none; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// assert_eq!(HostVolume.identity(&directory.path().join("x"))?, file.identity()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 
     /// Makes the entries of the directory `path` durable: what was created, renamed and removed in
@@ -213,5 +408,14 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The system call's; the entries' state on the disk is then unknown.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.sync_all()?; // its bytes are durable, its name is not
+    /// HostVolume.sync_directory(directory.path())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 }

@@ -224,24 +224,52 @@ pub struct CrashReport {
 
 impl CrashReport {
     /// The operations at which the power was cut.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let two = |disk: &SimDisk| ["/a", "/b"].map(|name| disk.create(name.as_ref()).is_ok());
+    /// let report = CrashTest::new(1).run(two, |_, _| Ok(())).expect("nothing is checked");
+    /// assert_eq!(report.cuts(), 2); // one at each of its operations
+    /// ```
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.cuts
     }
 
     /// The images that were checked.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
+    /// assert_eq!(report.images(), 4); // with the file and without: of the cut, and of the end
+    /// ```
     #[must_use]
     pub fn images(&self) -> u64 {
         self.images
     }
 
     /// Whether the workload had more operations than [`CrashTest::cuts_max`].
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let two = |disk: &SimDisk| ["/a", "/b"].map(|name| disk.create(name.as_ref()).is_ok());
+    /// let report = CrashTest::new(1).cuts_max(1).run(two, |_, _| Ok(())).expect("nothing is checked");
+    /// assert!(report.is_truncated()); // it has two operations
+    /// ```
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
 
     /// The operations of all runs.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, Op, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
+    /// assert_eq!(report.stats().calls(Op::Create), 2); // once cut short, once to its end
+    /// ```
     #[must_use]
     pub fn stats(&self) -> &SimStats {
         &self.stats
@@ -282,30 +310,70 @@ const SHOWN_MAX: usize = 20;
 
 impl CrashFailure {
     /// The seed of the disk.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
+    /// assert_eq!(failure.seed(), 7);
+    /// ```
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
     /// The operation at which the power was cut.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
+    /// assert_eq!(failure.cut_at(), 1); // the first of its operations, and the only one
+    /// ```
     #[must_use]
     pub fn cut_at(&self) -> u64 {
         self.cut_at
     }
 
     /// The seed of the image.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
+    /// CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), create, never).unwrap_err();
+    /// ```
     #[must_use]
     pub fn image_seed(&self) -> u64 {
         self.image_seed
     }
 
     /// What the check said.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
+    /// assert_eq!(failure.message(), "never good");
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// The operations up to the cut, as far as the disk kept them.
+    ///
+    /// ```
+    /// # use fz_sim::{CrashTest, Op, SimDisk, Volume};
+    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
+    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
+    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
+    /// assert_eq!(failure.history()[0].op, Op::Create);
+    /// ```
     #[must_use]
     pub fn history(&self) -> &[Operation] {
         &self.history
