@@ -45,6 +45,12 @@ pub use id::{ErrorId, ParseErrorIdError};
 pub use kind::{Kind, Reason};
 
 /// The domains of the `fz` crates, one each; your own kinds may use `0x40..=0xFF`.
+///
+/// ```
+/// use fz_error::domain::{BUFPOOL, FILE, MPSC, SIM, WPIPE};
+///
+/// assert!([FILE, BUFPOOL, MPSC, WPIPE, SIM].is_sorted_by(|a, b| a < b)); // no two are the same
+/// ```
 pub mod domain {
     /// `fz-file`.
     pub const FILE: u8 = 0x01;
