@@ -42,6 +42,7 @@ pub(crate) struct Scenario {
     pub(crate) queue_capacity: usize,
     pub(crate) batch_writes_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) write_back_bytes: usize,
     pub(crate) sync_mode: SyncMode,
     pub(crate) flush_interval: Duration,
     pub(crate) generations: usize,
@@ -101,6 +102,7 @@ impl Scenario {
             queue_capacity: if exact { 16_384 } else { dice.pick(&[1, 2, 5, 16, 256]) },
             batch_writes_max: if limited { dice.pick(&[1, 2, 3, 5, 16, 65_536]) } else { 65_536 },
             batch_bytes_max: if limited { dice.pick(&[1, 600, 5_000, 1 << 20]) } else { 16 << 20 },
+            write_back_bytes: dice.pick(&[1, 600, 4_096, 2 << 20]),
             sync_mode: dice.pick(&[SyncMode::Data, SyncMode::Data, SyncMode::Full]),
             flush_interval: if exact {
                 Duration::from_secs(86_400)
@@ -124,6 +126,7 @@ impl Scenario {
             .queue_capacity(self.queue_capacity)
             .batch_writes_max(self.batch_writes_max)
             .batch_bytes_max(self.batch_bytes_max)
+            .write_back_bytes(self.write_back_bytes)
             .sync_mode(self.sync_mode)
     }
 }

@@ -8,14 +8,25 @@
 //! and waits for nothing; the sync that ends the batch does what it always did, and finds most of
 //! it done. A smaller batch makes no such call.
 //!
-//! Both calls end at multiples of that size in the file: the page cache writes back whole folios, so
-//! one that is begun and then written to again would go to the device twice.
+//! Both end at multiples of that size in the file: the page cache writes back whole folios, so
+//! one that is begun and then written to again would go to the device twice. Writes that lie far
+//! apart are left to the sync.
+//!
+//! Many small slices are copied together first: to the kernel each slice of a vectored write is a
+//! copy of its own, that waits for memory which no cache holds; copied here, many such waits
+//! overlap.
 
 use std::io::IoSlice;
 
 use fz_file::{FileError, SlotFile};
 
 use crate::batch::Written;
+
+/// From how many slices a call on, and up to which mean size in bytes, slices are staged.
+const STAGED_SLICES_MIN: usize = 32;
+const STAGED_SLICE_BYTES_MAX: usize = 512;
+/// How much is staged for one call, so that it stays in the processor's cache.
+const STAGE_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Calls<'a, 'f> {
@@ -27,6 +38,8 @@ pub(crate) struct Calls<'a, 'f> {
     written: Written,
     /// What the next call writes: `slices` to the slots `start..end`.
     slices: Vec<IoSlice<'a>>,
+    /// Where many small slices are joined. Empty between two calls.
+    stage: Vec<u8>,
     start: u64,
     end: u64,
     /// The first slot that was written and that the device was not told of, and how many such.
@@ -46,6 +59,7 @@ impl<'a, 'f> Calls<'a, 'f> {
             stretch: 1 << stretch.ilog2(),
             written: Written::default(),
             slices: Vec::new(),
+            stage: Vec::new(),
             start: 0,
             end: 0,
             idle_from: None,
@@ -89,12 +103,39 @@ impl<'a, 'f> Calls<'a, 'f> {
         if self.idle >= self.stretch {
             self.begin()?;
         }
-        self.file.write_vectored(self.start, &mut self.slices)?;
+        if self.is_staged() {
+            self.write_staged()?;
+        } else {
+            self.file.write_vectored(self.start, &mut self.slices)?;
+        }
         self.slices.clear();
         self.written.slots += self.end - self.start;
         self.idle_from.get_or_insert(self.start);
         self.idle += self.end - self.start;
         self.start = self.end;
+        Ok(())
+    }
+
+    fn is_staged(&self) -> bool {
+        let bytes = usize::try_from(self.end - self.start).unwrap_or(usize::MAX) << self.slot_bits;
+        self.slices.len() >= STAGED_SLICES_MIN && bytes / self.slices.len() <= STAGED_SLICE_BYTES_MAX
+    }
+
+    /// Writes the slices by way of the stage.
+    fn write_staged(&mut self) -> Result<(), FileError> {
+        let mut at = self.start;
+        for slice in &self.slices {
+            self.stage.extend_from_slice(slice);
+            if self.stage.len() >= STAGE_BYTES {
+                self.file.write(at, &self.stage)?;
+                at += u64::try_from(self.stage.len() >> self.slot_bits).unwrap_or(u64::MAX);
+                self.stage.clear();
+            }
+        }
+        if !self.stage.is_empty() {
+            self.file.write(at, &self.stage)?;
+            self.stage.clear();
+        }
         Ok(())
     }
 
@@ -104,7 +145,10 @@ impl<'a, 'f> Calls<'a, 'f> {
         if let Some(from) = self.idle_from
             && from < through
         {
-            self.file.sync_range(from, through - from)?;
+            // At least half of the range is new; else it would hold little, at many places.
+            if through - from <= 2 * self.idle {
+                self.file.sync_range(from, through - from)?;
+            }
             self.idle_from = (through < self.start).then_some(through);
             self.idle = 0;
         }

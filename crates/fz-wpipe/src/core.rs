@@ -15,7 +15,8 @@
 //!
 //! With the lead: gather, then under the writer's lock drain a batch and write it, then without
 //! that lock sync, publish, and give the lead back. So while one sync runs, the next batch forms in
-//! the queue, and a reader may write it ahead.
+//! the queue, and a reader may write it ahead; so does a thread that waits behind much of it
+//! ([`Core::write_ahead`]).
 //!
 //! A thread that blocks on a ticket gives way in turn for a while before it sleeps
 //! ([`Core::linger`]), because the wake-up of an idle processor costs about as much as a fast sync.
@@ -175,6 +176,7 @@ impl Core {
 
     /// One step of it: leads a round, or lingers or sleeps while somebody else does.
     fn wait_once(&self, epoch: u64) {
+        self.write_ahead();
         if self.linger(epoch) {
             return;
         }
@@ -187,6 +189,23 @@ impl Core {
         } else {
             self.hand_over(Remains::default(), self.lead.release());
         }
+    }
+
+    /// While another thread leads and a quarter of the queue has filled, hands a batch of it to the
+    /// kernel, so that sorting and copying it happen beside that round's sync. The next round syncs
+    /// it.
+    fn write_ahead(&self) {
+        let much = u64::try_from(self.config.queue_capacity / 4).unwrap_or(u64::MAX).max(1);
+        let is_much = || self.sender.last_position().saturating_sub(self.written()) >= much;
+        if self.lead.is_free() || !is_much() {
+            return;
+        }
+        // An error stops the pipe, and the caller's ticket tells it.
+        let _ = self.guarded("write", || {
+            let mut writer = write(&self.writer);
+            // The leader may have written it meanwhile.
+            if is_much() { self.write_batch_by(&mut writer, u64::MAX).map(drop) } else { Ok(()) }
+        });
     }
 
     /// Gives way in turn until `epoch` is settled, which is true, or until it is time to lead or to
@@ -373,10 +392,6 @@ impl Core {
     }
 
     /// Gives those whom the last round woke the time to write again, so that they share this
-    /// round's sync instead of waiting for the next one's.
-    ///
-    /// At most a third of what a sync takes, which is what a missed round costs them.
-    /// Gives those whom the last round woke the time to write again, so that they share this
     /// round's sync instead of waiting for the next one's. A thread that lingers did so already,
     /// without the lead.
     fn gather(&self) {
@@ -388,7 +403,10 @@ impl Core {
     /// Writes one batch of what is queued up to `through`. Returns the highest epoch that the
     /// kernel has, and whether the batch's limits left some of it.
     fn write_batch(&self, through: u64) -> Result<(u64, bool)> {
-        let mut writer = write(&self.writer);
+        self.write_batch_by(&mut write(&self.writer), through)
+    }
+
+    fn write_batch_by(&self, writer: &mut Writer, through: u64) -> Result<(u64, bool)> {
         let left = writer.write_batch(through, &self.config, &self.counters)?;
         let written = writer.written();
         // Release: pairs with the Acquire in `written`. Under the lock, or it could go back.

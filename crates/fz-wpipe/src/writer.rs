@@ -61,7 +61,7 @@ impl Writer {
         let first = self.written() + 1;
         // What was accepted by now and finds no place in the batch is as old as the batch.
         let accepted = self.receiver.last_position().min(through);
-        let bytes = self.fill_batch(through, config);
+        let bytes = self.fill_batch(accepted, config);
         if self.requests.is_empty() {
             return Ok(false);
         }

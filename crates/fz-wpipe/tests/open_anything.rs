@@ -288,7 +288,7 @@ proptest! {
         interval in prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), any::<u64>().prop_map(Duration::from_nanos)],
         linger in prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), any::<u64>().prop_map(Duration::from_nanos)],
         capacity in number(),
-        [batch_writes, batch_bytes] in [number(), number()],
+        [batch_writes, batch_bytes, write_back] in [number(), number(), number()],
         mode in prop::sample::select(vec![SyncMode::Data, SyncMode::Full, SyncMode::DangerouslyNone]),
         read_only in prop::bool::weighted(0.1),
         writes in prop::collection::vec((number(), 1_usize..4, any::<u8>()), 0..12),
@@ -301,6 +301,7 @@ proptest! {
             .queue_capacity(of(capacity))
             .batch_writes_max(of(batch_writes))
             .batch_bytes_max(of(batch_bytes))
+            .write_back_bytes(of(write_back))
             .sync_mode(mode);
         finishes(move || pipe_one(config, read_only, &writes));
     }

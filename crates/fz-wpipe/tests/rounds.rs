@@ -46,7 +46,7 @@ fn batches(config: WritePipeConfig, writes: u64, slots_each: usize) -> Vec<usize
         match record.call {
             Call::Write => *batches.last_mut().unwrap() += record.bytes / SLOT,
             Call::Sync => batches.push(0),
-            Call::Read => {}
+            Call::Read | Call::WriteBack => {}
         }
     }
     assert_eq!(batches.pop(), Some(0), "the last call is a sync");

@@ -20,6 +20,8 @@ pub(crate) enum Call {
     Write,
     Sync,
     Read,
+    /// The device is told to begin with what was written.
+    WriteBack,
 }
 
 /// What a call does instead of its work.
@@ -271,6 +273,16 @@ impl Disk {
         }
     }
 
+    /// Makes nothing stable.
+    fn write_back(&self, offset: u64, bytes: usize) -> io::Result<()> {
+        let (index, fault) = self.begin(Call::WriteBack, false, offset, bytes);
+        if let Some(fault @ (Fault::Errno(_) | Fault::Interrupted | Fault::Panic)) = fault {
+            return Err(self.failed(index, fault));
+        }
+        Self::end(&mut self.state(), index, true);
+        Ok(())
+    }
+
     fn read(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         let (index, fault) = self.begin(Call::Read, false, offset, buffers.iter().map(|buffer| buffer.len()).sum());
         if let Some(fault @ (Fault::Errno(_) | Fault::Interrupted | Fault::Panic)) = fault {
@@ -326,8 +338,8 @@ impl Storage for Handle {
         self.0.sync(true)
     }
 
-    fn write_back(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
-        Ok(())
+    fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.0.write_back(offset, usize::try_from(bytes).expect("the test's file is small"))
     }
 
     fn length(&self) -> io::Result<u64> {
