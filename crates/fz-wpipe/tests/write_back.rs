@@ -1,0 +1,133 @@
+//! The device begins with a large batch while the rest of it is being copied; a small one costs no call more.
+
+mod disk;
+mod rig;
+mod watchdog;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use disk::{Call, EIO, Fault, Record};
+use fz_wpipe::{PipeErrorKind, SyncMode, WritePipeConfig};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
+use rig::{Rig, SLOT, SLOTS, lazy, tag_at};
+use watchdog::finishes;
+
+/// The calls of one batch of `writes`, each a slot and how many from it on; the n-th has the tag n + 1.
+fn calls(config: WritePipeConfig, writes: &[(u64, usize)]) -> (Rig, Vec<Record>) {
+    let rig = Rig::new(config);
+    let mut last = None;
+    for (tag, &(slot_index, count)) in (1..).zip(writes) {
+        last = Some(rig.pipe.write(rig.request(slot_index, count, tag)).unwrap());
+    }
+    let durable = last.expect("there is a write").wait().unwrap();
+    assert_eq!(durable, writes.len() as u64);
+    let records = rig.disk.records();
+    (rig, records)
+}
+
+fn of(records: &[Record], call: Call) -> Vec<&Record> {
+    records.iter().filter(|record| record.call == call).collect()
+}
+
+fn slots(record: &Record) -> std::ops::Range<u64> {
+    let slot = SLOT as u64;
+    record.offset / slot..(record.offset + record.bytes as u64) / slot
+}
+
+#[test]
+fn a_large_batch_is_begun_with_while_the_rest_is_copied() {
+    finishes(|| {
+        let writes: Vec<_> = (0..64).map(|slot| (slot, 1)).collect();
+        let (_, records) = calls(lazy().write_back_bytes(16 * SLOT), &writes);
+        let begun = of(&records, Call::WriteBack);
+        // The sync follows the last quarter at once.
+        assert_eq!(begun.iter().map(|record| slots(record)).collect::<Vec<_>>(), [0..16, 16..32, 32..48]);
+        let last = of(&records, Call::Write).last().unwrap().began;
+        assert!(begun.iter().all(|record| record.ended < last), "{records:?}");
+    });
+}
+
+#[test]
+fn one_long_write_is_begun_with_while_the_rest_is_copied() {
+    finishes(|| {
+        let (_, records) = calls(lazy().write_back_bytes(16 * SLOT), &[(8, 100)]);
+        let begun: Vec<_> = of(&records, Call::WriteBack).into_iter().map(slots).collect();
+        // Ends at multiples of the size in the file: a page that is begun and then written to goes to the device twice.
+        assert_eq!(begun, [8..32, 32..48, 48..64, 64..80, 80..96]);
+    });
+}
+
+#[test]
+fn i_a_batch_of_up_to_that_size_makes_no_call_more() {
+    finishes(|| {
+        let writes: Vec<_> = (0..16).map(|slot| (slot, 1)).collect();
+        let large = [(0, 200)];
+        let cases: [(WritePipeConfig, &[(u64, usize)]); 4] = [
+            (lazy().write_back_bytes(16 * SLOT), &writes),
+            (lazy().write_back_bytes(usize::MAX), &large),
+            (lazy(), &large),
+            // No sync follows, so that nothing is to be had earlier.
+            (lazy().write_back_bytes(SLOT).sync_mode(SyncMode::DangerouslyNone), &large),
+        ];
+        for (config, writes) in cases {
+            let (_, records) = calls(config, writes);
+            assert_eq!(of(&records, Call::WriteBack).len(), 0, "{records:?}");
+        }
+    });
+}
+
+#[test]
+fn c_a_device_that_fails_to_begin_stops_the_pipe() {
+    finishes(|| {
+        let rig = Rig::new(lazy().write_back_bytes(4 * SLOT));
+        rig.disk.fail(Call::WriteBack, 1, Fault::Errno(EIO));
+        let first = rig.write(0, 1);
+        let ticket = rig.pipe.write(rig.request(1, 99, 2)).unwrap();
+        for ticket in [&ticket, &first] {
+            let error = ticket.wait().unwrap_err();
+            assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 2 }), "{error}");
+        }
+        // What the kernel was told to begin with may be lost and marked clean: no sync may tell.
+        assert_eq!(rig.disk.count(Call::Sync), 0);
+        let refused = rig.pipe.write(rig.request(0, 1, 3)).unwrap_err();
+        assert_eq!(refused.request.slot_index, 0);
+        assert_eq!(rig.pipe.durable_epoch(), 0);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_failure_persistence(
+        if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
+    ))]
+
+    /// Whatever the batch: its bytes are right, and what is begun with is not written again, nor begun with twice.
+    #[test]
+    fn b_what_is_begun_with_is_not_written_again(
+        writes in prop::collection::vec((0..SLOTS, 1_usize..60), 1..40),
+        size in 1_usize..40 * SLOT,
+    ) {
+        let writes: Vec<_> = writes.into_iter().map(|(slot, count)| (slot.min(SLOTS - count as u64), count)).collect();
+        let (rig, records) = calls(lazy().write_back_bytes(size), &writes);
+        let mut model = BTreeMap::new();
+        for (tag, &(slot, count)) in (1..).zip(&writes) {
+            model.extend((slot..slot + count as u64).map(|slot| (slot, tag)));
+        }
+        let image = rig.disk.stable();
+        for slot in 0..SLOTS {
+            prop_assert_eq!(tag_at(&image, slot), model.get(&slot).copied().unwrap_or(0));
+        }
+        let (mut written, mut begun) = (BTreeSet::new(), BTreeSet::new());
+        for record in &records {
+            for slot in slots(record) {
+                match record.call {
+                    Call::Write => prop_assert!(written.insert(slot) && !begun.contains(&slot), "slot {}", slot),
+                    // There may be holes in it: nothing is begun with there.
+                    Call::WriteBack => prop_assert!(begun.insert(slot), "slot {}", slot),
+                    Call::Sync | Call::Read => {}
+                }
+            }
+        }
+        prop_assert_eq!(records.last().map(|record| record.call), Some(Call::Sync));
+    }
+}
