@@ -100,7 +100,7 @@ fn is_harmless(ops: OpSet, fault: Fault) -> bool {
 fn harmful(dice: &mut Dice) -> Choice {
     let write = OpSet::of(Op::Write);
     let full = dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot]);
-    match dice.index(16) {
+    match dice.index(17) {
         0 | 1 => (write, Fault::Error(dice.pick(&[full, Errno::Eagain, Errno::Erofs]))),
         2 => (write, Fault::ErrorAfterPart(full)),
         3 => (write, Fault::Zero),
@@ -111,6 +111,7 @@ fn harmful(dice: &mut Dice) -> Choice {
         12 => (Op::SetLength | Op::Allocate, Fault::Error(full)),
         13 => (Op::Rename | Op::Create, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
         14 => (Op::Read.into(), dice.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
+        15 => (Op::WriteBack.into(), Fault::SyncFailed(full, page_fate(dice))),
         _ => {
             let ops = Op::Open | Op::Lock | Op::Length | Op::Remove | Op::PathIdentity | Op::FileIdentity;
             (ops, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
