@@ -1,13 +1,16 @@
-//! The device begins with a large batch while the rest of it is being copied; a small one costs no call more.
+//! The calls of a large batch: small pieces are joined, and the device begins with it while the rest is being copied.
+//! A small batch costs no call more.
 
 mod disk;
 mod rig;
 mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use disk::{Call, EIO, Fault, Record};
-use fz_wpipe::{PipeErrorKind, SyncMode, WritePipeConfig};
+use disk::{Call, Disk, EIO, Fault, Record};
+use fz_file::{SlotFile, SlotFileConfig};
+use fz_wpipe::{PipeErrorKind, SyncMode, WritePipe, WritePipeConfig};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 use rig::{Rig, SLOT, SLOTS, lazy, tag_at};
@@ -24,6 +27,49 @@ fn calls(config: WritePipeConfig, writes: &[(u64, usize)]) -> (Rig, Vec<Record>)
     assert_eq!(durable, writes.len() as u64);
     let records = rig.disk.records();
     (rig, records)
+}
+
+/// `slots` slots, each written by a write of its own, from the last to the first: no two are neighbours in memory
+/// as they are in the file.
+fn backwards(slots: u64) -> Rig {
+    let disk = Disk::default();
+    let config = SlotFileConfig::new("/slots", SLOT).initial_slots(slots);
+    let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), config).unwrap());
+    disk.start();
+    let pipe = Arc::new(WritePipe::new(lazy(), Arc::clone(&file)).unwrap());
+    let rig = Rig { disk, file, pool: rig::pool(4096), pipe };
+    for slot in (0..slots).rev() {
+        drop(rig.write(slot, slot + 1));
+    }
+    rig
+}
+
+#[test]
+fn many_small_pieces_are_joined_into_calls_of_64_kib() {
+    finishes(|| {
+        for (slots, sizes) in [(2048, vec![64 << 10, 64 << 10]), (1500, vec![64 << 10, 1500 * SLOT - (64 << 10)])] {
+            let rig = backwards(slots);
+            rig.pipe.close().unwrap();
+            let records = rig.disk.records();
+            // The disk takes five pieces a call: so many, and whole, were joined.
+            assert_eq!(of(&records, Call::Write).iter().map(|record| record.bytes).collect::<Vec<_>>(), sizes);
+            let image = rig.disk.stable();
+            assert!((0..slots).all(|slot| tag_at(&image, slot) == slot + 1));
+        }
+    });
+}
+
+#[test]
+fn c_a_failed_call_of_joined_pieces_stops_the_pipe() {
+    finishes(|| {
+        for nth in [0, 1] {
+            let rig = backwards(1500);
+            rig.disk.fail(Call::Write, nth, Fault::Errno(EIO));
+            let error = rig.pipe.close().unwrap_err();
+            assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 1500 }), "{error}");
+            assert_eq!((rig.disk.count(Call::Write), rig.disk.count(Call::Sync)), (nth + 1, 0));
+        }
+    });
 }
 
 fn of(records: &[Record], call: Call) -> Vec<&Record> {
