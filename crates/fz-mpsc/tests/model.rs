@@ -193,6 +193,7 @@ impl Pair {
         assert_eq!(self.receiver.is_finished(), self.is_closed && self.queued.is_empty());
         for sender in &self.senders {
             assert_eq!(sender.len(), self.queued.len());
+            assert_eq!(sender.is_empty(), self.queued.is_empty());
             assert_eq!(sender.capacity(), self.capacity);
             assert_eq!(sender.last_position(), self.accepted);
             assert_eq!(sender.is_closed(), self.is_closed);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fz_mpsc::{PushError, QueueConfig, channel};
+use fz_mpsc::{PushError, QueueConfig, RoomWaiter, channel};
 
 /// Cannot be shown.
 struct Opaque;
@@ -17,6 +17,7 @@ fn both_ends_and_a_waiting_push_show_where_they_are() {
     let push = sender.push_async(Opaque);
     assert!(format!("{push:?}").starts_with("Push { is_done: false"), "{push:?}");
     drop(push);
+    assert_eq!(format!("{:?}", RoomWaiter::default()), "RoomWaiter { is_waiting: false }");
     sender.close();
     assert!(format!("{sender:?}").ends_with("is_closed: true }"));
     assert!(format!("{receiver:?}").ends_with("is_closed: true }"));

@@ -153,7 +153,9 @@ fn a_waiter_that_is_dropped_leaves_the_line() {
     sender.try_push(0).unwrap();
     let (_, waker) = CountingWaker::new();
     let (mut value, mut waiter) = (Some(1), RoomWaiter::default());
+    assert!(!waiter.is_waiting());
     assert!(sender.poll_push(&mut value, &mut waiter, &mut Context::from_waker(&waker)).is_pending());
+    assert!(waiter.is_waiting());
     drop(waiter);
     assert_eq!(value, Some(1), "the value is the caller's");
     receiver.drain(&mut Vec::new(), 1);
