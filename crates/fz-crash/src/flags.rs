@@ -55,6 +55,10 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) every_fault: bool,
 
+    /// Only the phases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+
     /// The seed of everything random; drawn afresh and printed if not given
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

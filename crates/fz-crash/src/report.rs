@@ -61,6 +61,8 @@ impl Findings {
 pub(crate) struct Report {
     lines: Box<dyn Write>,
     objects: Option<Box<dyn Write>>,
+    /// What the names of phases that are to run contain.
+    only: String,
     started: Instant,
     passed: u64,
     failed: u64,
@@ -68,21 +70,26 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Lines for people on standard output; with `json` objects there, and the lines on standard error.
-    pub(crate) fn new(json: bool) -> Self {
+    /// Lines for people on standard output; with `json` objects there, and the lines on standard error. Phases whose
+    /// names do not contain `only` are passed over.
+    pub(crate) fn new(json: bool, only: &str) -> Self {
         if json {
-            Self::on(Box::new(anstream::stderr()), Some(Box::new(io::stdout())))
+            Self::on(Box::new(anstream::stderr()), Some(Box::new(io::stdout())), only)
         } else {
-            Self::on(Box::new(anstream::stdout()), None)
+            Self::on(Box::new(anstream::stdout()), None, only)
         }
     }
 
-    fn on(lines: Box<dyn Write>, objects: Option<Box<dyn Write>>) -> Self {
-        Self { lines, objects, started: Instant::now(), passed: 0, failed: 0, skipped: 0 }
+    fn on(lines: Box<dyn Write>, objects: Option<Box<dyn Write>>, only: &str) -> Self {
+        let (only, started) = (only.to_owned(), Instant::now());
+        Self { lines, objects, only, started, passed: 0, failed: 0, skipped: 0 }
     }
 
     /// Runs one phase; `repeat` is the command that repeats it.
     pub(crate) fn phase(&mut self, name: &str, repeat: &str, phase: impl FnOnce() -> io::Result<Findings>) {
+        if !name.contains(&self.only) {
+            return;
+        }
         let started = Instant::now();
         let findings = phase().unwrap_or_else(|error| {
             let mut findings = Findings::default();
@@ -118,6 +125,9 @@ impl Report {
 
     /// Says loudly that a phase did not run, and what it needs.
     pub(crate) fn skip(&mut self, name: &str, needs: &str) {
+        if !name.contains(&self.only) {
+            return;
+        }
         self.skipped += 1;
         self.line(&format!("{YELLOW}SKIPPED{YELLOW:#} {name:28} needs {needs}"));
         self.object(&json!({ "phase": name, "status": "skipped", "needs": needs }));
@@ -136,6 +146,10 @@ impl Report {
 
     /// The closing line, and what the process returns.
     pub(crate) fn finish(mut self) -> ExitCode {
+        if self.passed + self.failed + self.skipped == 0 {
+            self.failed += 1;
+            self.line(&format!("{RED}FAILED{RED:#}  no phase's name contains {:?}", self.only));
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         self.line(&format!("in {seconds:.1} s"));
         self.line(&format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped));
@@ -155,5 +169,34 @@ impl Report {
         if let Some(objects) = &mut self.objects {
             let _ = writeln!(objects, "{object}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(only: &str) -> Report {
+        Report::on(Box::new(io::sink()), None, only)
+    }
+
+    #[test]
+    fn only_the_phases_that_were_asked_for_run() {
+        let mut report = report("disk");
+        let mut ran = Vec::new();
+        for name in ["fault disk ext4", "fault full ext4"] {
+            report.phase(name, "", || {
+                ran.push(name);
+                Ok(Findings::default())
+            });
+        }
+        report.skip("kill ext4", "nothing");
+        assert_eq!((ran, report.passed, report.skipped), (vec!["fault disk ext4"], 1, 0));
+        assert_eq!(report.finish(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_run_without_a_phase_has_failed() {
+        assert_eq!(report("no such name").finish(), ExitCode::FAILURE);
     }
 }

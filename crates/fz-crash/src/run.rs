@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::disk::device::FileSystem;
+use crate::disk::device::{FileSystem, Room};
+use crate::fault::disks::Full;
 use crate::flags::{Flags, Hidden, Mode, On, Run};
 use crate::power::Budget;
 use crate::random::Random;
@@ -21,7 +22,7 @@ const STEP_OF_TRACED: u64 = 4;
 
 /// Runs of a refusing disk, by default and with every fault.
 const REFUSING_RUNS: [u64; 2] = [8, 200];
-const FULL_RUNS: [u64; 2] = [3, 12];
+const FULL_RUNS: [u64; 2] = [5, 20];
 
 /// Runs the checks that the command line asks for.
 pub(crate) fn main() -> ExitCode {
@@ -30,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
         return child::main(plan, path, *late).unwrap_or(ExitCode::FAILURE);
     }
     let run = flags.run;
-    let mut report = Report::new(run.json);
+    let mut report = Report::new(run.json, run.only.as_deref().unwrap_or_default());
     if let Err(error) = resources::clean_up_when_stopped() {
         report.note(&format!("no cleaning up when stopped: {error}"));
     }
@@ -178,10 +179,18 @@ impl Phases<'_> {
             self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
                 fault::disks::check_refusing(file_system, seed, runs, until, directory)
             });
-            if file_system == FileSystem::Ext4 {
+            if every {
+                let until = self.until();
+                let name = format!("fault every request {}", file_system.name());
+                self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
+                    fault::disks::check_every_request(file_system, seed, until, directory)
+                });
+            }
+            for full in Full::of(file_system) {
                 let (until, runs) = (self.until(), FULL_RUNS[usize::from(every)]);
-                self.phase_if(needs::for_disks(file_system), "fault full ext4", &repeat, |seed, directory| {
-                    fault::disks::check_full(seed, runs, until, directory)
+                let name = format!("fault {} {}", full.name(), file_system.name());
+                self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
+                    fault::disks::check_full(file_system, *full, seed, runs, until, directory)
                 });
             }
         }
@@ -211,7 +220,7 @@ fn on_disk(
     body: impl FnOnce(&Path) -> io::Result<Findings>,
 ) -> io::Result<Findings> {
     let place = Directory::new(directory)?;
-    let base = file_system.make(&place, 0, None)?;
+    let base = file_system.make(&place, 0, Room::All)?;
     let device = crate::disk::device::LoopDevice::new(crate::disk::image::Image::new(base), directory)?;
     let mount = device.mount(file_system)?;
     let findings = body(device.target());

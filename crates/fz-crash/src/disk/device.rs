@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+use nix::sys::statvfs::statvfs;
 
 use crate::disk::image::{Base, Image};
 use crate::disk::loss::Medium;
@@ -74,10 +76,10 @@ impl FileSystem {
         if self == Self::Xfs { "nouuid" } else { "" }
     }
 
-    /// An empty file system; `variant` chooses among block sizes where there is a choice.
-    pub(crate) fn make(self, directory: &Directory, variant: u64, bytes: Option<u64>) -> io::Result<Arc<Base>> {
+    /// A new file system with no more than `room` in it; `variant` chooses among block sizes where there is a choice.
+    pub(crate) fn make(self, directory: &Directory, variant: u64, room: Room) -> io::Result<Arc<Base>> {
         let path = directory.path().join("made");
-        File::create(&path)?.set_len(bytes.unwrap_or(self.bytes()))?;
+        File::create(&path)?.set_len(self.bytes())?;
         let block_size = if variant.is_multiple_of(2) { "4096" } else { "1024" };
         // Nothing is left for a thread of the kernel to initialise later, whose writes would be noise.
         let arguments: &[&str] = match self {
@@ -87,10 +89,74 @@ impl FileSystem {
         };
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).chain([path.as_os_str()]).collect();
         command(self.maker().0, &arguments)?;
+        match room {
+            Room::All => {}
+            Room::Bytes(left) => self.prepare(&path, directory, |target| fill(target, left))?,
+            Room::Quota(most) => self.prepare(&path, directory, |target| limit(target, most))?,
+        }
         let base = Base::load(&path);
         std::fs::remove_file(&path)?;
         Ok(Arc::new(base?))
     }
+
+    /// Does `work` in the file system that the file at `path` holds.
+    fn prepare(self, path: &Path, directory: &Directory, work: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        let arguments = ["--find".as_ref(), "--show".as_ref(), path.as_os_str()];
+        let attached = Attached::adopt(command("losetup", &arguments)?.into());
+        let target = directory.make("prepared")?;
+        let mount = Mount::new(attached.path(), &target, self.name(), self.options())?;
+        work(&target)?;
+        mount.unmount()?;
+        std::fs::remove_dir(&target)
+    }
+}
+
+/// What a new file system has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// As much as it was made for.
+    All,
+    /// About so many bytes: a file takes the rest.
+    Bytes(u64),
+    /// So many bytes, by a quota. Btrfs only: the others need a kernel that was built with theirs.
+    Quota(u64),
+}
+
+/// Takes what is free but for `left` bytes. Reserves it only, so that the disk's file stays small.
+fn fill(target: &Path, left: u64) -> io::Result<()> {
+    const STEP_MIN: u64 = 64 << 10;
+    let filler = File::create(target.join("filler"))?;
+    let (mut taken, mut step) = (0, 64 << 20);
+    while step >= STEP_MIN {
+        // Asked for each time: a file system takes some of its space for what it keeps itself.
+        let status = statvfs(target)?;
+        let free = status.blocks_available() * status.fragment_size();
+        let more = free.saturating_sub(left).min(step);
+        if more < STEP_MIN {
+            break;
+        }
+        let signed = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
+        match fallocate(&filler, FallocateFlags::empty(), signed(taken)?, signed(more)?) {
+            Ok(()) => taken += more,
+            // Not as much in one piece.
+            Err(Errno::ENOSPC) => step /= 2,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    filler.sync_all()
+}
+
+/// Lets nobody, not even root, have more than `most` bytes.
+fn limit(target: &Path, most: u64) -> io::Result<()> {
+    let most = most.to_string();
+    let run = |words: &[&str]| {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([target.as_os_str()]).collect();
+        command("btrfs", &words).map(drop)
+    };
+    run(&["quota", "enable"])?;
+    run(&["quota", "rescan", "-w"])?;
+    // The number of the subvolume that a new file system is.
+    run(&["qgroup", "limit", &most, "0/5"])
 }
 
 /// A block device whose disk can be exchanged and recorded.

@@ -4,19 +4,27 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::disk::device::FileSystem;
+use crate::disk::device::{FileSystem, Room};
 use crate::disk::recorder::DiskFault;
 use crate::plan::Plan;
-use crate::power::{Budget, explore, record_with};
+use crate::power::{Budget, Recording, explore, record_with};
 use crate::random::Random;
 use crate::report::Findings;
 
 const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+
+/// What there is room for on a disk that gets full. A run that fills it wants [more](too_large).
+const ROOM_BYTES: u64 = 6 << 20;
 
 /// States that are checked after each run.
 const STATES: u64 = 25;
+const STATES_OF_REQUEST: u64 = 8;
 
-/// Lets the n-th write or flush of the disk fail, for `runs` different n.
+/// Runs in a row that made fewer requests than the one that was to fail.
+const UNMET_MAX: u64 = 3;
+
+/// Lets the n-th write or flush of the disk fail, for `runs` different runs and n.
 pub(crate) fn check_refusing(
     file_system: FileSystem,
     seed: u64,
@@ -40,52 +48,199 @@ pub(crate) fn check_refusing(
             1 => DiskFault { write: 0, flush: number, persistent },
             _ => DiskFault { write: number, flush: number, persistent },
         };
-        let recording = record_with(file_system, &plan, directory, fault, None)?;
-        if let Some(broken) = recording.failure.as_ref().filter(|failure| failure.is_broken()) {
-            findings.fail(format!("{fault:?} {plan:?}: an error that no disk may cause: {broken}"));
-        }
-        if let Some(failure) = recording.failure.as_ref().filter(|failure| failure.raw_os_error().is_none()) {
-            findings.fail(format!("{fault:?} {plan:?}: the error does not name its cause: {failure}"));
-        }
-        findings.count("runs", 1);
-        findings.count("requests refused", recording.refused);
-        findings.count("pipes stopped", u64::from(recording.failure.is_some()));
+        let recording = refuse(file_system, &plan, fault, &mut findings, directory)?;
         findings.merge(explore(&recording, &mut random, Budget { states: STATES, until }, directory)?);
     }
     Ok(findings)
 }
 
-/// Writes until the file system is full.
-pub(crate) fn check_full(seed: u64, runs: u64, until: Option<Instant>, directory: &Path) -> io::Result<Findings> {
+/// Lets each write and each flush of the disk fail, once and then for good, during one small run.
+///
+/// How many requests a run makes differs a little from one to the next, since the kernel decides when it writes; so
+/// it goes on until several runs in a row were over before their request came. What a deadline leaves of a kind of
+/// request is left out, and counted.
+pub(crate) fn check_every_request(
+    file_system: FileSystem,
+    seed: u64,
+    until: Option<Instant>,
+    directory: &Path,
+) -> io::Result<Findings> {
+    let mut findings = Findings::default();
+    for preallocation in 0..3 {
+        let plan = one_writer(seed, preallocation);
+        for (kind, persistent) in [(0, false), (0, true), (1, false), (1, true)] {
+            let fault_at = |number| match kind {
+                0 => DiskFault { write: number, flush: 0, persistent },
+                _ => DiskFault { write: 0, flush: number, persistent },
+            };
+            let mut unmet = 0;
+            for number in 1.. {
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    findings.count("kinds cut short", 1);
+                    break;
+                }
+                let recording = refuse(file_system, &plan, fault_at(number), &mut findings, directory)?;
+                let budget = Budget { states: STATES_OF_REQUEST, until };
+                findings.merge(explore(&recording, &mut Random::part(seed, number), budget, directory)?);
+                if recording.refused > 0 {
+                    unmet = 0;
+                    findings.count(["writes met", "flushes met"][kind], 1);
+                } else {
+                    unmet += 1;
+                    if unmet == UNMET_MAX {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// A run whose n-th request is nearly the same each time.
+fn one_writer(seed: u64, preallocation: u8) -> Plan {
+    Plan {
+        slot_size: 512,
+        slots: 8,
+        writers: 1,
+        writes: 24,
+        count_max: 3,
+        wait_every: 2,
+        grow_every: 10,
+        preallocation,
+        queue_capacity: 16,
+        interval_micros: 200,
+        full_sync: false,
+        ..Plan::small(&mut Random::new(seed), 1)
+    }
+}
+
+/// Runs `plan` on a disk with `fault`; every error that it causes must name its cause.
+fn refuse(
+    file_system: FileSystem,
+    plan: &Plan,
+    fault: DiskFault,
+    findings: &mut Findings,
+    directory: &Path,
+) -> io::Result<Recording> {
+    let recording = record_with(file_system, plan, directory, fault, Room::All)?;
+    if let Some(broken) = recording.failure.as_ref().filter(|failure| failure.is_broken()) {
+        findings.fail(format!("{fault:?} {plan:?}: an error that no disk may cause: {broken}"));
+    }
+    if let Some(failure) = recording.failure.as_ref().filter(|failure| failure.raw_os_error().is_none()) {
+        findings.fail(format!("{fault:?} {plan:?}: the error does not name its cause: {failure}"));
+    }
+    findings.count("runs", 1);
+    findings.count("requests refused", recording.refused);
+    findings.count("pipes stopped", u64::from(recording.failure.is_some()));
+    Ok(recording)
+}
+
+/// Why nothing more fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The file system is full.
+    Space,
+    /// A quota is exceeded.
+    Quota,
+}
+
+impl Full {
+    /// Those that a file system can be.
+    pub(crate) fn of(file_system: FileSystem) -> &'static [Self] {
+        if file_system == FileSystem::Btrfs { &[Self::Space, Self::Quota] } else { &[Self::Space] }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Space => "full",
+            Self::Quota => "quota",
+        }
+    }
+
+    fn room(self) -> Room {
+        match self {
+            Self::Space => Room::Bytes(ROOM_BYTES),
+            Self::Quota => Room::Quota(ROOM_BYTES),
+        }
+    }
+
+    fn errno(self) -> i32 {
+        match self {
+            Self::Space => ENOSPC,
+            Self::Quota => EDQUOT,
+        }
+    }
+}
+
+/// Writes, makes or grows a file until nothing more fits.
+pub(crate) fn check_full(
+    file_system: FileSystem,
+    full: Full,
+    seed: u64,
+    runs: u64,
+    until: Option<Instant>,
+    directory: &Path,
+) -> io::Result<Findings> {
     let mut findings = Findings::default();
     for round in 0..runs {
         if until.is_some_and(|until| Instant::now() >= until) {
             break;
         }
         let mut random = Random::part(seed, round);
-        let preallocation = u8::try_from(round % 3).expect("less than 3");
-        let plan = Plan {
-            slot_size: 4096,
-            slots: 4096,
-            writers: 2,
-            writes: 4_000,
-            count_max: 6,
-            wait_every: 16,
-            grow_every: 0,
-            queue_capacity: 1024,
-            preallocation,
-            ..Plan::small(&mut random, 1)
-        };
-        // Smaller than the slots alone; blocks of 4 KiB, so that the journal leaves room.
-        let plan = Plan { seed: plan.seed & !1, ..plan };
-        let recording = record_with(FileSystem::Ext4, &plan, directory, DiskFault::default(), Some(12 << 20))?;
+        let plan = too_large(&mut random, round);
+        let recording = record_with(file_system, &plan, directory, DiskFault::default(), full.room())?;
         match &recording.failure {
-            Some(failure) if failure.raw_os_error() == Some(ENOSPC) => {}
-            Some(failure) => findings.fail(format!("the error does not name its cause: {failure}")),
-            None => findings.fail("16 MiB fit on a disk of 12 MiB"),
+            Some(failure) if failure.raw_os_error() == Some(full.errno()) => {}
+            Some(failure) => findings.fail(format!("{plan:?}: the error does not name its cause: {failure}")),
+            None => findings.fail(format!("{plan:?}: more fits than {ROOM_BYTES} bytes")),
         }
+        let made = recording.intervals.last().is_some_and(|interval| interval.promised.slots.is_some());
         findings.count("runs", 1);
+        findings.count("files made", u64::from(made));
         findings.merge(explore(&recording, &mut random, Budget { states: STATES, until }, directory)?);
     }
     Ok(findings)
+}
+
+/// A run that wants more than [`ROOM_BYTES`]: of writes to a sparse file, of a file from the start, or of one that
+/// grows.
+fn too_large(random: &mut Random, round: u64) -> Plan {
+    // A sparse file does not fill a disk by growing.
+    let (preallocation, grows) = match round % 5 {
+        0 => (0, false),
+        1 => (1, false),
+        2 => (2, false),
+        3 => (1, true),
+        _ => (2, true),
+    };
+    let plan = Plan {
+        slot_size: 4096,
+        slots: if grows { 512 } else { 4096 },
+        writers: 2,
+        writes: if grows { 150 } else { 4_000 },
+        count_max: 6,
+        wait_every: 16,
+        grow_every: if grows { 10 } else { 0 },
+        queue_capacity: 1024,
+        preallocation,
+        ..Plan::small(random, 1)
+    };
+    // Blocks of 4 KiB, so that the journal leaves room.
+    Plan { seed: plan.seed & !1, ..plan }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_run_that_is_to_fill_a_disk_fits_on_it() {
+        for round in 0..5 {
+            let plan = too_large(&mut Random::new(round), round);
+            let growths = plan.writes.checked_div(plan.grow_every).unwrap_or(0);
+            let slots = plan.slots + u64::from(growths) * plan.slots_added();
+            assert!(slots * plan.slot_size as u64 > ROOM_BYTES, "{plan:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::disk::device::{FileSystem, LoopDevice};
+use crate::disk::device::{FileSystem, LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
@@ -56,20 +56,20 @@ impl Observer for Notes<'_> {
 
 /// Runs `plan` on a new file system and records it.
 pub(crate) fn record(file_system: FileSystem, plan: &Plan, directory: &Path) -> io::Result<Recording> {
-    record_with(file_system, plan, directory, DiskFault::default(), None)
+    record_with(file_system, plan, directory, DiskFault::default(), Room::All)
 }
 
-/// As [`record`], on a file system of `bytes` bytes whose disk refuses what `fault` says from the mount on: the
+/// As [`record`], on a file system that has `room`, whose disk refuses what `fault` says from the mount on: the
 /// file's creation is hit, too.
 pub(crate) fn record_with(
     file_system: FileSystem,
     plan: &Plan,
     directory: &Path,
     fault: DiskFault,
-    bytes: Option<u64>,
+    room: Room,
 ) -> io::Result<Recording> {
     let place = Directory::new(directory)?;
-    let base = file_system.make(&place, plan.seed, bytes)?;
+    let base = file_system.make(&place, plan.seed, room)?;
     let device = LoopDevice::new(Image::new(Arc::clone(&base)), directory)?;
     device.insert(Image::new(Arc::clone(&base)), true)?;
     let mount = device.mount(file_system)?;
