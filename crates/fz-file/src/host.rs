@@ -4,10 +4,10 @@
 //! macOS: `File::sync_data` and `File::sync_all` of std are `fcntl(F_FULLFSYNC)` there, since
 //! `fsync(2)` does not flush the device's cache on that system.
 
-#![expect(unsafe_code, reason = "sync_file_range(2) has no safe wrapper")]
+#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "sync_file_range(2) has no safe wrapper"))]
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-compile_error!("fz-file knows the system calls of Linux and macOS; for another system implement Storage and Volume");
+compile_error!("fz-file knows the system calls of Linux and macOS only; another system needs its own in src/host.rs");
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
