@@ -10,10 +10,12 @@ struct Opaque;
 
 #[test]
 fn both_ends_and_a_waiting_push_show_where_they_are() {
-    let (sender, receiver) = channel::<Opaque>(QueueConfig::new(2)).unwrap();
+    let (sender, mut receiver) = channel::<Opaque>(QueueConfig::new(2)).unwrap();
     assert!(sender.try_push(Opaque).is_ok());
     assert_eq!(format!("{sender:?}"), "Sender { capacity: 2, len: 1, last_position: 1, is_closed: false }");
     assert_eq!(format!("{receiver:?}"), "Receiver { next_position: 1, len: 1, is_closed: false }");
+    let wait = format!("{:?}", receiver.wait_async());
+    assert_eq!(wait, "Wait { receiver: Receiver { next_position: 1, len: 1, is_closed: false } }");
     let push = sender.push_async(Opaque);
     assert!(format!("{push:?}").starts_with("Push { is_done: false"), "{push:?}");
     drop(push);
