@@ -346,6 +346,7 @@ impl Core {
         self.gather();
         let observed = observe::Round::enter(self.module_id());
         let began = self.born.elapsed();
+        self.gathering.account(began);
         self.round_began.store(nanos(began), Ordering::Relaxed);
         if fz_error::mutants::active("sync_before_last_write") {
             let _ = file.sync();

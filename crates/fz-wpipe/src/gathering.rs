@@ -6,6 +6,12 @@
 //! that do other work between two writes are not waited for), and so does one and a half times a
 //! sync, which is about what a missed round costs them.
 //!
+//! Where all of them together take far longer to arrive than a sync does (a thousand tasks of one
+//! executor), waiting for all would leave the disk idle meanwhile, and the sync then the executor. Such
+//! a round begins when as many are there as arrive during a sync: the executor goes on with the
+//! others. How long an arrival takes is measured by the gathers themselves, of which every now and
+//! then one is for all again.
+//!
 //! All of this is advice: a stale value makes a round begin early or late, and no more. Hence the
 //! `Relaxed` orderings, which pair with nothing.
 
@@ -29,7 +35,21 @@ pub(crate) struct Gathering {
     /// The arrivals that were last seen, and when the next must have come.
     seen: AtomicU64,
     next_until: AtomicU64,
+    /// When the last plan was made, in nanoseconds of the pipe's life, if tasks are expected, else 0;
+    /// and the arrivals then.
+    planned_at: AtomicU64,
+    planned_arrivals: AtomicU64,
+    /// How long tasks take to arrive, each, in nanoseconds, smoothed.
+    arrival_mean: AtomicU64,
+    /// How many plans there were with tasks.
+    plans: AtomicU64,
 }
+
+/// By what factor arriving must take longer than a sync before a round begins without all.
+const SHARES_MIN: u64 = 3;
+
+/// Each so manyth plan is for all, whatever the measured times say.
+const PLANS_PER_MEASUREMENT: u64 = 16;
 
 impl Gathering {
     pub(crate) fn new() -> Self {
@@ -41,6 +61,10 @@ impl Gathering {
             pause_max: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             next_until: AtomicU64::new(0),
+            planned_at: AtomicU64::new(0),
+            planned_arrivals: AtomicU64::new(0),
+            arrival_mean: AtomicU64::new(0),
+            plans: AtomicU64::new(0),
         }
     }
 
@@ -79,12 +103,40 @@ impl Gathering {
     /// so who came later waits already; `tasks` were woken or still wait; a sync takes `sync`; and
     /// nothing is waited for longer than `limit`.
     pub(crate) fn plan(&self, arrivals: u64, tasks: usize, now: Duration, sync: Duration, limit: Duration) {
-        let company = self.waiters.load(Ordering::Relaxed) + u64::try_from(tasks).unwrap_or(u64::MAX);
+        let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
+        let company = self.waiters.load(Ordering::Relaxed) + tasks;
         let pause_max = (sync / 3).min(limit);
         self.pause_max.store(nanos(pause_max), Ordering::Relaxed);
         self.next_until.store(nanos(now + pause_max), Ordering::Relaxed);
         self.until.store(nanos(now + (sync * 3 / 2).min(limit)), Ordering::Relaxed);
-        self.complete_at.store(if company > 1 { arrivals + company } else { 0 }, Ordering::Relaxed);
+        let expected = if tasks > 0 { self.plan_for_tasks(tasks, now, sync).unwrap_or(company) } else { company };
+        self.complete_at.store(if company > 1 { arrivals + expected } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it
+    /// to matter: there the fewest rounds are best.
+    fn plan_for_tasks(&self, tasks: u64, now: Duration, sync: Duration) -> Option<u64> {
+        self.planned_at.store(nanos(now), Ordering::Relaxed);
+        self.planned_arrivals.store(self.arrivals(), Ordering::Relaxed);
+        let plans = self.plans.load(Ordering::Relaxed) + 1;
+        self.plans.store(plans, Ordering::Relaxed);
+        let share = nanos(sync).checked_div(self.arrival_mean.load(Ordering::Relaxed))?;
+        let is_share = tasks / SHARES_MIN >= share && !plans.is_multiple_of(PLANS_PER_MEASUREMENT);
+        is_share.then_some(share)
+    }
+
+    /// As a round begins: how long those who were expected took to arrive, if tasks were.
+    pub(crate) fn account(&self, now: Duration) {
+        let planned_at = self.planned_at.load(Ordering::Relaxed);
+        if planned_at == 0 {
+            return;
+        }
+        self.planned_at.store(0, Ordering::Relaxed);
+        let came = self.arrivals().saturating_sub(self.planned_arrivals.load(Ordering::Relaxed));
+        if let Some(each) = nanos(now).saturating_sub(planned_at).checked_div(came) {
+            let mean = self.arrival_mean.load(Ordering::Relaxed);
+            self.arrival_mean.store(if mean == 0 { each } else { (mean * 7 + each) / 8 }, Ordering::Relaxed);
+        }
     }
 }
 

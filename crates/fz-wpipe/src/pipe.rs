@@ -226,7 +226,12 @@ impl WritePipe {
     pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
         let request = self.check(request)?;
         let line = request.allocation.line();
-        self.accepted(self.core.sender.push_async(request).await, line)
+        // The future of a push is made only where there is something to wait for.
+        let pushed = match self.core.sender.try_push(request) {
+            Err(PushError::Full(request)) => self.core.sender.push_async(request).await,
+            decided => decided,
+        };
+        self.accepted(pushed, line)
     }
 
     /// A [`Sink`](futures_util::Sink) of writes on this pipe, for `StreamExt::forward` and the
