@@ -10,37 +10,53 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;
 use crate::resources::Directory;
-use crate::{strace, trace};
+use crate::strace::{Job, Traced};
+use crate::trace;
 
 /// Acknowledgements of one child at most: the trace of a million would not fit in memory.
 const ACKS_OF_CHILD: u64 = 25_000;
+/// Where the calls in which threads wait are traced as well, which are many more.
+const ACKS_OF_CHILD_UNDER_SIGNALS: u64 = 2_000;
 
-/// Traces children until `acks` acknowledgements were checked.
-///
-/// With `storm` a third of all writes and syncs of the slot file is interrupted.
+/// What disturbs the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storm {
+    /// Nothing.
+    None,
+    /// A third of all writes and syncs of the slot file is not made and returns `EINTR`.
+    Injected,
+    /// Real signals: the kernel decides what they interrupt.
+    Signals,
+}
+
+/// Traces children that write a file in `on` until `acks` acknowledgements were checked.
 pub(crate) fn check(
     seed: u64,
     acks: u64,
-    storm: bool,
+    storm: Storm,
     until: Option<Instant>,
+    on: &Path,
     directory: &Path,
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    let injections: Vec<String> = if storm {
+    let injections: Vec<String> = if storm == Storm::Injected {
         ["pwritev", "fdatasync", "fsync"].map(|call| format!("{call}:error=EINTR:when=2+3")).into()
     } else {
         Vec::new()
     };
+    let signals = storm == Storm::Signals;
+    let acks_of_child = if signals { ACKS_OF_CHILD_UNDER_SIGNALS } else { ACKS_OF_CHILD };
     for round in 0_u16.. {
         let left = acks.saturating_sub(findings.counted("acks"));
-        if left == 0 || until.is_some_and(|until| Instant::now() >= until) {
+        if left == 0 || findings.is_over(until) {
             break;
         }
-        let plan = plan(&mut Random::part(seed, u64::from(round)), round, left.min(ACKS_OF_CHILD));
-        let place = Directory::new(directory)?;
-        let traced = strace::run(&plan, place.path(), &injections)?;
-        if let Err(failure) = verdict(&plan, &traced, &mut findings) {
-            let kept = place.keep();
+        let plan = plan(&mut Random::part(seed, u64::from(round)), round, left.min(acks_of_child));
+        let (place, notes) = (Directory::new(on)?, Directory::new(directory)?);
+        let job = Job { plan: &plan, directory: place.path(), notes: notes.path(), injections: &injections, signals };
+        let traced = job.run()?;
+        if let Err(failure) = verdict(&plan, &traced, storm, &mut findings) {
+            let kept = notes.keep();
             findings.fail(format!("{failure}\nthe trace is kept in {}", kept.display()));
             break;
         }
@@ -69,7 +85,7 @@ fn plan(random: &mut Random, round: u16, acks: u64) -> Plan {
     }
 }
 
-fn verdict(plan: &Plan, traced: &strace::Traced, findings: &mut Findings) -> Result<(), String> {
+fn verdict(plan: &Plan, traced: &Traced, storm: Storm, findings: &mut Findings) -> Result<(), String> {
     if let Some(line) = traced.said.iter().find(|line| matches!(line, Line::Error(..) | Line::Broken(_))) {
         return Err(format!("the run failed on a disk without faults: {line:?}"));
     }
@@ -85,7 +101,22 @@ fn verdict(plan: &Plan, traced: &strace::Traced, findings: &mut Findings) -> Res
     findings.count("acks", proved.acks);
     findings.count("writes covered", proved.writes);
     findings.count("syncs", proved.syncs);
-    findings.count("interrupted calls", proved.failed_calls);
+    findings.count("interrupted calls", proved.interrupted_calls);
+    if storm != Storm::Signals {
+        return Ok(());
+    }
+    let reads = traced.said.iter().find_map(|line| match line {
+        Line::Interrupted(times) => Some(*times),
+        _ => None,
+    });
+    // Else it would be a check of nothing.
+    let (Some(reads @ 1..), 1.., 1..) = (reads, proved.interrupted_waits, proved.signals_in_calls) else {
+        return Err(format!("the signals interrupted nothing: {proved:?}, {reads:?} reads"));
+    };
+    findings.count("signals", proved.signals);
+    findings.count("signals in calls", proved.signals_in_calls);
+    findings.count("interrupted waits", proved.interrupted_waits);
+    findings.count("EINTRs of a read", reads);
     Ok(())
 }
 

@@ -2,14 +2,18 @@
 //! output what was promised, one line for each promise, each by one system call.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::history::Accepted;
 use crate::plan::Plan;
+use crate::storm::Storm;
 use crate::workload::{self, Observer};
 
 /// The hidden subcommand.
@@ -25,6 +29,8 @@ pub(crate) enum Line {
     Error(Option<i32>, String),
     /// An error that no disk may cause.
     Broken(String),
+    /// How often a call that waited was interrupted by a signal.
+    Interrupted(u64),
     /// It came to its end.
     Ended,
 }
@@ -37,6 +43,7 @@ impl Line {
             Self::Durable(epoch) => format!("D {epoch}\n"),
             Self::Error(number, words) => format!("E {} {}\n", number.unwrap_or(0), words.replace('\n', " ")),
             Self::Broken(words) => format!("B {}\n", words.replace('\n', " ")),
+            Self::Interrupted(times) => format!("I {times}\n"),
             Self::Ended => "Z\n".to_owned(),
         }
     }
@@ -56,6 +63,7 @@ impl Line {
                 Self::Error(number.parse().ok().filter(|&number| number != 0), words.to_owned())
             }
             "B" => Self::Broken(rest.to_owned()),
+            "I" => Self::Interrupted(number()?),
             "Z" => Self::Ended,
             _ => return None,
         })
@@ -100,12 +108,17 @@ impl Observer for Voice {
     }
 }
 
-/// The child's own main function. With `late` it says which writes were accepted only at its end.
-pub(crate) fn main(plan: &str, path: &Path, late: bool) -> io::Result<ExitCode> {
+/// The child's own main function. With `late` it says which writes were accepted only at its end; with `signals` they
+/// hail down on all of its threads.
+pub(crate) fn main(plan: &str, path: &Path, late: bool, signals: bool) -> io::Result<ExitCode> {
     let plan: Plan = serde_json::from_str(plan)?;
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let voice = Voice { output, kept_back: late.then(Mutex::default) };
+    let storm = signals.then(Storm::begin).transpose()?;
     let outcome = workload::run(&plan, path, &voice);
+    if let Some(storm) = storm {
+        voice.say(&Line::Interrupted(storm.stop()));
+    }
     for write in voice.kept_back.iter().flat_map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone()) {
         voice.say(&Line::Accepted(write));
     }
@@ -118,12 +131,10 @@ pub(crate) fn main(plan: &str, path: &Path, late: bool) -> io::Result<ExitCode> 
 }
 
 /// The words that start a child.
-pub(crate) fn command_line(plan: &Plan, path: &Path, late: bool) -> io::Result<Vec<std::ffi::OsString>> {
+pub(crate) fn command_line(plan: &Plan, path: &Path, flags: &[&str]) -> io::Result<Vec<std::ffi::OsString>> {
     let mut words = vec![std::env::current_exe()?.into(), SUBCOMMAND.into(), serde_json::to_string(plan)?.into()];
     words.push(path.into());
-    if late {
-        words.push("--late".into());
-    }
+    words.extend(flags.iter().map(Into::into));
     Ok(words)
 }
 
@@ -133,14 +144,28 @@ pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<Child> {
     Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-/// Everything that a child said until its end.
-pub(crate) fn listen(mut from: impl Read) -> io::Result<Vec<Line>> {
+/// The end of a process, with what it said on its standard error; `None` if it does not come within `limit`.
+pub(crate) fn end(child: Child, limit: Duration) -> io::Result<Option<Output>> {
+    let (sender, end) = channel();
+    // It stays behind if the process does: nobody can be made to stop waiting for one.
+    thread::Builder::new().name("fz-crash-end".to_owned()).spawn(move || sender.send(child.wait_with_output()))?;
+    end.recv_timeout(limit).ok().transpose()
+}
+
+/// Everything that a child says until its end. Each line goes to `hear` at once, too.
+pub(crate) fn listen(from: impl Read, mut hear: impl FnMut(&Line)) -> io::Result<Vec<Line>> {
+    let mut from = BufReader::new(from);
+    let mut lines = Vec::new();
     let mut said = Vec::new();
-    from.read_to_end(&mut said)?;
-    let said = String::from_utf8_lossy(&said);
     // A last line without its end was never said.
-    let whole = said.rfind('\n').map_or("", |end| &said[..end]);
-    Ok(whole.lines().filter_map(Line::parse).collect())
+    while from.read_until(b'\n', &mut said)? > 0 && said.pop() == Some(b'\n') {
+        if let Some(line) = Line::parse(&String::from_utf8_lossy(&said)) {
+            hear(&line);
+            lines.push(line);
+        }
+        said.clear();
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -156,15 +181,30 @@ mod tests {
             Line::Error(Some(5), "no luck".to_owned()),
             Line::Error(None, "no number".to_owned()),
             Line::Broken("a hang".to_owned()),
+            Line::Interrupted(9),
             Line::Ended,
         ];
         let text: String = lines.iter().map(Line::text).collect();
-        assert_eq!(listen(text.as_bytes()).unwrap(), lines);
+        let mut heard = Vec::new();
+        assert_eq!(listen(text.as_bytes(), |line| heard.push(line.clone())).unwrap(), lines);
+        assert_eq!(heard, lines);
     }
 
     #[test]
     fn a_line_that_was_cut_short_is_not_heard() {
-        assert_eq!(listen("D 12\nD 345".as_bytes()).unwrap(), [Line::Durable(12)]);
+        assert_eq!(listen("D 12\nD 345".as_bytes(), |_| ()).unwrap(), [Line::Durable(12)]);
         assert_eq!(Line::parse("A 1 2"), None);
+    }
+    #[test]
+    fn a_process_that_does_not_end_is_not_waited_for_for_ever() {
+        let mut waits = Command::new("cat");
+        let child = waits.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let process = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+        // Taken apart, since waiting for it would close it.
+        let mut child = child;
+        let input = child.stdin.take();
+        assert!(end(child, Duration::from_millis(20)).unwrap().is_none());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+        drop(input);
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Hidden {
         path: PathBuf,
         #[arg(long)]
         late: bool,
+        #[arg(long)]
+        signals: bool,
     },
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,13 @@ use crate::resources::Directory;
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
 
+/// One child in so many lives until it has made some acknowledgements, up to so many: one that makes none hangs.
+const WATCHED_EVERY: u64 = 4;
+const WATCHED_ACKS: u64 = 100;
+
+/// How long nobody makes one before that is a hang. Of programs broken on purpose it is expected.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(fz_mutants) { 2 } else { 30 });
+
 /// Rounds on one file before a new one is made.
 const ROUNDS_ON_A_FILE: u64 = 8;
 
@@ -36,7 +44,7 @@ pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &P
     let mut shape = Plan::small(&mut Random::new(seed), 0);
     let mut before = None;
     for round in 0..kills {
-        if until.is_some_and(|until| Instant::now() >= until) {
+        if findings.is_over(until) {
             break;
         }
         let mut random = Random::part(seed, round);
@@ -94,31 +102,62 @@ fn one_kill(
     before: Option<Vec<u8>>,
     findings: &mut Findings,
 ) -> io::Result<Result<Vec<u8>, String>> {
-    let mut child = child::start(&child::command_line(plan, path, false)?)?;
+    let mut child = child::start(&child::command_line(plan, path, &[])?)?;
     let output = child.stdout.take().expect("it is piped");
-    let listener = thread::spawn(move || child::listen(output));
+    let (ack, acks) = channel();
+    let hear = move |line: &Line| {
+        if matches!(line, Line::Durable(_)) {
+            // Nobody counts those that come later.
+            let _ = ack.send(());
+        }
+    };
+    let listener = thread::spawn(move || child::listen(output, hear));
     // Half of the lives are short: creation and opening take a millisecond or two.
     let life = if random.chance(0.5) { LIFE_MAX_MICROS } else { LIFE_MAX_MICROS / 8 };
     thread::sleep(Duration::from_micros(random.below(life)));
+    let wanted = if random.below(WATCHED_EVERY) == 0 { 1 + random.below(WATCHED_ACKS) } else { 0 };
+    let hangs = !gets_on(&acks, wanted, PATIENCE);
+    let threads = if hangs { threads(child.id()) } else { String::new() };
     let killed = kill(child)?;
     let lines = listener.join().map_err(|_| io::Error::other("the listener panicked"))??;
     if let Err(words) = killed {
         return Ok(Err(format!("{words}\nthe last it said: {:?}", lines.last())));
     }
+    if hangs {
+        return Ok(Err(format!("the run hangs: no acknowledgement for {PATIENCE:?}; its threads:\n{threads}")));
+    }
     findings.count("kills", 1);
+    findings.count("watched", u64::from(wanted > 0));
     Ok(verdict(plan, path, &lines, before.unwrap_or_default(), findings))
+}
+
+/// Waits for so many acknowledgements. False if none comes for as long as `patience`. The end of a child is no hang.
+fn gets_on(acks: &Receiver<()>, wanted: u64, patience: Duration) -> bool {
+    (0..wanted).all(|_| acks.recv_timeout(patience) != Err(RecvTimeoutError::Timeout))
+}
+
+/// The threads of a process and where in the kernel each of them is.
+fn threads(process: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let told = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let lines = tasks.map(|task| {
+        let [name, place, call] = ["comm", "wchan", "syscall"].map(|file| told(&task.path().join(file)));
+        format!("{name}: in {place}, call {call}\n")
+    });
+    lines.collect()
 }
 
 /// Kills a child. One that had ended by itself, however well, says nothing about kills: the error tells how.
 fn kill(mut child: Child) -> io::Result<Result<(), String>> {
     child.kill()?;
-    let status = child.wait()?;
-    if status.signal() == Some(Signal::SIGKILL as i32) {
+    let Some(output) = child::end(child, PATIENCE)? else {
+        return Err(io::Error::other(format!("a process that was killed has not ended for {PATIENCE:?}")));
+    };
+    if output.status.signal() == Some(Signal::SIGKILL as i32) {
         return Ok(Ok(()));
     }
-    let mut words = String::new();
-    child.stderr.take().expect("it is piped").read_to_string(&mut words)?;
-    Ok(Err(format!("the run ended by itself: {status}: {}", words.trim_end())))
+    let words = String::from_utf8_lossy(&output.stderr);
+    Ok(Err(format!("the run ended by itself: {}: {}", output.status, words.trim_end())))
 }
 
 fn verdict(
@@ -179,7 +218,7 @@ impl Heard {
                     heard.durable = heard.durable.max(*epoch);
                     heard.acks += 1;
                 }
-                Line::Accepted(_) => {}
+                Line::Accepted(_) | Line::Interrupted(_) => {}
                 Line::Error(_, words) | Line::Broken(words) => {
                     return Err(format!("the run failed by itself: {words}"));
                 }
@@ -256,6 +295,19 @@ mod tests {
         let mut waits = std::process::Command::new("cat");
         waits.stdin(std::process::Stdio::piped());
         assert_eq!(kill(waits.spawn().unwrap()).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_child_that_says_nothing_more_hangs_and_one_that_ends_does_not() {
+        let patience = Duration::from_millis(20);
+        let (ack, acks) = channel();
+        for _ in 0..2 {
+            ack.send(()).unwrap();
+        }
+        assert!(gets_on(&acks, 0, patience) && gets_on(&acks, 1, patience));
+        assert!(!gets_on(&acks, 2, patience), "only one more came");
+        drop(ack);
+        assert!(gets_on(&acks, 2, patience), "that it ended by itself is found out when it is killed");
     }
 
     #[test]

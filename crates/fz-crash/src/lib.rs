@@ -19,6 +19,7 @@ mod random;
 mod report;
 mod resources;
 mod run;
+mod storm;
 mod strace;
 mod trace;
 mod workload;

@@ -52,7 +52,7 @@ pub(crate) fn check(file_system: FileSystem, seed: u64, budget: Budget, director
     let states_of_recording = (budget.states / 20).clamp(200, 600);
     for round in 0.. {
         let done = findings.counted("states");
-        if budget.is_spent(done) {
+        if budget.is_spent(done) || findings.is_over(budget.until) {
             break;
         }
         let mut random = Random::part(seed, u64::from(round));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
-/// Failures of one phase that are shown; the rest is counted.
+/// Failures of one phase that are shown; the rest is counted. After so many a phase begins nothing new.
 const SHOWN_MAX: usize = 5;
 
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -44,6 +44,12 @@ impl Findings {
 
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Whether a phase is to end, at its deadline or because it has failed often enough: where each failure is one
+    /// that is waited for, all of them would take hours.
+    pub(crate) fn is_over(&self, until: Option<Instant>) -> bool {
+        self.failed >= SHOWN_MAX as u64 || until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Takes over what another part of the same phase found.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::acks::Storm;
 use crate::disk::device::{FileSystem, Room};
 use crate::fault::disks::Full;
 use crate::flags::{Flags, Hidden, Mode, On, Run};
@@ -27,8 +28,8 @@ const FULL_RUNS: [u64; 2] = [5, 20];
 /// Runs the checks that the command line asks for.
 pub(crate) fn main() -> ExitCode {
     let flags = Flags::parse();
-    if let Some(Hidden::Child { plan, path, late }) = &flags.hidden {
-        return child::main(plan, path, *late).unwrap_or(ExitCode::FAILURE);
+    if let Some(Hidden::Child { plan, path, late, signals }) = &flags.hidden {
+        return child::main(plan, path, *late, *signals).unwrap_or(ExitCode::FAILURE);
     }
     let run = flags.run;
     let mut report = Report::new(run.json, run.only.as_deref().unwrap_or_default());
@@ -179,11 +180,12 @@ impl Phases<'_> {
             self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
                 fault::disks::check_refusing(file_system, seed, runs, until, directory)
             });
-            if every {
+            // As `Plan::preallocation` numbers them.
+            for (preallocation, kind) in (0..).zip(["sparse", "allocated", "zeroed"]).filter(|_| every) {
                 let until = self.until();
-                let name = format!("fault every request {}", file_system.name());
+                let name = format!("fault every request {} {kind}", file_system.name());
                 self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
-                    fault::disks::check_every_request(file_system, seed, until, directory)
+                    fault::disks::check_every_request(file_system, preallocation, seed, until, directory)
                 });
             }
             for full in Full::of(file_system) {
@@ -198,11 +200,25 @@ impl Phases<'_> {
 
     fn acks(&mut self) {
         let acks = self.run.acks;
-        for (name, storm) in [("acks", false), ("acks interrupted", true)] {
+        let more = format!(" --acks {acks}");
+        let storms = [("acks", Storm::None), ("acks interrupted", Storm::Injected), ("acks signals", Storm::Signals)];
+        for (name, storm) in storms {
             let until = self.until();
-            let repeat = self.repeat("acks", "host", &format!(" --acks {acks}"));
+            let repeat = self.repeat("acks", "host", &more);
             self.phase_if(needs::for_tracing(), name, &repeat, |seed, directory| {
-                acks::check(seed, acks, storm, until, directory)
+                acks::check(seed, acks, storm, until, directory, directory)
+            });
+        }
+        // What a signal interrupts is up to the file system; the order of calls is not.
+        for file_system in self.file_systems() {
+            let until = self.until();
+            let repeat = self.repeat("acks", file_system.name(), &more);
+            let name = format!("acks signals {}", file_system.name());
+            let needs = needs::for_tracing().and_then(|()| needs::for_disks(file_system));
+            self.phase_if(needs, &name, &repeat, |seed, directory| {
+                on_disk(file_system, directory, |mounted| {
+                    acks::check(seed, acks, Storm::Signals, until, mounted, directory)
+                })
             });
         }
     }

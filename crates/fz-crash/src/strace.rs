@@ -3,12 +3,17 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::child::{self, Line};
 use crate::plan::Plan;
 use crate::trace::{self, Event};
+use crate::{storm, workload};
 
 /// Calls whose arguments are shown as plain numbers: the bytes that they write would be many.
 const RAW: &str = "pwritev,pwritev2,pwrite64,fdatasync,fsync";
@@ -17,58 +22,100 @@ const RAW: &str = "pwritev,pwritev2,pwrite64,fdatasync,fsync";
 pub(crate) const CALLS: [&str; 8] =
     ["openat", "ftruncate", "fallocate", "pwritev", "fdatasync", "fsync", "renameat2", "flock"];
 
+/// Calls in which threads wait, for each other or for the time.
+pub(crate) const WAITS: [&str; 7] =
+    ["futex", "poll", "ppoll", "epoll_wait", "read", "clock_nanosleep", "restart_syscall"];
+
+/// A child that runs `plan` under strace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) plan: &'a Plan,
+    /// Where its slot file is.
+    pub(crate) directory: &'a Path,
+    /// Where the trace is, and what the child said.
+    pub(crate) notes: &'a Path,
+    /// Each is `CALL:error=NAME:when=N`. They hit calls on the slot file, its temporary name and its directory only,
+    /// not those by which the child itself is loaded.
+    pub(crate) injections: &'a [String],
+    /// Signals hail down on the child's threads, each call on the slot file begins with one pending, and the calls in
+    /// which threads wait are traced as well.
+    pub(crate) signals: bool,
+}
+
 /// A traced child.
 #[derive(Debug)]
 pub(crate) struct Traced {
     pub(crate) events: Vec<Event>,
     pub(crate) said: Vec<Line>,
-    /// What strace and the child said on their standard errors.
+    /// What strace and the child said on their standard errors, or that they hung.
     pub(crate) errors: String,
 }
 
-/// The words that trace a child running `plan` on the file `slots` in `directory`.
-///
-/// Each of `injections` is `CALL:error=NAME:when=N`. They hit calls on the slot file, its temporary name and
-/// its directory only, not those by which the child itself is loaded.
-pub(crate) fn command_line(plan: &Plan, directory: &Path, injections: &[String]) -> io::Result<Vec<OsString>> {
-    let mut words: Vec<OsString> =
-        ["strace", "-f", "-qq", "-s", "64", "--seccomp-bpf", "-e", "signal=none"].map(OsString::from).into();
-    words.extend(["-e".into(), format!("trace=write,pwritev2,pwrite64,{}", CALLS.join(",")).into()]);
-    words.extend(["-e".into(), format!("raw={RAW}").into(), "-o".into(), trace_path(directory).into()]);
-    for path in [slots_path(directory), directory.join(".slots.creating"), directory.to_owned(), said_path(directory)] {
-        words.extend(["-P".into(), path.into()]);
+impl Job<'_> {
+    /// The words that run it.
+    pub(crate) fn command_line(&self) -> io::Result<Vec<OsString>> {
+        let mut words: Vec<OsString> = ["strace", "-f", "-qq", "-s", "64"].map(OsString::from).into();
+        if !self.signals {
+            // Faster; but at such a stop strace can give no signal to the call.
+            words.push("--seccomp-bpf".into());
+        }
+        let mut option = |value: String| words.extend(["-e".into(), value.into()]);
+        let waits = if self.signals { format!(",{}", WAITS.join(",")) } else { String::new() };
+        option(format!("trace=write,pwritev2,pwrite64,{}{waits}", CALLS.join(",")));
+        option(format!("raw={RAW}"));
+        option(format!("signal={}", if self.signals { storm::SIGNAL } else { "none" }));
+        for injection in self.injections {
+            option(format!("inject={injection}"));
+        }
+        if self.signals {
+            // Not openat, by which the child is loaded: it has no handler then.
+            for call in CALLS.iter().filter(|call| **call != "openat") {
+                option(format!("inject={call}:signal={}", storm::SIGNAL));
+            }
+        } else {
+            let own = [self.slots(), self.directory.join(".slots.creating"), self.directory.to_owned(), self.said()];
+            words.extend(own.into_iter().flat_map(|path| ["-P".into(), path.into()]));
+        }
+        words.extend(["-o".into(), self.trace().into(), "--".into()]);
+        let flags: &[&str] = if self.signals { &["--late", "--signals"] } else { &["--late"] };
+        words.extend(child::command_line(self.plan, &self.slots(), flags)?);
+        Ok(words)
     }
-    for injection in injections {
-        words.extend(["-e".into(), format!("inject={injection}").into()]);
+
+    /// Where the child's slot file is.
+    pub(crate) fn slots(&self) -> PathBuf {
+        self.directory.join("slots")
     }
-    words.push("--".into());
-    words.extend(child::command_line(plan, &slots_path(directory), true)?);
-    Ok(words)
-}
 
-/// Where the child's slot file is.
-pub(crate) fn slots_path(directory: &Path) -> PathBuf {
-    directory.join("slots")
-}
+    fn said(&self) -> PathBuf {
+        self.notes.join("said")
+    }
 
-fn said_path(directory: &Path) -> PathBuf {
-    directory.join("said")
-}
+    fn trace(&self) -> PathBuf {
+        self.notes.join("trace")
+    }
 
-fn trace_path(directory: &Path) -> PathBuf {
-    directory.join("trace")
-}
-
-/// Runs [`command_line`] to its end.
-pub(crate) fn run(plan: &Plan, directory: &Path, injections: &[String]) -> io::Result<Traced> {
-    let words = command_line(plan, directory, injections)?;
-    let said = File::create(said_path(directory))?;
-    let output =
-        Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped()).output()?;
-    let trace = fs::read(trace_path(directory))?;
-    Ok(Traced {
-        events: trace::parse(&String::from_utf8_lossy(&trace)),
-        said: child::listen(File::open(said_path(directory))?)?,
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    /// Runs it to its end, which comes: a child that hangs says so itself and ends; if even that fails, it is killed.
+    pub(crate) fn run(&self) -> io::Result<Traced> {
+        let words = self.command_line()?;
+        let said = File::create(self.said())?;
+        // A group of their own, so that both can be killed.
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).process_group(0).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped());
+        let child = command.spawn()?;
+        let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        let limit = 2 * workload::limit(self.plan);
+        let errors = match child::end(child, limit)? {
+            Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            None => {
+                killpg(group, Signal::SIGKILL)?;
+                format!("the run hangs: it did not end within {limit:?}, and was killed")
+            }
+        };
+        Ok(Traced {
+            events: trace::parse(&String::from_utf8_lossy(&fs::read(self.trace())?)),
+            said: child::listen(File::open(self.said())?, |_| ())?,
+            errors,
+        })
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::child::Line;
 use crate::history::Accepted;
+use crate::strace::WAITS;
 
 /// Findings that are written out; the rest is counted.
 const FINDINGS_MAX: usize = 5;
@@ -30,6 +31,8 @@ pub(crate) enum Event {
     Begin(u32, Call),
     /// With what the call returned, or the name of the error.
     End(u32, Call, Result<u64, String>),
+    /// A thread got a signal; whether strace had sent it when a call began.
+    Signal(u32, bool),
 }
 
 /// Reads the output of `strace -f -o`, with the numbers of writes and syncs raw.
@@ -43,6 +46,10 @@ pub(crate) fn parse(text: &str) -> Vec<Event> {
             if let (Some(call), Some(result)) = (under_way.remove(&thread), result(rest)) {
                 events.push(Event::End(thread, call, result));
             }
+            continue;
+        }
+        if let Some(signal) = rest.strip_prefix("--- SIG") {
+            events.push(Event::Signal(thread, signal.contains("si_code=SI_KERNEL")));
             continue;
         }
         let Some(call) = call(rest) else { continue };
@@ -83,10 +90,17 @@ fn number(text: &str) -> Option<u64> {
 
 fn result(text: &str) -> Option<Result<u64, String>> {
     let (_, result) = text.rsplit_once(" = ")?;
-    if let Some(error) = result.strip_prefix("-1 ") {
+    // The question mark: what the program gets is not decided yet, see `is_interruption`.
+    if let Some(error) = result.strip_prefix("-1 ").or_else(|| result.strip_prefix("? ")) {
         return Some(Err(error.split(' ').next().unwrap_or_default().to_owned()));
     }
     number(result).map(Ok)
+}
+
+/// Whether an error says that a signal came. Inside the kernel it has other names than `EINTR`, which a tracer sees; with
+/// a handler that asks for no restart the program gets `EINTR` for each of them.
+fn is_interruption(error: &str) -> bool {
+    error == "EINTR" || error.starts_with("ERESTART")
 }
 
 /// What a trace proved.
@@ -97,7 +111,14 @@ pub(crate) struct Proved {
     /// Writes that they covered.
     pub(crate) writes: u64,
     pub(crate) syncs: u64,
+    /// Calls on the file that failed, interrupted ones among them.
     pub(crate) failed_calls: u64,
+    pub(crate) interrupted_calls: u64,
+    /// Interrupted calls in which a thread waited for another or for the time.
+    pub(crate) interrupted_waits: u64,
+    pub(crate) signals: u64,
+    /// Those of them that were pending while a call on the file ran.
+    pub(crate) signals_in_calls: u64,
 }
 
 /// Checks that every acknowledgement of `events` came after a successful sync that began after the
@@ -149,7 +170,14 @@ impl Checker {
                 self.written.push((*offset, *offset + *bytes));
             }
             Event::End(thread, Call::Sync { .. }, result) => self.synced(*thread, result),
-            Event::End(_, _, Err(_)) => self.proved.failed_calls += 1,
+            Event::End(_, Call::Other(name), Err(error)) if WAITS.contains(&name.as_str()) => {
+                self.proved.interrupted_waits += u64::from(is_interruption(error));
+            }
+            Event::End(_, _, Err(error)) => self.failed(error),
+            Event::Signal(_, in_call) => {
+                self.proved.signals += 1;
+                self.proved.signals_in_calls += u64::from(*in_call);
+            }
             _ => {}
         }
     }
@@ -174,10 +202,15 @@ impl Checker {
             }
             Ok(_) => {}
             Err(error) => {
-                self.proved.failed_calls += 1;
-                self.sync_failed |= error != "EINTR";
+                self.failed(error);
+                self.sync_failed |= !is_interruption(error);
             }
         }
+    }
+
+    fn failed(&mut self, error: &str) {
+        self.proved.failed_calls += 1;
+        self.proved.interrupted_calls += u64::from(is_interruption(error));
     }
 
     fn acknowledge(&mut self, place: usize, epoch: u64, accepted: &[Accepted]) {
@@ -230,7 +263,7 @@ mod tests {
             "7 fdatasync(0x4)                 = 0",
             r#"8 write(1, "D 2\n", 4) = 4"#,
         ];
-        assert_eq!(verdict(&lines, 2), Ok(Proved { acks: 1, writes: 2, syncs: 1, failed_calls: 0 }));
+        assert_eq!(verdict(&lines, 2), Ok(Proved { acks: 1, writes: 2, syncs: 1, ..Proved::default() }));
     }
 
     #[test]
@@ -286,5 +319,27 @@ mod tests {
     fn an_epoch_that_nobody_knows_is_wrong() {
         let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
         assert!(verdict(&[OPENED, write, "7 fdatasync(0x4) = 0", r#"8 write(1, "D 2\n", 4) = 4"#], 1).is_err());
+    }
+    #[test]
+    fn signals_and_what_they_interrupt_are_counted_apart() {
+        let lines = [
+            OPENED,
+            "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40",
+            "7 --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_KERNEL} ---",
+            "8 futex(0x7f, FUTEX_WAIT_PRIVATE, 2, NULL <unfinished ...>",
+            "7 fdatasync(0x4 <unfinished ...>",
+            "8 <... futex resumed>) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
+            "8 --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_USER, si_pid=6, si_uid=0} ---",
+            "7 <... fdatasync resumed>) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
+            "8 poll([{fd=5, events=POLLIN}], 1, -1) = ? ERESTART_RESTARTBLOCK (Interrupted by signal)",
+            "8 futex(0x7f, FUTEX_WAIT_PRIVATE, 2, NULL) = -1 EAGAIN (Resource temporarily unavailable)",
+            "7 fdatasync(0x4) = 0",
+            r#"8 write(1, "D 1\n", 4) = 4"#,
+            "7 exit_group(0) = ?",
+        ];
+        let counts = Proved { failed_calls: 1, interrupted_calls: 1, interrupted_waits: 2, ..Proved::default() };
+        let proved = Proved { acks: 1, writes: 1, syncs: 1, signals: 2, signals_in_calls: 1, ..counts };
+        assert_eq!(verdict(&lines, 1), Ok(proved));
+        assert!(verdict(&[&lines[..10], &lines[11..]].concat(), 1).is_err(), "an interrupted sync proves nothing");
     }
 }

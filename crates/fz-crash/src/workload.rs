@@ -18,7 +18,9 @@ use crate::resources;
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
 /// tenth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+///
+/// Of programs broken on purpose hangs are expected, and waited for less.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(fz_mutants) { 5 } else { 60 });
 
 /// What a write and its sync may take on a slow disk.
 const SLOW_WRITE: Duration = Duration::from_millis(20);
@@ -87,11 +89,11 @@ impl std::fmt::Display for Failure {
 /// Runs `plan` on the file at `path` to its end, or until the disk fails.
 ///
 /// A run that hangs cannot be ended from outside, since its threads are ours: then the whole process says so
-/// and stops. It has twice the time of a single wait, and what a slow disk takes for each write.
+/// and stops.
 pub(crate) fn run(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome {
     let (ended, end) = channel::<()>();
     let hanging = plan.clone();
-    let limit = 2 * PATIENCE + SLOW_WRITE * u32::from(plan.writers) * plan.writes;
+    let limit = limit(plan);
     let watch = move || {
         if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             let _ = writeln!(io::stderr(), "FAILED: the run hangs, which no disk may cause: {hanging:?}");
@@ -105,6 +107,11 @@ pub(crate) fn run(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome
         let _ = watcher.join();
     }
     outcome
+}
+
+/// What a run may take: twice the time of a single wait, and what a slow disk takes for each write.
+pub(crate) fn limit(plan: &Plan) -> Duration {
+    2 * PATIENCE + SLOW_WRITE * u32::from(plan.writers) * plan.writes
 }
 
 fn run_unwatched(plan: &Plan, path: &Path, observer: &impl Observer) -> Outcome {

@@ -82,7 +82,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
                     let place = number * WAYS.len() * 2 + way * 2 + usize::from(persistent);
                     // Drawn and not counted off, so that no way of failing is left out.
                     let chosen = Random::part(seed, place as u64).below(step) == 0;
-                    if !chosen || until.is_some_and(|until| Instant::now() >= until) {
+                    if !chosen || findings.is_over(until) {
                         continue;
                     }
                     let through = match (persistent, failing) {

@@ -34,7 +34,7 @@ pub(crate) fn check_refusing(
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
     for round in 0..runs {
-        if until.is_some_and(|until| Instant::now() >= until) {
+        if findings.is_over(until) {
             break;
         }
         let mut random = Random::part(seed, round);
@@ -61,35 +61,34 @@ pub(crate) fn check_refusing(
 /// request is left out, and counted.
 pub(crate) fn check_every_request(
     file_system: FileSystem,
+    preallocation: u8,
     seed: u64,
     until: Option<Instant>,
     directory: &Path,
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    for preallocation in 0..3 {
-        let plan = one_writer(seed, preallocation);
-        for (kind, persistent) in [(0, false), (0, true), (1, false), (1, true)] {
-            let fault_at = |number| match kind {
-                0 => DiskFault { write: number, flush: 0, persistent },
-                _ => DiskFault { write: 0, flush: number, persistent },
-            };
-            let mut unmet = 0;
-            for number in 1.. {
-                if until.is_some_and(|until| Instant::now() >= until) {
-                    findings.count("kinds cut short", 1);
+    let plan = one_writer(seed, preallocation);
+    for (kind, persistent) in [(0, false), (0, true), (1, false), (1, true)] {
+        let fault_at = |number| match kind {
+            0 => DiskFault { write: number, flush: 0, persistent },
+            _ => DiskFault { write: 0, flush: number, persistent },
+        };
+        let mut unmet = 0;
+        for number in 1.. {
+            if findings.is_over(until) {
+                findings.count("kinds cut short", 1);
+                break;
+            }
+            let recording = refuse(file_system, &plan, fault_at(number), &mut findings, directory)?;
+            let budget = Budget { states: STATES_OF_REQUEST, until };
+            findings.merge(explore(&recording, &mut Random::part(seed, number), budget, directory)?);
+            if recording.refused > 0 {
+                unmet = 0;
+                findings.count(["writes met", "flushes met"][kind], 1);
+            } else {
+                unmet += 1;
+                if unmet == UNMET_MAX {
                     break;
-                }
-                let recording = refuse(file_system, &plan, fault_at(number), &mut findings, directory)?;
-                let budget = Budget { states: STATES_OF_REQUEST, until };
-                findings.merge(explore(&recording, &mut Random::part(seed, number), budget, directory)?);
-                if recording.refused > 0 {
-                    unmet = 0;
-                    findings.count(["writes met", "flushes met"][kind], 1);
-                } else {
-                    unmet += 1;
-                    if unmet == UNMET_MAX {
-                        break;
-                    }
                 }
             }
         }
@@ -184,7 +183,7 @@ pub(crate) fn check_full(
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
     for round in 0..runs {
-        if until.is_some_and(|until| Instant::now() >= until) {
+        if findings.is_over(until) {
             break;
         }
         let mut random = Random::part(seed, round);

@@ -14,7 +14,7 @@ use crate::power::judge;
 use crate::random::Random;
 use crate::report::Findings;
 use crate::resources::Directory;
-use crate::strace::{self, CALLS};
+use crate::strace::{CALLS, Job, Traced};
 use crate::trace::{self, Call, Event};
 
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EDQUOT", "EINTR"];
@@ -32,8 +32,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
                     place += 1;
                     // Interrupted for ever, it would be tried for ever.
                     let endless = error == "EINTR" && persistent;
-                    let spent = until.is_some_and(|until| Instant::now() >= until);
-                    if Random::part(seed, place).below(step) != 0 || endless || spent {
+                    if Random::part(seed, place).below(step) != 0 || endless || findings.is_over(until) {
                         continue;
                     }
                     let when = format!("{number}{}", if persistent { "+" } else { "" });
@@ -73,10 +72,11 @@ fn one_run(
 ) -> io::Result<BTreeMap<&'static str, u64>> {
     let place = Directory::new(directory)?;
     let injections: Vec<String> = injection.iter().map(|&injection| injection.to_owned()).collect();
-    let traced = strace::run(plan, place.path(), &injections)?;
-    let verdict = verdict(plan, &traced, injection, &strace::slots_path(place.path()), findings);
+    let job = Job { plan, directory: place.path(), notes: place.path(), injections: &injections, signals: false };
+    let traced = job.run()?;
+    let verdict = verdict(plan, &traced, injection, &job.slots(), findings);
     if let Err(failure) = verdict {
-        let words = strace::command_line(plan, place.path(), &injections)?;
+        let words = job.command_line()?;
         let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.to_string_lossy())).collect();
         findings.fail(format!("{failure}\nwith {injection:?}; to see it: {}", words.join(" ")));
     }
@@ -86,7 +86,7 @@ fn one_run(
 
 fn verdict(
     plan: &Plan,
-    traced: &strace::Traced,
+    traced: &Traced,
     injection: Option<&str>,
     path: &Path,
     findings: &mut Findings,
@@ -99,7 +99,7 @@ fn verdict(
             Line::Durable(epoch) => promised.durable = promised.durable.max(*epoch),
             Line::Error(number, words) => errors.push((*number, words)),
             Line::Broken(words) => return Err(format!("an error that no disk may cause: {words}")),
-            Line::Accepted(_) | Line::Ended => {}
+            Line::Accepted(_) | Line::Interrupted(_) | Line::Ended => {}
         }
     }
     if !traced.said.contains(&Line::Ended) {
