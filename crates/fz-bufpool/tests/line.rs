@@ -84,6 +84,16 @@ fn f_a_line_says_whether_requests_wait() {
 }
 
 #[test]
+fn a_line_is_known_by_its_pool() {
+    let (one, other) = (pool(2), pool(1));
+    let (first, second, third) = (one.allocate(1).unwrap(), one.allocate(1).unwrap(), other.allocate(1).unwrap());
+    assert_eq!(first.line(), second.line());
+    assert_eq!(first.line().id(), second.line().id());
+    assert_ne!(first.line(), third.line());
+    assert_ne!(first.line().id(), third.line().id());
+}
+
+#[test]
 fn f_memory_that_an_alarm_releases_serves_the_request_that_called_it() {
     finishes(|| {
         let pool = pool(2);

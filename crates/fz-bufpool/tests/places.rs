@@ -60,6 +60,8 @@ struct Model {
     free: Vec<bool>,
     /// The word in which the thread found buffers last.
     place: usize,
+    /// The word from which the pool looks for more than a word of buffers.
+    beyond: usize,
 }
 
 impl Model {
@@ -67,19 +69,31 @@ impl Model {
         (from..(to + 1).saturating_sub(count)).find(|at| self.free[*at..*at + count].iter().all(|free| *free))
     }
 
-    /// In a word, the next from the thread's place on; else wherever there is a run, across words.
+    /// In a word, the next from the thread's place on; else wherever there is a run, across words. More than fits into a
+    /// word: behind the last such run, else wherever there is one.
     fn claim(&mut self, count: usize) -> Option<usize> {
         let words = self.free.len().div_ceil(WORD);
+        if count > WORD {
+            let behind = self.run_from(self.beyond * WORD, self.free.len(), count);
+            self.beyond = behind.map_or(0, |first| (first + count) / WORD);
+            let found = behind.or_else(|| self.run_from(0, self.free.len(), count));
+            self.take(found, count);
+            return found;
+        }
         let in_word = |word: usize| self.run_from(word * WORD, ((word + 1) * WORD).min(self.free.len()), count);
         let found = (0..words).find_map(|step| in_word((self.place + step) % words));
         if let Some(first) = found {
             self.place = first / WORD;
         }
         let found = found.or_else(|| self.run_from(0, self.free.len(), count));
+        self.take(found, count);
+        found
+    }
+
+    fn take(&mut self, found: Option<usize>, count: usize) {
         if let Some(first) = found {
             self.free[first..first + count].fill(false);
         }
-        found
     }
 }
 
@@ -91,7 +105,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let count = prop_oneof![Just(1_usize), 1..=WORD, Just(WORD)];
+    let count = prop_oneof![Just(1_usize), 1..=WORD, Just(WORD), WORD..4 * WORD];
     prop_oneof![count.prop_map(Step::Claim), any::<prop::sample::Index>().prop_map(Step::Release)]
 }
 
@@ -110,7 +124,9 @@ proptest! {
         let (pool, base) = pool(buffers);
         // Where the thread begins is its own affair.
         let begin = first(&pool.allocate(1).unwrap(), base);
-        let mut model = Model { free: vec![true; buffers], place: begin / WORD };
+        // The first claim, of all that there is, was one of more than a word.
+        let beyond = if buffers > WORD { buffers / WORD } else { 0 };
+        let mut model = Model { free: vec![true; buffers], place: begin / WORD, beyond };
         let mut held = Vec::new();
         let full = std::iter::repeat_n(Step::Claim(WORD), if is_full { buffers / WORD } else { 0 });
         for step in full.chain(steps) {
