@@ -477,7 +477,7 @@ impl Core {
         }
         if is_first {
             // Last of all: a subscriber is foreign code.
-            let _ = catch_unwind(AssertUnwindSafe(|| observe::stopped(error)));
+            observe::stopped(error);
         }
     }
 

@@ -7,7 +7,11 @@
 //! `metrics`, each with the label `module_id`: counters `fz_wpipe_writes`, `fz_wpipe_syncs`,
 //! `fz_wpipe_stopped`; histograms `fz_wpipe_write_seconds`, `fz_wpipe_sync_seconds`; gauges
 //! `fz_wpipe_durable_epoch`, `fz_wpipe_queue_depth`.
+//!
+//! Subscribers and recorders are foreign code: the panic of one ends here, after its hook has
+//! reported it, and the pipe goes on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::PipeError;
@@ -31,8 +35,14 @@ pub(crate) struct Synced {
 pub(crate) struct Round {
     #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the label of metrics"))]
     module_id: u8,
+    /// `None` if the subscriber panicked when it was entered, or it is being left.
     #[cfg(feature = "tracing")]
-    span: tracing::span::EnteredSpan,
+    span: Option<tracing::span::EnteredSpan>,
+}
+
+#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(dead_code, reason = "nobody observes"))]
+fn quietly<R>(tell: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(tell)).ok()
 }
 
 impl Round {
@@ -40,17 +50,7 @@ impl Round {
         Self {
             module_id,
             #[cfg(feature = "tracing")]
-            span: tracing::debug_span!(
-                target: "fz_wpipe",
-                "round",
-                module_id,
-                writes = tracing::field::Empty,
-                epoch = tracing::field::Empty,
-                queue_depth = tracing::field::Empty,
-                write_us = tracing::field::Empty,
-                sync_us = tracing::field::Empty,
-            )
-            .entered(),
+            span: quietly(|| span(module_id)),
         }
     }
 
@@ -60,16 +60,18 @@ impl Round {
     )]
     pub(crate) fn synced(&self, round: &Synced) {
         #[cfg(feature = "tracing")]
-        {
+        if let Some(span) = &self.span {
             let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-            self.span.record("writes", round.writes);
-            self.span.record("epoch", round.epoch);
-            self.span.record("queue_depth", round.queue_depth);
-            self.span.record("write_us", micros(round.write));
-            self.span.record("sync_us", micros(round.sync));
+            let _ = quietly(|| {
+                span.record("writes", round.writes);
+                span.record("epoch", round.epoch);
+                span.record("queue_depth", round.queue_depth);
+                span.record("write_us", micros(round.write));
+                span.record("sync_us", micros(round.sync));
+            });
         }
         #[cfg(feature = "metrics")]
-        {
+        let _ = quietly(|| {
             let module = label(self.module_id);
             metrics::counter!("fz_wpipe_writes", "module_id" => module.clone()).increment(round.writes);
             metrics::counter!("fz_wpipe_syncs", "module_id" => module.clone()).increment(1);
@@ -77,20 +79,45 @@ impl Round {
             metrics::histogram!("fz_wpipe_sync_seconds", "module_id" => module.clone()).record(round.sync);
             metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => module.clone()).set(round.epoch as f64);
             metrics::gauge!("fz_wpipe_queue_depth", "module_id" => module).set(round.queue_depth as f64);
-        }
+        });
     }
+}
+
+#[cfg(feature = "tracing")]
+impl Drop for Round {
+    fn drop(&mut self) {
+        let span = self.span.take();
+        let _ = quietly(|| drop(span));
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn span(module_id: u8) -> tracing::span::EnteredSpan {
+    let span = tracing::debug_span!(
+        target: "fz_wpipe",
+        "round",
+        module_id,
+        writes = tracing::field::Empty,
+        epoch = tracing::field::Empty,
+        queue_depth = tracing::field::Empty,
+        write_us = tracing::field::Empty,
+        sync_us = tracing::field::Empty,
+    );
+    span.entered()
 }
 
 /// The pipe has stopped for good.
 #[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_variables, reason = "nobody observes"))]
 pub(crate) fn stopped(error: &PipeError) {
     #[cfg(feature = "tracing")]
-    {
+    let _ = quietly(|| {
         let cause = error.io_error().map(tracing::field::display);
         tracing::error!(target: "fz_wpipe", error = %error, cause, "stopped");
-    }
+    });
     #[cfg(feature = "metrics")]
-    metrics::counter!("fz_wpipe_stopped", "module_id" => label(error.module_id())).increment(1);
+    let _ = quietly(|| {
+        metrics::counter!("fz_wpipe_stopped", "module_id" => label(error.module_id())).increment(1);
+    });
 }
 
 #[cfg(feature = "metrics")]

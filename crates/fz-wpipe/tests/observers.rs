@@ -1,4 +1,5 @@
-//! Promise D beside a subscriber of `tracing`, which is foreign code, and what it is told of a pipe that stops.
+//! Promise D beside a subscriber of `tracing`, which is foreign code, and what it is told of a pipe
+//! that works and of one that stops.
 
 mod disk;
 mod rig;
@@ -18,35 +19,64 @@ use watchdog::finishes;
 
 static STOPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Panics when it hears that a pipe has stopped.
+/// At which call about a round's span to panic, of those that follow.
+static PANICS_AT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Panics when it hears that a pipe has stopped, and at one of its calls about a span.
 struct Panics;
+
+fn call_of_a_span() {
+    let at = PANICS_AT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |at| Some(at.wrapping_sub(1)));
+    assert_ne!(at, Ok(0), "a subscriber panics in a round");
+}
 
 impl Subscriber for Panics {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "fz_wpipe" && *metadata.level() == Level::ERROR
+        metadata.target() == "fz_wpipe"
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
+        call_of_a_span();
         Id::from_u64(1)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, _: &Id, _: &Record<'_>) {
+        call_of_a_span();
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    fn event(&self, _: &Event<'_>) {
+    fn event(&self, event: &Event<'_>) {
+        assert_eq!(*event.metadata().level(), Level::ERROR, "there is one event");
         STOPPED.fetch_add(1, Ordering::SeqCst);
         panic!("a subscriber panics");
     }
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, _: &Id) {
+        call_of_a_span();
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        call_of_a_span();
+    }
 }
 
+/// One test: there is one subscriber, and it counts.
 #[test]
-fn d_a_subscriber_that_panics_when_a_pipe_stops_keeps_nobody_waiting_and_hears_of_it_once() {
+fn d_a_subscriber_that_panics_keeps_nobody_waiting_stops_no_pipe_and_hears_of_a_stop_once() {
     tracing::subscriber::set_global_default(Panics).unwrap();
+    finishes(|| {
+        // A span is made, entered, told five values and left.
+        for call in 0..8 {
+            let rig = Rig::lazy();
+            PANICS_AT.store(call, Ordering::SeqCst);
+            assert_eq!(rig.write(1, 1).wait().expect("the pipe goes on"), 1);
+            assert!(PANICS_AT.load(Ordering::SeqCst) > 8, "call {call} did not come");
+            assert_eq!(rig.write(2, 2).wait().expect("the pipe goes on"), 2);
+            assert_eq!(rig.pipe.close().expect("nothing failed"), 2);
+        }
+        PANICS_AT.store(usize::MAX, Ordering::SeqCst);
+    });
     finishes(|| {
         let mut stopped = 0;
         for call in [Call::Write, Call::Sync] {
