@@ -69,8 +69,8 @@ impl Model {
         (from..(to + 1).saturating_sub(count)).find(|at| self.free[*at..*at + count].iter().all(|free| *free))
     }
 
-    /// In a word, the next from the thread's place on; else wherever there is a run, across words. More than fits into a
-    /// word: behind the last such run, else wherever there is one.
+    /// In a word, the next from the thread's place on; else wherever there is a run, across words. More than fits into
+    /// a word: behind the last such run, else wherever there is one.
     fn claim(&mut self, count: usize) -> Option<usize> {
         let words = self.free.len().div_ceil(WORD);
         if count > WORD {

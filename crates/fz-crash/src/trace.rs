@@ -97,8 +97,8 @@ fn result(text: &str) -> Option<Result<u64, String>> {
     number(result).map(Ok)
 }
 
-/// Whether an error says that a signal came. Inside the kernel it has other names than `EINTR`, which a tracer sees; with
-/// a handler that asks for no restart the program gets `EINTR` for each of them.
+/// Whether an error says that a signal came. Inside the kernel it has other names than `EINTR`, which a tracer sees;
+/// with a handler that asks for no restart the program gets `EINTR` for each of them.
 fn is_interruption(error: &str) -> bool {
     error == "EINTR" || error.starts_with("ERESTART")
 }
