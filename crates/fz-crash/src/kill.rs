@@ -26,11 +26,12 @@ use crate::resources::Directory;
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
 
-/// One child in so many lives until it has made some acknowledgements, up to so many: one that makes none hangs.
+/// One child in so many lives until each of its writers has had some writes accepted, up to so many: one that does not
+/// get so far hangs.
 const WATCHED_EVERY: u64 = 4;
-const WATCHED_ACKS: u64 = 100;
+const WATCHED_WRITES: u64 = 50;
 
-/// How long nobody makes one before that is a hang. Of programs broken on purpose it is expected.
+/// How long they may take, a hundred times what they do. Of programs broken on purpose hangs are expected.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(fz_mutants) { 2 } else { 30 });
 
 /// Rounds on one file before a new one is made.
@@ -104,36 +105,52 @@ fn one_kill(
 ) -> io::Result<Result<Vec<u8>, String>> {
     let mut child = child::start(&child::command_line(plan, path, &[])?)?;
     let output = child.stdout.take().expect("it is piped");
-    let (ack, acks) = channel();
+    let (accepted, writers) = channel();
     let hear = move |line: &Line| {
-        if matches!(line, Line::Durable(_)) {
+        if let Line::Accepted(write) = line
+            && let Some(tag) = Tag::from_word(write.tag)
+        {
             // Nobody counts those that come later.
-            let _ = ack.send(());
+            let _ = accepted.send(tag.writer());
         }
     };
     let listener = thread::spawn(move || child::listen(output, hear));
     // Half of the lives are short: creation and opening take a millisecond or two.
     let life = if random.chance(0.5) { LIFE_MAX_MICROS } else { LIFE_MAX_MICROS / 8 };
     thread::sleep(Duration::from_micros(random.below(life)));
-    let wanted = if random.below(WATCHED_EVERY) == 0 { 1 + random.below(WATCHED_ACKS) } else { 0 };
-    let hangs = !gets_on(&acks, wanted, PATIENCE);
-    let threads = if hangs { threads(child.id()) } else { String::new() };
+    let wanted = if random.below(WATCHED_EVERY) == 0 { 1 + random.below(WATCHED_WRITES) } else { 0 };
+    let hanging = stuck(&writers, plan.writers, wanted, PATIENCE);
+    let threads = if hanging.is_empty() { String::new() } else { threads(child.id()) };
     let killed = kill(child)?;
     let lines = listener.join().map_err(|_| io::Error::other("the listener panicked"))??;
     if let Err(words) = killed {
         return Ok(Err(format!("{words}\nthe last it said: {:?}", lines.last())));
     }
-    if hangs {
-        return Ok(Err(format!("the run hangs: no acknowledgement for {PATIENCE:?}; its threads:\n{threads}")));
+    if !hanging.is_empty() {
+        let words = format!("the run hangs: writers {hanging:?} had not {wanted} writes accepted within {PATIENCE:?}");
+        return Ok(Err(format!("{words}; its threads:\n{threads}")));
     }
     findings.count("kills", 1);
     findings.count("watched", u64::from(wanted > 0));
     Ok(verdict(plan, path, &lines, before.unwrap_or_default(), findings))
 }
 
-/// Waits for so many acknowledgements. False if none comes for as long as `patience`. The end of a child is no hang.
-fn gets_on(acks: &Receiver<()>, wanted: u64, patience: Duration) -> bool {
-    (0..wanted).all(|_| acks.recv_timeout(patience) != Err(RecvTimeoutError::Timeout))
+/// Waits until each writer has come so often; those that have not when `patience` is over. The end of a child is no
+/// hang.
+fn stuck(came: &Receiver<u64>, writers: u8, wanted: u64, patience: Duration) -> Vec<u64> {
+    let deadline = Instant::now() + patience;
+    let mut missing: BTreeMap<u64, u64> = (0..u64::from(writers)).map(|writer| (writer, wanted)).collect();
+    loop {
+        missing.retain(|_, times| *times > 0);
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        match came.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(writer) => drop(missing.entry(writer).and_modify(|times| *times -= 1)),
+            Err(RecvTimeoutError::Disconnected) => return Vec::new(),
+            Err(RecvTimeoutError::Timeout) => return missing.into_keys().collect(),
+        }
+    }
 }
 
 /// The threads of a process and where in the kernel each of them is.
@@ -298,16 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_says_nothing_more_hangs_and_one_that_ends_does_not() {
+    fn a_writer_that_gets_no_further_hangs_and_a_child_that_ends_does_not() {
         let patience = Duration::from_millis(20);
-        let (ack, acks) = channel();
-        for _ in 0..2 {
-            ack.send(()).unwrap();
-        }
-        assert!(gets_on(&acks, 0, patience) && gets_on(&acks, 1, patience));
-        assert!(!gets_on(&acks, 2, patience), "only one more came");
-        drop(ack);
-        assert!(gets_on(&acks, 2, patience), "that it ended by itself is found out when it is killed");
+        let (write, came) = channel();
+        let writes = |writers: &[u64]| writers.iter().for_each(|&writer| write.send(writer).unwrap());
+        assert!(stuck(&came, 2, 0, patience).is_empty());
+        writes(&[0, 1, 1]);
+        assert!(stuck(&came, 2, 1, patience).is_empty());
+        writes(&[0, 0, 0]);
+        assert_eq!(stuck(&came, 2, 2, patience), [1], "one of its two was the second of before");
+        drop(write);
+        assert!(stuck(&came, 2, 1, patience).is_empty(), "that it ended by itself is found out when it is killed");
     }
 
     #[test]

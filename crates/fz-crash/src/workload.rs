@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fz_bufpool::BufPool;
 use fz_file::{FileError, SlotFile};
@@ -202,11 +202,16 @@ fn write_one(
     let ticket = pipe.write(request).map_err(|rejected| Stopped::Refused(Failure::Pipe(rejected.error)))?;
     let epoch = ticket.epoch();
     observer.accepted(Accepted { tag: tag.word(), epoch, slot, count });
+    let began = Instant::now();
     let durable = match wait {
         Wait::No => return Ok(()),
         Wait::Block => ticket.wait(),
         Wait::Limited => ticket.wait_timeout(PATIENCE),
     };
+    // Whoever waits with a limit looks once more when it is over: the answer was there, and nobody woke it.
+    if wait == Wait::Limited && began.elapsed() >= PATIENCE {
+        return Err(broken(format!("epoch {epoch} was heard of only after {PATIENCE:?}: {durable:?}")));
+    }
     let durable = durable.map_err(|error| Stopped::Ticket(Failure::Pipe(error)))?;
     if durable < epoch {
         return Err(broken(format!("epoch {epoch} was reported durable by epoch {durable}")));
