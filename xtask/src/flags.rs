@@ -171,9 +171,10 @@ pub(crate) struct Loom {
   cargo xtask mutants
   cargo xtask mutants --only retry_failed_sync
   cargo xtask mutants --quick --json
-  cargo xtask mutants --killers --only retry_failed_sync")]
+  cargo xtask mutants --killers --only retry_failed_sync
+  cargo xtask mutants --generated --only fz-mpsc/src/ring.rs")]
 pub(crate) struct Mutants {
-    /// Only the mutants whose name contains this
+    /// Only the mutants whose name contains this (generated ones: the path, a colon, the change)
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
 
@@ -185,7 +186,13 @@ pub(crate) struct Mutants {
     #[arg(long)]
     pub(crate) killers: bool,
 
-    /// A check that runs longer than so many seconds hangs, and is stopped [default: 60, with --quick or --killers 10]
+    /// Instead: every change that cargo-mutants makes of the small crates, under each crate's own tests. Takes hours.
+    /// What survives must be listed in `xtask/src/mutants/survivors.txt`
+    #[arg(long, conflicts_with_all = ["quick", "killers"])]
+    pub(crate) generated: bool,
+
+    /// A check that runs longer than so many seconds hangs, and is stopped [default: 60, with --quick or --killers 10,
+    /// with --generated 15]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) check_seconds: Option<u64>,
 }
@@ -467,6 +474,7 @@ mod tests {
             "crash --replay D --fs ext4",
             "bench --instructions --suite commit",
             "mutants --killers --quick",
+            "mutants --generated --quick",
         ];
         for line in refused {
             let words = std::iter::once("xtask").chain(line.split(' '));

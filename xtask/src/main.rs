@@ -16,6 +16,7 @@ mod markdown;
 mod mutants;
 mod package;
 mod prop;
+mod reasons;
 mod runner;
 mod sanitize;
 mod shell;

@@ -4,6 +4,7 @@
 //! (`fz_error::mutants`), so that one build serves all of them. The table is in `mutants/table.rs`.
 
 mod build;
+mod generated;
 mod killers;
 mod table;
 
@@ -29,6 +30,9 @@ const LIMIT_SECONDS_QUICK: u64 = 10;
 pub(crate) fn run(runner: &mut Runner, flags: &Mutants) {
     if flags.killers {
         return find_killers(runner, flags);
+    }
+    if flags.generated {
+        return generated::run(runner, flags);
     }
     runner.check("mutants in the source are those in the table", "mutants", agreement);
     let chosen: Vec<_> =

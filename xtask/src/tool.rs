@@ -34,6 +34,9 @@ pub(crate) const PUBLIC_API: Tool = Tool {
     install: "cargo install --locked cargo-public-api",
 };
 
+pub(crate) const CARGO_MUTANTS: Tool =
+    Tool { name: "cargo-mutants", probe: "cargo mutants --version", install: "cargo install --locked cargo-mutants" };
+
 impl Tool {
     pub(crate) fn is_installed(&self) -> bool {
         let mut words = self.probe.split(' ');

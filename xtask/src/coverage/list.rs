@@ -11,6 +11,7 @@
 //! function that moves to another file keeps its reasons.
 
 use super::gaps::{Gap, Never};
+use crate::reasons;
 
 /// A gap that has a reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,36 +30,17 @@ impl Entry {
 }
 
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::new();
-    let mut folder = "";
-    let mut without_reason = None;
-    for (line, text) in (1..).zip(text.lines()) {
-        let trimmed = text.trim();
-        if trimmed.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        if let Some(reason) = trimmed.strip_prefix("= ") {
-            if reason.trim().is_empty() || without_reason.is_none() {
-                return Err(format!("line {line}: a reason stands below the lines that it is for"));
-            }
-            without_reason = None;
-            continue;
-        }
-        if !text.starts_with(' ') {
-            folder = trimmed;
-            continue;
-        }
-        let (what, text) = trimmed.split_once(" | ").ok_or(format!("line {line}: neither a gap nor a reason"))?;
-        let kinds = [Never::True, Never::False, Never::Run];
-        let what = kinds.into_iter().find(|kind| kind.to_string() == what);
-        let what = what.ok_or(format!("line {line}: a gap begins with never true, never false or never run"))?;
-        entries.push(Entry { line, folder: folder.to_owned(), what, text: text.to_owned() });
-        without_reason = Some(line);
-    }
-    match without_reason {
-        Some(line) => Err(format!("line {line}: no reason below it")),
-        None => Ok(entries),
-    }
+    reasons::parse(text)?.into_iter().map(entry).collect()
+}
+
+fn entry(listed: reasons::Entry) -> Result<Entry, String> {
+    let reasons::Entry { line, folder, text } = listed;
+    let kinds = [Never::True, Never::False, Never::Run];
+    let parts = text.split_once(" | ");
+    let gap = parts.and_then(|(what, text)| Some((kinds.into_iter().find(|kind| kind.to_string() == what)?, text)));
+    let (what, text) =
+        gap.ok_or(format!("line {line}: a gap begins with never true, never false or never run, and a bar"))?;
+    Ok(Entry { line, folder, what, text: text.to_owned() })
 }
 
 /// The gaps without an entry, and the entries whose line is gone: `lines` says whether a folder still has one.
@@ -98,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_reasons_is_rejected() {
-        for broken in ["x\n  never run | a\n", "x\n    = why\n", "x\n  seldom | a\n    = why\n", "x\n  a\n    = b\n"] {
+    fn a_list_with_something_else_is_rejected() {
+        for broken in ["x\n  never run | a\n", "x\n  seldom | a\n    = why\n", "x\n  a\n    = b\n"] {
             assert!(parse(broken).is_err(), "{broken}");
         }
     }
