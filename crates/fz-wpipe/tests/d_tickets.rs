@@ -121,22 +121,22 @@ fn d_blocked_threads_tasks_and_timed_waits_resolve_together() {
 
 /// All wait for one sync that is held, so that all of them sleep, or are about to.
 #[test]
-fn d_64_blocked_threads_and_64_tasks_sleep_at_once_and_all_wake() {
+fn d_64_blocked_threads_and_64_tasks_that_wait_for_one_sync_all_wake() {
     finishes(|| {
         let rig = Arc::new(Rig::lazy());
         rig.disk.hold(Call::Sync);
-        let asleep = Arc::new(AtomicUsize::new(0));
+        let wrote = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = (0..128_u64)
             .map(|id| {
-                let (rig, asleep) = (Arc::clone(&rig), Arc::clone(&asleep));
+                let (rig, wrote) = (Arc::clone(&rig), Arc::clone(&wrote));
                 thread::spawn(move || {
                     let ticket = rig.write(id, id + 1);
-                    asleep.fetch_add(1, Ordering::SeqCst);
+                    wrote.fetch_add(1, Ordering::SeqCst);
                     if id % 2 == 0 { ticket.wait().unwrap() } else { pollster::block_on(ticket).unwrap() }
                 })
             })
             .collect();
-        until(|| asleep.load(Ordering::SeqCst) == 128);
+        until(|| wrote.load(Ordering::SeqCst) == 128);
         rig.disk.wait_until_held(Call::Sync);
         rig.disk.release();
         threads.into_iter().for_each(|thread| assert!(thread.join().unwrap() <= 128));

@@ -46,20 +46,22 @@ fn each_kind_has_the_number_of_its_name() {
 
 #[test]
 fn what_is_printed_names_the_file_the_epoch_and_the_cause() {
-    let rig = Rig::lazy();
-    let ticket = rig.write(3, 1);
-    assert_eq!(format!("{ticket:?}"), "WriteTicket { epoch: 1, is_durable: false }");
-    let pipe = format!("{:?}", rig.pipe);
-    assert!(pipe.contains("/slots") && pipe.contains("accepted: 1"), "{pipe}");
-    assert_eq!(rig.pipe.file().path(), rig.file.path());
-    assert_eq!(format!("{:?}", WritePipeConfig::default()), format!("{:?}", WritePipeConfig::new()));
+    finishes(|| {
+        let rig = Rig::lazy();
+        let ticket = rig.write(3, 1);
+        assert_eq!(format!("{ticket:?}"), "WriteTicket { epoch: 1, is_durable: false }");
+        let pipe = format!("{:?}", rig.pipe);
+        assert!(pipe.contains("/slots") && pipe.contains("accepted: 1"), "{pipe}");
+        assert_eq!(rig.pipe.file().path(), rig.file.path());
+        assert_eq!(format!("{:?}", WritePipeConfig::default()), format!("{:?}", WritePipeConfig::new()));
 
-    rig.disk.fail(Call::Sync, 0, Fault::Errno(EIO));
-    let error = ticket.wait().unwrap_err();
-    let rejected = rig.pipe.write(rig.request(0, 1, 2)).unwrap_err();
-    let cause = rejected.source().expect("the sync's error").to_string();
-    assert_eq!(cause, error.source().unwrap().to_string());
-    assert_eq!(rejected.to_string(), error.to_string());
+        rig.disk.fail(Call::Sync, 0, Fault::Errno(EIO));
+        let error = ticket.wait().unwrap_err();
+        let rejected = rig.pipe.write(rig.request(0, 1, 2)).unwrap_err();
+        let cause = rejected.source().expect("the sync's error").to_string();
+        assert_eq!(cause, error.source().unwrap().to_string());
+        assert_eq!(rejected.to_string(), error.to_string());
+    });
 }
 
 #[test]
@@ -106,14 +108,16 @@ fn c_a_sync_that_ends_after_the_failure_changes_nothing() {
 /// A batch in which writes overlap takes another way to the disk than others.
 #[test]
 fn c_a_failed_write_of_overlapping_writes_stops_the_pipe() {
-    let rig = Rig::lazy();
-    rig.disk.fail(Call::Write, 0, Fault::Errno(EIO));
-    let tickets = [rig.write(4, 1), rig.write(4, 2), rig.write(5, 3)];
-    for ticket in tickets {
-        let error = ticket.wait().unwrap_err();
-        assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 3 }), "{error:?}");
-    }
-    assert_eq!((rig.disk.count(Call::Write), rig.disk.count(Call::Sync)), (1, 0), "nothing is tried after that");
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.disk.fail(Call::Write, 0, Fault::Errno(EIO));
+        let tickets = [rig.write(4, 1), rig.write(4, 2), rig.write(5, 3)];
+        for ticket in tickets {
+            let error = ticket.wait().unwrap_err();
+            assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 3 }), "{error:?}");
+        }
+        assert_eq!((rig.disk.count(Call::Write), rig.disk.count(Call::Sync)), (1, 0), "nothing is tried after that");
+    });
 }
 
 /// What a thread's locals do when the pipe's own are destroyed already.
@@ -147,15 +151,17 @@ fn d_a_thread_that_ends_can_still_write_and_wait() {
 
 #[test]
 fn c_every_panic_of_the_disk_is_told_with_its_message_if_it_has_one() {
-    let message = |fault| {
-        let rig = Rig::new(lazy());
-        rig.disk.fail(Call::Write, 0, fault);
-        match rig.write(0, 1).wait().unwrap_err().kind() {
-            PipeErrorKind::Panicked { message } => message.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(message(Fault::Panic), "scripted panic of the disk");
-    assert_eq!(message(Fault::PanicFormatted), "scripted panic of call 0");
-    assert_eq!(message(Fault::PanicWithoutText), "(no message)");
+    finishes(|| {
+        let message = |fault| {
+            let rig = Rig::new(lazy());
+            rig.disk.fail(Call::Write, 0, fault);
+            match rig.write(0, 1).wait().unwrap_err().kind() {
+                PipeErrorKind::Panicked { message } => message.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(message(Fault::Panic), "scripted panic of the disk");
+        assert_eq!(message(Fault::PanicFormatted), "scripted panic of call 0");
+        assert_eq!(message(Fault::PanicWithoutText), "(no message)");
+    });
 }

@@ -2,6 +2,8 @@
 //!
 //! A disk that keeps only what is written: no real one has room for such a file.
 
+mod watchdog;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_file::{Access, FileIdentity, Preallocation, SlotFile, SlotFileConfig, Storage, Volume};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+use watchdog::finishes;
 
 const BYTES: usize = 8;
 const SLOT: u64 = BYTES as u64;
@@ -103,27 +106,29 @@ impl Volume for Sparse {
 
 #[test]
 fn b_the_last_of_two_writes_stays_however_far_apart_the_others_are() {
-    let disk = Sparse::default();
-    let config = SlotFileConfig::new("/slots", BYTES).initial_slots(SLOTS).preallocation(Preallocation::Sparse);
-    let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), config).unwrap());
-    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 1024)).unwrap();
-    // Nothing is written before it is asked for: all of it is one batch.
-    let lazy = WritePipeConfig::new().flush_interval(Duration::from_secs(3600));
-    // From one end to the other and back, some slots twice in different order, some not.
-    let overlapping: Vec<u64> = (0..12).flat_map(|step| [SLOTS - 1 - step, step / 2]).collect();
-    let disjoint: Vec<u64> = (0..12).flat_map(|step| [SLOTS - 1 - step, step]).collect();
-    for (round, slots) in [overlapping, disjoint].into_iter().enumerate() {
-        let pipe = WritePipe::new(lazy.clone(), Arc::clone(&file)).unwrap();
-        let mut expected = disk.slots.lock().unwrap().clone();
-        let mut last = None;
-        for (tag, slot_index) in (1_u64..).zip(slots) {
-            let bytes = (tag + 1000 * round as u64).to_le_bytes();
-            expected.insert(slot_index, bytes);
-            let allocation = pool.allocate_copy(&bytes).unwrap();
-            last = Some(pipe.write(WriteRequest { allocation, slot_index }).unwrap());
+    finishes(|| {
+        let disk = Sparse::default();
+        let config = SlotFileConfig::new("/slots", BYTES).initial_slots(SLOTS).preallocation(Preallocation::Sparse);
+        let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), config).unwrap());
+        let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 1024)).unwrap();
+        // Nothing is written before it is asked for: all of it is one batch.
+        let lazy = WritePipeConfig::new().flush_interval(Duration::from_secs(3600));
+        // From one end to the other and back, some slots twice in different order, some not.
+        let overlapping: Vec<u64> = (0..12).flat_map(|step| [SLOTS - 1 - step, step / 2]).collect();
+        let disjoint: Vec<u64> = (0..12).flat_map(|step| [SLOTS - 1 - step, step]).collect();
+        for (round, slots) in [overlapping, disjoint].into_iter().enumerate() {
+            let pipe = WritePipe::new(lazy.clone(), Arc::clone(&file)).unwrap();
+            let mut expected = disk.slots.lock().unwrap().clone();
+            let mut last = None;
+            for (tag, slot_index) in (1_u64..).zip(slots) {
+                let bytes = (tag + 1000 * round as u64).to_le_bytes();
+                expected.insert(slot_index, bytes);
+                let allocation = pool.allocate_copy(&bytes).unwrap();
+                last = Some(pipe.write(WriteRequest { allocation, slot_index }).unwrap());
+            }
+            last.unwrap().wait().unwrap();
+            assert_eq!(pipe.stats().syncs, 1, "it was to be one batch");
+            assert_eq!(*disk.slots.lock().unwrap(), expected);
         }
-        last.unwrap().wait().unwrap();
-        assert_eq!(pipe.stats().syncs, 1, "it was to be one batch");
-        assert_eq!(*disk.slots.lock().unwrap(), expected);
-    }
+    });
 }

@@ -127,7 +127,6 @@ fn g_a_config_that_cannot_work_is_refused() {
     assert_eq!(*new(WritePipeConfig::new().batch_writes_max(0)).kind(), zero("batch_writes_max"));
     assert_eq!(*new(WritePipeConfig::new().batch_bytes_max(0)).kind(), zero("batch_bytes_max"));
     assert_eq!(*new(WritePipeConfig::new().write_back_bytes(0)).kind(), zero("write_back_bytes"));
-    assert_eq!(*new(WritePipeConfig::new().write_back_bytes(0)).kind(), zero("write_back_bytes"));
     for capacity in [0, usize::MAX, (1 << 31) + 1] {
         let error = new(WritePipeConfig::new().queue_capacity(capacity));
         assert_eq!(*error.kind(), PipeErrorKind::Queue { capacity });
