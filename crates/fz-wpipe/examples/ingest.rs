@@ -254,7 +254,10 @@ fn report(
         ("batches", HumanCount(stats.batches).to_string()),
         ("syncs", format!("{}, {:.2?} on average", HumanCount(stats.syncs), stats.sync_mean)),
         ("slots per sync", format!("{:.1}", slots as f64 / stats.syncs.max(1) as f64)),
-        ("write calls", format!("{} for {} writes", HumanCount(stats.ranges), HumanCount(stats.accepted))),
+        (
+            "ranges",
+            format!("{} of consecutive slots, for {} writes", HumanCount(stats.ranges), HumanCount(stats.accepted)),
+        ),
         ("peak memory", peak_memory()),
         ("pool + queue", format!("{} at most", HumanBytes(bound as u64))),
     ];

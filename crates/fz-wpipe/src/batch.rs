@@ -25,7 +25,7 @@ pub(crate) struct Written {
     pub(crate) slots: u64,
     /// Slots that a later write of the batch covered.
     pub(crate) superseded_slots: u64,
-    /// Ranges of consecutive slots, one write call each (more only if a range is long).
+    /// Ranges of consecutive slots, one write call each, or more if a range is long.
     pub(crate) ranges: u64,
 }
 

@@ -34,8 +34,7 @@ impl Bell {
     /// How long a write may wait for company, so that it is durable within the interval: the
     /// interval less what a round takes, but at least half of it.
     pub(crate) fn patience(&self) -> Duration {
-        let round = Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed));
-        self.interval.saturating_sub(round).max(self.interval / 2)
+        self.interval.saturating_sub(self.round_mean()).max(self.interval / 2)
     }
 
     /// How long rounds have been taking.
@@ -45,7 +44,6 @@ impl Bell {
 
     /// Takes note of how long a round took.
     pub(crate) fn account(&self, round: Duration) {
-        let mean = Duration::from_nanos(self.round_nanos.load(Ordering::Relaxed));
-        self.round_nanos.store(nanos(smooth(mean, round)), Ordering::Relaxed);
+        self.round_nanos.store(nanos(smooth(self.round_mean(), round)), Ordering::Relaxed);
     }
 }

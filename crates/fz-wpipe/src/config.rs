@@ -148,11 +148,12 @@ impl WritePipeConfig {
         self
     }
 
-    /// The most writes that one sync makes durable. At least 1.
+    /// The most writes that are handed to the kernel at a time. A sync covers one such batch or,
+    /// if a read or a waiting thread wrote the next ones ahead, several. At least 1.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
-    /// let config = WritePipeConfig::new().batch_writes_max(1); // a sync for each write
+    /// let config = WritePipeConfig::new().batch_writes_max(1); // no write shares a system call
     /// # let _ = config;
     /// ```
     pub const fn batch_writes_max(mut self, writes: usize) -> Self {
@@ -165,7 +166,7 @@ impl WritePipeConfig {
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
-    /// let config = WritePipeConfig::new().batch_bytes_max(1 << 20); // short syncs, more of them
+    /// let config = WritePipeConfig::new().batch_bytes_max(1 << 20); // smaller batches, more of them
     /// # let _ = config;
     /// ```
     pub const fn batch_bytes_max(mut self, bytes: usize) -> Self {
@@ -175,8 +176,8 @@ impl WritePipeConfig {
 
     /// After how many bytes of a batch the device is told to begin with them, while the rest is
     /// being copied to the kernel (`sync_file_range(2)`; nothing happens on other systems than
-    /// Linux). Makes large batches faster; a batch of up to this size is written by one call a
-    /// range and synced. At least 1; `usize::MAX`: the sync alone moves the bytes.
+    /// Linux). Makes large batches faster; with a batch of up to this size nothing is begun early.
+    /// At least 1; `usize::MAX`: the sync alone moves the bytes.
     ///
     /// The default is as large as the page cache's largest folios, which are written back whole:
     /// with less, a folio that is still being filled may go to the device twice.
@@ -198,7 +199,8 @@ impl WritePipeConfig {
     /// sleeper on an idle processor takes about as long as a fast disk's sync, so this is what makes
     /// several writers fast; it costs processor time that nobody else asks for. A thread lingers for
     /// about as long as four batches take, and not at all if that is longer than this: on a slow
-    /// disk threads sleep. Tasks that `.await` their tickets are not concerned.
+    /// disk threads sleep. Tasks that `.await` their tickets do not linger; the flusher thread, which
+    /// writes for them, waits for them as said.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -222,6 +224,11 @@ impl WritePipeConfig {
     pub const fn sync_mode(mut self, mode: SyncMode) -> Self {
         self.sync_mode = mode;
         self
+    }
+
+    /// Each time that so many writes more are queued, a batch is begun, whoever waits.
+    pub(crate) fn queue_quarter(&self) -> u64 {
+        u64::try_from(self.queue_capacity / 4).unwrap_or(u64::MAX).max(1)
     }
 
     /// After how many bytes the device begins; without a sync to follow, it is not hurried.

@@ -36,14 +36,17 @@ pub struct PipeStats {
     pub queue_depth: u64,
     /// Batches written.
     pub batches: u64,
-    /// Syncs made, each of which covers one batch or, after a read wrote ahead, several.
+    /// Syncs made, each of which covers one batch or, after a read or a waiting thread wrote ahead,
+    /// several.
     pub syncs: u64,
     /// Bytes handed to the kernel.
     pub bytes: u64,
-    /// Ranges of consecutive slots handed to the kernel, one system call each (more only past
-    /// `IOV_MAX` buffers).
+    /// Ranges of consecutive slots handed to the kernel: one system call each, more if a range is
+    /// long (past `IOV_MAX` buffers, at multiples of
+    /// [`write_back_bytes`](crate::WritePipeConfig::write_back_bytes) in the file, and for each
+    /// 64 KiB of small buffers).
     pub ranges: u64,
-    /// Writes that went out by a system call shared with a neighbour, or not at all.
+    /// Writes less ranges: those that went out together with a neighbour, or not at all.
     pub coalesced_writes: u64,
     /// Slots that were not written because a later write of the same batch covers them.
     pub superseded_slots: u64,

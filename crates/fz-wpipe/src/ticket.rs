@@ -22,8 +22,8 @@ use crate::{PipeError, PipeErrorKind, Result};
 /// the pipe's [`flush_interval`](crate::WritePipeConfig::flush_interval). A ticket may outlive its
 /// pipe, which settles every ticket before it is gone.
 ///
-/// A ticket that nobody waits for costs nothing but its few words: no allocation, no lock, no
-/// shared counter.
+/// A ticket that nobody waits for costs nothing but its few words: no allocation, no lock; and no
+/// shared counter while it is dropped by the thread that made it, which uses one pipe at a time.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -115,6 +115,11 @@ impl WriteTicket {
     /// The error that stopped the pipe before the write was durable
     /// ([`PipeErrorKind::is_poison`]).
     ///
+    /// # Panics
+    ///
+    /// Where this pipe's own batch calls foreign code, see
+    /// [`WritePipe::close`](crate::WritePipe::close).
+    ///
     /// ```
     /// # use std::sync::Arc;
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -151,6 +156,10 @@ impl WriteTicket {
     ///
     /// [`PipeErrorKind::TimedOut`], after which the write goes on and the ticket can be waited for
     /// again; else as [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
     ///
     /// ```
     /// # use std::time::Duration;
