@@ -167,10 +167,11 @@ impl Completion {
 
     /// Declares every epoch up to `target` durable, wakes the threads that wait for one of them, and
     /// returns the wakers of the tasks that do. Only the leader calls it, after the sync that
-    /// [`begin_round`](Self::begin_round) announced.
-    pub(crate) fn publish(&self, target: u64) -> Published {
+    /// [`begin_round`](Self::begin_round) announced. `None` if the pipe has failed: nothing is
+    /// declared.
+    pub(crate) fn publish(&self, target: u64) -> Option<Published> {
         if !self.advance(target) {
-            return Published::default();
+            return None;
         }
         let parity = usize::from(self.read_round() & 1 == 1);
         self.beds[parity].wake_all();
@@ -179,7 +180,7 @@ impl Completion {
         if fz_error::mutants::active("wake_first_waiter_only") {
             wakers.truncate(1);
         }
-        Published { wakers, tasks_left: tasks.len() }
+        Some(Published { wakers, tasks_left: tasks.len() })
     }
 
     /// Stops the durable epoch for good. The first call's error is the reason.

@@ -28,7 +28,8 @@
 //! `syncer` before `writer` before the locks of the queue, the pool and the completion, which are
 //! leaves. The submission path takes none.
 //!
-//! The tasks of tickets are woken when the lead and all locks are given back. Those that wait for
+//! The tasks of tickets are woken when the lead and all locks are given back (by a failure: with
+//! the lead held, and no lock). Those that wait for
 //! room in the queue or for memory are woken in the middle of a round, when it makes some, with the
 //! lead and the writer's lock held: their wakers may do anything but wait for this pipe, which
 //! [`Core::assert_outside`] turns from a deadlock into a panic.
@@ -48,16 +49,16 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
-use fz_file::SlotFile;
+use fz_file::{FileErrorKind, SlotFile};
 use fz_mpsc::Sender;
 
 use crate::bell::Bell;
-use crate::completion::{Completion, wake_each_once};
+use crate::completion::{Completion, Published, wake_each_once};
 use crate::gathering::Gathering;
 use crate::lead::{Asker, Lead, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
-use crate::writer::Writer;
+use crate::writer::{Failed, Writer};
 use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe, rounds};
 
 /// What only the leader touches.
@@ -71,13 +72,15 @@ struct Syncer {
     sync_mean: Duration,
 }
 
-/// What a round leaves to do.
-#[derive(Clone, Copy, Debug, Default)]
-struct Remains {
-    /// A batch was closed by its limits.
-    batch: bool,
-    /// Tasks wait for more than the round covered.
-    tasks: bool,
+/// What a round leaves.
+#[derive(Default)]
+struct Outcome {
+    /// A batch was closed by its limits, or tasks wait for more than the round covered: only the
+    /// flusher thread is sure to go on.
+    work_remains: bool,
+    wakers: Vec<Waker>,
+    /// What there is to tell observers, who are foreign code, when nobody waits for it.
+    synced: Option<(observe::Round, observe::Synced)>,
 }
 
 /// How many rounds' time a thread lingers before it sleeps: its round may be the next, and others'
@@ -185,9 +188,9 @@ impl Core {
             return;
         }
         if self.completion.status(epoch).is_none() {
-            self.lead_round(|remains, wishes| self.hand_over(remains, wishes));
+            self.lead_round(|work_remains, wishes| self.hand_over(work_remains, wishes));
         } else {
-            self.hand_over(Remains::default(), self.lead.release());
+            self.hand_over(false, self.lead.release());
         }
     }
 
@@ -195,8 +198,7 @@ impl Core {
     /// kernel, so that sorting and copying it happen beside that round's sync. The next round syncs
     /// it.
     fn write_ahead(&self) {
-        let much = u64::try_from(self.config.queue_capacity / 4).unwrap_or(u64::MAX).max(1);
-        let is_much = || self.sender.last_position().saturating_sub(self.written()) >= much;
+        let is_much = || self.sender.last_position().saturating_sub(self.written()) >= self.config.queue_quarter();
         if self.lead.is_free() || !is_much() {
             return;
         }
@@ -254,8 +256,8 @@ impl Core {
         }
     }
 
-    fn hand_over(&self, remains: Remains, wishes: Wishes) {
-        if remains.batch || remains.tasks || wishes.of_tasks() {
+    fn hand_over(&self, work_remains: bool, wishes: Wishes) {
+        if wishes.need_the_flusher(work_remains) {
             self.bell.alarm.demand();
         } else if wishes.of_flusher() {
             // What it came for is durable now, or younger than this round.
@@ -292,8 +294,8 @@ impl Core {
                 }
                 continue;
             }
-            let go_on = self.lead_round(|remains, wishes| {
-                let go_on = remains.batch || remains.tasks || wishes.of_tasks();
+            let go_on = self.lead_round(|work_remains, wishes| {
+                let go_on = wishes.need_the_flusher(work_remains);
                 if !go_on && wishes.of_threads() {
                     self.completion.wake_a_leader();
                 }
@@ -328,21 +330,22 @@ impl Core {
     }
 
     /// One round by the caller, who holds the lead; `hand_over` is called when it is given back, and
-    /// after that the tasks are woken.
-    fn lead_round<R>(&self, hand_over: impl FnOnce(Remains, Wishes) -> R) -> R {
-        let mut wakers = Vec::new();
-        let mut remains = Remains::default();
+    /// after that the tasks are woken, and after them the observers told.
+    fn lead_round<R>(&self, hand_over: impl FnOnce(bool, Wishes) -> R) -> R {
+        let mut outcome = Outcome::default();
         if self.completion.failure().is_none() {
-            let round = || self.round(&mut lock(&self.syncer), &mut wakers);
-            remains = self.guarded("flush", round).unwrap_or_default();
+            outcome = self.guarded("flush", || self.round(&mut lock(&self.syncer))).unwrap_or_default();
         }
-        let outcome = hand_over(remains, self.lead.release());
-        wake_each_once(wakers);
-        outcome
+        let handed_over = hand_over(outcome.work_remains, self.lead.release());
+        wake_each_once(outcome.wakers);
+        if let Some((round, synced)) = outcome.synced {
+            round.synced(&synced);
+        }
+        handed_over
     }
 
-    fn round(&self, syncer: &mut Syncer, wakers: &mut Vec<Waker>) -> Result<Remains> {
-        let Some(file) = syncer.file.clone() else { return Ok(Remains::default()) };
+    fn round(&self, syncer: &mut Syncer) -> Result<Outcome> {
+        let Some(file) = syncer.file.clone() else { return Ok(Outcome::default()) };
         self.gather();
         let observed = observe::Round::enter(self.module_id());
         let began = self.born.elapsed();
@@ -352,36 +355,38 @@ impl Core {
             let _ = file.sync();
         }
         let arrivals = self.gathering.arrivals();
-        let (target, batch) = self.write_batch(u64::MAX)?;
+        let (target, is_cut) = self.write_batch(u64::MAX)?;
         if target == syncer.synced {
-            return Ok(Remains { batch, tasks: self.completion.has_tasks() });
+            return Ok(Outcome { work_remains: is_cut || self.completion.has_tasks(), ..Outcome::default() });
         }
         self.completion.begin_round(target);
         if fz_error::mutants::active("ack_before_sync") {
-            wake_each_once(self.completion.publish(target).wakers);
+            wake_each_once(self.completion.publish(target).unwrap_or_default().wakers);
         }
         let written_at = self.born.elapsed();
         if !fz_error::mutants::active("sync_before_last_write") {
             self.sync(&file, target)?;
         }
         let synced_at = self.born.elapsed();
+        let target = if fz_error::mutants::active("ack_what_was_written_ahead") { self.written() } else { target };
         let writes = target - syncer.synced;
         syncer.synced = target;
         self.account(syncer, synced_at - began, synced_at - written_at);
 
-        let published = self.completion.publish(target);
-        *wakers = published.wakers;
-        let (tasks, limit) = (wakers.len() + published.tasks_left, self.config.linger_max);
+        // Refused: the pipe failed meanwhile, and what this sync covered is not declared durable.
+        let Some(Published { wakers, tasks_left }) = self.completion.publish(target) else {
+            return Ok(Outcome::default());
+        };
+        let (tasks, limit) = (wakers.len() + tasks_left, self.config.linger_max);
         self.gathering.plan(arrivals, tasks, synced_at, syncer.sync_mean, limit);
-        // Last of all: a subscriber is foreign code, and nobody should wait for it.
-        observed.synced(&observe::Synced {
+        let synced = observe::Synced {
             writes,
             epoch: target,
             queue_depth: self.sender.len(),
             write: written_at - began,
             sync: synced_at - written_at,
-        });
-        Ok(Remains { batch, tasks: published.tasks_left > 0 })
+        };
+        Ok(Outcome { work_remains: is_cut || tasks_left > 0, wakers, synced: Some((observed, synced)) })
     }
 
     fn account(&self, syncer: &mut Syncer, round: Duration, sync: Duration) {
@@ -408,7 +413,19 @@ impl Core {
     }
 
     fn write_batch_by(&self, writer: &mut Writer, through: u64) -> Result<(u64, bool)> {
-        let left = writer.write_batch(through, &self.config, &self.counters)?;
+        let left =
+            writer.write_batch(through, &self.config, &self.counters).map_err(|Failed { first, last, source }| {
+                let kind = match source.kind() {
+                    // A sync failed before, so the file refused the write; who made that sync is about
+                    // to say so too. (That the device could not be told to begin with the batch is a
+                    // failure of the batch.)
+                    FileErrorKind::SyncFailed { failed_in, .. } if *failed_in != "sync_range" => {
+                        PipeErrorKind::SyncFailed { written: first - 1, durable: self.completion.durable() }
+                    }
+                    _ => PipeErrorKind::WriteFailed { first, last },
+                };
+                self.error("write", kind).with_source(source)
+            })?;
         let written = writer.written();
         // Release: pairs with the Acquire in `written`. Under the lock, or it could go back.
         self.written.store(written, Ordering::Release);
@@ -417,6 +434,7 @@ impl Core {
 
     fn sync(&self, file: &SlotFile, written: u64) -> Result<()> {
         let sync = || match self.config.sync_mode {
+            _ if fz_error::mutants::active("write_back_taken_for_sync") => file.sync_range(0, file.slots()),
             SyncMode::Data => file.sync(),
             SyncMode::Full => file.sync_all(),
             SyncMode::DangerouslyNone => Ok(()),
@@ -507,10 +525,26 @@ impl Core {
         Ok(())
     }
 
-    /// Runs `body` while no write is under way.
-    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _writer = read(&self.writer);
-        body()
+    /// Runs `body` while no write is under way. True beside its result if a batch had failed before.
+    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> (R, bool) {
+        let writer = read(&self.writer);
+        (body(), writer.is_broken())
+    }
+
+    /// The error that stopped the pipe, if accepted writes were lost to it. `is_broken`: a batch has
+    /// failed, whether or not the thread that it failed has said so yet.
+    pub(crate) fn loss(&self, is_broken: bool) -> Option<PipeError> {
+        // Not whether it was told: what a failed sync has undone is undone before that.
+        let mut reason = self.completion.reason();
+        while is_broken && reason.is_none() {
+            thread::yield_now();
+            reason = self.completion.reason();
+        }
+        if fz_error::mutants::active("read_trusts_a_failed_batch") {
+            return None;
+        }
+        // Asked after the failure, since when neither moves.
+        reason.filter(|_| self.sender.last_position() > self.completion.durable()).cloned()
     }
 
     /// The flusher thread, at the end: settles what is left, if who closed the pipe could not wait.

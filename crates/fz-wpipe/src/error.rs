@@ -89,12 +89,13 @@ pub enum PipeErrorKind {
          and no later sync could tell"
     )]
     SyncFailed {
-        /// The highest epoch handed to the kernel.
+        /// The highest epoch that the sync was to cover.
         written: u64,
         /// The durable epoch, for good.
         durable: u64,
     },
-    /// The flusher panicked. The pipe is poisoned.
+    /// The flusher thread, or a thread that wrote a batch in its place, panicked. The pipe is
+    /// poisoned.
     #[error("the flusher panicked and the pipe has stopped: {message}")]
     Panicked {
         /// The panic's message.

@@ -36,8 +36,13 @@ impl Wishes {
         self.0 & THREAD_WAITS != 0
     }
 
-    pub(crate) fn of_tasks(self) -> bool {
+    fn of_tasks(self) -> bool {
         self.0 & TASK_WAITS != 0
+    }
+
+    /// Whether the flusher thread must lead the next round, because nobody else is sure to.
+    pub(crate) fn need_the_flusher(self, work_remains: bool) -> bool {
+        work_remains || self.of_tasks()
     }
 
     pub(crate) fn of_flusher(self) -> bool {

@@ -19,6 +19,7 @@ mod request;
 mod rounds;
 mod sink;
 mod stats;
+mod submit;
 mod sync;
 mod ticket;
 mod wait_word;

@@ -2,25 +2,23 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fz_bufpool::PoolLine;
 use fz_file::SlotFile;
-use fz_mpsc::{PushError, QueueConfig, channel_with_alarm};
+use fz_mpsc::{QueueConfig, channel_with_alarm};
 
 use crate::alarm::Cause;
 use crate::bell::Bell;
 use crate::core::Core;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock, thread};
+use crate::submit::PoolsMet;
+use crate::sync::{Mutex, lock, thread};
 use crate::writer::Writer;
-use crate::{
-    PipeError, PipeErrorKind, PipeStats, RejectedWrite, Result, WritePipeConfig, WriteRequest, WriteSink, WriteTicket,
-};
+use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig, WriteSink, WriteTicket};
 
 /// A durable write path to one [`SlotFile`]: writes are accepted at once, written in batches, and
 /// made durable by one sync a batch.
 ///
 /// All methods take `&self`; share a pipe between threads in an [`Arc`]. Dropping it closes it and
-/// makes everything accepted durable, which may block; [`close`](Self::close) also tells whether
-/// that succeeded.
+/// makes everything accepted durable, which may block, in async code too;
+/// [`close`](Self::close) also tells whether that succeeded.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,15 +43,14 @@ use crate::{
 /// # }
 /// ```
 pub struct WritePipe {
-    core: Arc<Core>,
-    file: Arc<SlotFile>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) file: Arc<SlotFile>,
     /// Each position that is a multiple of this calls the flusher, so that a queue fills up only if
     /// the disk is slower than the producers. A power of two.
-    call_every: u64,
+    pub(crate) call_every: u64,
     /// What a pool calls when somebody has to wait for memory that this pipe may hold.
-    memory_alarm: Arc<dyn Fn() + Send + Sync>,
-    /// The pool that knows it: the last write's.
-    pool_met: AtomicU64,
+    pub(crate) memory_alarm: Arc<dyn Fn() + Send + Sync>,
+    pub(crate) pools_met: PoolsMet,
     flusher: Mutex<Option<thread::JoinHandle<()>>>,
     flusher_id: thread::ThreadId,
 }
@@ -61,7 +58,8 @@ pub struct WritePipe {
 impl WritePipe {
     /// Starts a pipe, and its flusher thread, on `file`.
     ///
-    /// Several pipes on one file are possible, but then each has an order of its own.
+    /// Several pipes on one file are possible, but then each has an order of its own, and a read
+    /// through one may see a part of a write through another. Starts a thread; does not wait.
     ///
     /// # Errors
     ///
@@ -96,7 +94,7 @@ impl WritePipe {
         // A new queue is empty and open.
         let _ = receiver.announce_sleep();
 
-        let quarter = u64::try_from(capacity / 4).unwrap_or(u64::MAX).max(1);
+        let quarter = config.queue_quarter();
         let writer = Writer::new(receiver, Arc::clone(&file));
         let core = Core::new(config, &file, bell, sender, writer);
         let running = Arc::clone(&core);
@@ -116,122 +114,11 @@ impl WritePipe {
             core,
             file,
             memory_alarm,
-            pool_met: AtomicU64::new(0),
+            pools_met: PoolsMet::new(),
             call_every: 1 << quarter.ilog2(),
             flusher_id: flusher.thread().id(),
             flusher: Mutex::new(Some(flusher)),
         })
-    }
-
-    /// Accepts a write: from now on it has a place in the pipe's order, and becomes durable.
-    ///
-    /// Never waits for the disk while the queue has room: then it costs some tens of nanoseconds,
-    /// takes no lock and allocates nothing. While the queue is full it blocks; in async code call
-    /// [`write_async`](Self::write_async) or [`try_write`](Self::try_write).
-    ///
-    /// # Errors
-    ///
-    /// With the request given back: [`PipeErrorKind::OutOfRange`],
-    /// [`PipeErrorKind::BufferSizeMismatch`], [`PipeErrorKind::Closed`], or the error that stopped
-    /// the pipe.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
-    /// # use fz_file::{SlotFile, SlotFileConfig};
-    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
-    /// # let directory = tempfile::tempdir()?;
-    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
-    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
-    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
-    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"first")?, slot_index: 0 })?;
-    /// assert_eq!(ticket.epoch(), 1);
-    ///
-    /// // Refused, the request comes back, and the pipe goes on.
-    /// let request = WriteRequest { allocation: pool.allocate_copy(b"second")?, slot_index: 8 };
-    /// let rejected = pipe.write(request).unwrap_err();
-    /// assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 8, slots: 8, .. }));
-    /// let request = WriteRequest { slot_index: 7, ..rejected.request };
-    /// assert_eq!(pipe.write(request)?.epoch(), 2);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[inline]
-    pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        let pushed = match self.core.sender.try_push(request) {
-            Err(PushError::Full(request)) => {
-                self.core.assert_outside("waited for room in");
-                self.core.sender.push(request)
-            }
-            decided => decided,
-        };
-        self.accepted(pushed, line)
-    }
-
-    /// As [`write`](Self::write), but a full queue gives the request back at once.
-    ///
-    /// # Errors
-    ///
-    /// [`PipeErrorKind::QueueFull`]; else as [`write`](Self::write).
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
-    /// # use fz_file::{SlotFile, SlotFileConfig};
-    /// # use fz_wpipe::{RejectedWrite, WritePipe, WritePipeConfig, WriteRequest};
-    /// # let directory = tempfile::tempdir()?;
-    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
-    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
-    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
-    /// match pipe.try_write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 }) {
-    ///     Ok(ticket) => assert_eq!(ticket.wait()?, 1),
-    ///     Err(RejectedWrite { request, error }) => println!("slot {} has to wait: {error}", request.slot_index),
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[inline]
-    pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        self.accepted(self.core.sender.try_push(request), line)
-    }
-
-    /// As [`write`](Self::write), but a full queue suspends the task instead of blocking the
-    /// thread. Waiting tasks and threads are served in the order in which they came.
-    ///
-    /// Dropping the future before it is ready drops the request unwritten.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
-    /// # use fz_file::{SlotFile, SlotFileConfig};
-    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
-    /// # let directory = tempfile::tempdir()?;
-    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
-    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
-    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
-    /// # futures_executor::block_on(async {
-    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
-    /// let ticket = pipe.write_async(request).await?; // it has a place in the order
-    /// assert_eq!(ticket.await?, 1); // it is durable
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        // The future of a push is made only where there is something to wait for.
-        let pushed = match self.core.sender.try_push(request) {
-            Err(PushError::Full(request)) => self.core.sender.push_async(request).await,
-            decided => decided,
-        };
-        self.accepted(pushed, line)
     }
 
     /// A [`Sink`](futures_util::Sink) of writes on this pipe, for `StreamExt::forward` and the
@@ -259,7 +146,36 @@ impl WritePipe {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn sink(&self) -> WriteSink<'_> {
+    pub fn sink(&self) -> WriteSink<&Self> {
+        WriteSink::new(self)
+    }
+
+    /// As [`sink`](Self::sink), but the sink holds the pipe: for a task that outlives the caller.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// use futures_util::{StreamExt, stream};
+    ///
+    /// let pipe = Arc::new(WritePipe::new(WritePipeConfig::new(), Arc::new(file))?);
+    /// let requests = stream::iter(0..8).map(move |slot_index| {
+    ///     Ok(WriteRequest { allocation: pool.try_allocate(1).expect("the pool has eight buffers"), slot_index })
+    /// });
+    /// let sent = requests.forward(Arc::clone(&pipe).into_sink());
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// tokio::spawn(sent).await??; // sent, and durable
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// assert_eq!(pipe.durable_epoch(), 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_sink(self: Arc<Self>) -> WriteSink<Arc<Self>> {
         WriteSink::new(self)
     }
 
@@ -289,15 +205,23 @@ impl WritePipe {
 
     /// Reads consecutive slots as every write accepted before this call left them, durable or not.
     ///
-    /// `buffer` is a whole number of slots. The read never sees a part of a write: what is queued
-    /// is handed to the kernel first, and no batch is written meanwhile. Blocks for that, and for
-    /// the disk if the slots are not in memory; producers do not notice.
+    /// `buffer` is a whole number of slots. The read never sees a part of one of this pipe's writes
+    /// (those of another pipe, or of [`SlotFile::write`], it may): what is queued is handed to the
+    /// kernel first, and no batch is written meanwhile. Blocks for that, and for the disk if the
+    /// slots are not in memory; producers do not notice. Not for async code.
+    ///
+    /// A read that runs *while* a sync fails, on a file system that then shows the old bytes again,
+    /// may see them; a later one returns the error.
     ///
     /// # Errors
     ///
     /// [`PipeErrorKind::NotWholeSlots`], [`PipeErrorKind::OutOfRange`],
     /// [`PipeErrorKind::ReadFailed`]; or the error that stopped the pipe, if accepted writes were
     /// lost to it.
+    ///
+    /// # Panics
+    ///
+    /// As [`close`](Self::close), and in a user's [`Storage`](fz_file::Storage) that the pipe calls.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -327,15 +251,11 @@ impl WritePipe {
         if !fz_error::mutants::active("read_past_the_queue") {
             self.core.write_through(accepted)?;
         }
-        self.core
-            .between_writes(|| self.file.read(slot_index, buffer))
-            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
-        // After the read: with a failed sync some file systems take back what the kernel had
-        // already shown, and the buffer may hold what was there before.
-        match self.core.completion.status(accepted) {
-            Some(Err(failure)) => Err(failure),
-            _ => Ok(()),
-        }
+        let (read, is_broken) = self.core.between_writes(|| self.file.read(slot_index, buffer));
+        read.map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
+        // After the read: a batch that failed may have left a part of a write, and with a failed sync
+        // some file systems take back what the kernel had already shown.
+        self.core.loss(is_broken).map_or(Ok(()), Err)
     }
 
     /// The highest epoch such that it and all before it are durable; 0 before the first. It only
@@ -358,6 +278,45 @@ impl WritePipe {
     #[must_use]
     pub fn durable_epoch(&self) -> u64 {
         self.core.completion.durable()
+    }
+
+    /// The error that stopped the pipe for good, if one did: every ticket that is not durable
+    /// resolves to it, and every write is refused with it. Does not wait.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// if let Some(error) = pipe.failure() {
+    ///     println!("{error}; what is above epoch {} is lost", pipe.durable_epoch());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn failure(&self) -> Option<PipeError> {
+        self.core.completion.failure().cloned()
+    }
+
+    /// Whether every later write is refused: the pipe was closed, or it failed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// assert!(!pipe.is_closed());
+    /// pipe.close()?;
+    /// assert!(pipe.is_closed() && pipe.failure().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.core.sender.is_closed()
     }
 
     /// What the pipe has done so far. Does not wait, and costs the submission path nothing.
@@ -407,7 +366,9 @@ impl WritePipe {
     /// Returns the durable epoch, which is then the last.
     ///
     /// A write that races with it is either accepted, and then durable, or given back. Blocks until
-    /// all is done; calling it again, from any thread, is harmless and gives the same result.
+    /// all is done, so it is not for async code (await [`sync`](Self::sync) first, then it takes as
+    /// long as a thread takes to end); calling it again, from any thread, is harmless and gives the
+    /// same result.
     /// Afterwards the pipe can still be read.
     ///
     /// # Errors
@@ -455,90 +416,8 @@ impl WritePipe {
         settled
     }
 
-    fn ticket(&self, epoch: u64) -> WriteTicket {
+    pub(crate) fn ticket(&self, epoch: u64) -> WriteTicket {
         WriteTicket::new(epoch, &self.core.completion)
-    }
-
-    pub(crate) fn core(&self) -> &Core {
-        &self.core
-    }
-
-    fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
-        let slots = self.file.slots();
-        // Since the file has at least one slot then, nothing below this can overflow.
-        let is_inside = slots.checked_sub(count).is_some_and(|last| slot_index <= last);
-        if is_inside || fz_error::mutants::active("accept_out_of_range") {
-            Ok(())
-        } else {
-            Err(PipeErrorKind::OutOfRange { slot_index, count, slots })
-        }
-    }
-
-    #[inline]
-    pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
-        let buffer_size = request.allocation.buffer_size().bytes();
-        let slot_size = self.file.slot_size();
-        let kind = if buffer_size == slot_size {
-            let count = u64::try_from(request.allocation.count()).unwrap_or(u64::MAX);
-            match self.check_range(request.slot_index, count) {
-                Ok(()) => return Ok(request),
-                Err(kind) => kind,
-            }
-        } else {
-            PipeErrorKind::BufferSizeMismatch { buffer_size, slot_size }
-        };
-        Err(self.reject(request, kind))
-    }
-
-    #[cold]
-    fn reject(&self, request: WriteRequest, kind: PipeErrorKind) -> RejectedWrite {
-        RejectedWrite { request, error: PipeError::new(self.core.module_id(), "write", kind) }
-    }
-
-    #[inline]
-    pub(crate) fn accepted(
-        &self,
-        outcome: Result<u64, PushError<WriteRequest>>,
-        line: PoolLine,
-    ) -> Result<WriteTicket, RejectedWrite> {
-        match outcome {
-            Ok(epoch) => {
-                // Relaxed: a stale value introduces the alarm to its pool once more, which does nothing.
-                if line.id() != self.pool_met.load(Ordering::Relaxed) {
-                    self.meet(line);
-                }
-                // Either a request that comes to wait for this memory calls us, or it waits already
-                // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
-                // model allows and no processor does, the memory would come back after the interval.
-                if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
-                    self.core.bell.alarm.demand();
-                }
-                Ok(self.ticket(epoch))
-            }
-            Err(refusal) => Err(self.refused(refusal)),
-        }
-    }
-
-    /// From now on those who have to wait for that pool's memory call the flusher, if the pipe holds
-    /// some of it.
-    #[cold]
-    fn meet(&self, line: PoolLine) {
-        line.add_alarm(&self.memory_alarm);
-        self.pool_met.store(line.id(), Ordering::Relaxed);
-    }
-
-    #[cold]
-    fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
-        match refusal {
-            PushError::Closed(request) => match self.core.completion.reason() {
-                Some(error) => RejectedWrite { request, error: error.clone() },
-                None => self.reject(request, PipeErrorKind::Closed),
-            },
-            refusal => {
-                let capacity = self.core.sender.capacity();
-                self.reject(refusal.into_value(), PipeErrorKind::QueueFull { capacity })
-            }
-        }
     }
 }
 
@@ -583,5 +462,5 @@ impl fmt::Debug for WritePipe {
 const _: () = {
     const fn assert<T: Send + Sync>() {}
     assert::<WritePipe>();
-    assert::<WriteRequest>();
+    assert::<crate::WriteRequest>();
 };

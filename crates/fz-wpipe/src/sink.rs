@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,6 +15,10 @@ use crate::{PipeError, RejectedWrite, Result, WritePipe, WriteRequest, WriteTick
 /// closing too, waits until everything sent is durable. Closing the sink leaves the pipe open.
 ///
 /// A request that the pipe refuses is not lost: [`take_rejected`](Self::take_rejected) has it.
+/// Dropping a sink that was not flushed drops the request that still waits for room, unwritten.
+///
+/// `P` is `&WritePipe`, or `Arc<WritePipe>` for a task of its own
+/// ([`WritePipe::into_sink`]).
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -39,8 +44,8 @@ use crate::{PipeError, RejectedWrite, Result, WritePipe, WriteRequest, WriteTick
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a sink writes what is sent into it"]
-pub struct WriteSink<'pipe> {
-    pipe: &'pipe WritePipe,
+pub struct WriteSink<P> {
+    pipe: P,
     /// Checked, but not in the queue yet.
     waiting: Option<WriteRequest>,
     room: RoomWaiter,
@@ -49,8 +54,8 @@ pub struct WriteSink<'pipe> {
     rejected: Option<WriteRequest>,
 }
 
-impl<'pipe> WriteSink<'pipe> {
-    pub(crate) fn new(pipe: &'pipe WritePipe) -> Self {
+impl<P> WriteSink<P> {
+    pub(crate) fn new(pipe: P) -> Self {
         Self { pipe, waiting: None, room: RoomWaiter::default(), ticket: None, rejected: None }
     }
 
@@ -93,18 +98,20 @@ impl<'pipe> WriteSink<'pipe> {
             }
         }
     }
+}
 
+impl<P: Deref<Target = WritePipe>> WriteSink<P> {
     /// Gets the waiting request into the queue.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(waiting) = &self.waiting else { return Poll::Ready(Ok(())) };
         let line = waiting.allocation.line();
-        let pipe = self.pipe;
-        let pushed = ready!(pipe.core().sender.poll_push(&mut self.waiting, &mut self.room, context));
-        Poll::Ready(self.note(pipe.accepted(pushed, line)))
+        let pushed = ready!(self.pipe.core.sender.poll_push(&mut self.waiting, &mut self.room, context));
+        let decided = self.pipe.accepted(pushed, line);
+        Poll::Ready(self.note(decided))
     }
 }
 
-impl Sink<WriteRequest> for WriteSink<'_> {
+impl<P: Deref<Target = WritePipe> + Unpin> Sink<WriteRequest> for WriteSink<P> {
     type Error = PipeError;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
@@ -116,7 +123,7 @@ impl Sink<WriteRequest> for WriteSink<'_> {
         match self.pipe.check(request) {
             Ok(request) => {
                 let line = request.allocation.line();
-                match self.pipe.core().sender.try_push(request) {
+                match self.pipe.core.sender.try_push(request) {
                     Err(PushError::Full(request)) => {
                         self.waiting = Some(request);
                         Ok(())
@@ -146,7 +153,7 @@ impl Sink<WriteRequest> for WriteSink<'_> {
     }
 }
 
-impl fmt::Debug for WriteSink<'_> {
+impl<P> fmt::Debug for WriteSink<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteSink")
             .field("is_waiting", &self.waiting.is_some())

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use fz_file::SlotFile;
+use fz_file::{FileError, SlotFile};
 use fz_mpsc::Receiver;
 
 use crate::stats::Counters;
-use crate::{PipeError, PipeErrorKind, Result, WritePipeConfig, WriteRequest, batch};
+use crate::{WritePipeConfig, WriteRequest, batch};
 
 /// Everything that needs the writer's lock. One batch at a time; readers of the file only between
 /// two.
@@ -29,6 +29,16 @@ pub(crate) struct Writer {
     older: Vec<(u64, Vec<u8>)>,
 }
 
+/// A batch that could not be written.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// The lowest epoch of the batch.
+    pub(crate) first: u64,
+    /// The highest.
+    pub(crate) last: u64,
+    pub(crate) source: FileError,
+}
+
 impl Writer {
     pub(crate) fn new(receiver: Receiver<WriteRequest>, file: Arc<SlotFile>) -> Self {
         Self {
@@ -47,13 +57,23 @@ impl Writer {
         self.written
     }
 
+    /// Whether a batch failed; between two batches.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// True if nothing is queued; then the next write calls.
     pub(crate) fn announce_sleep(&mut self) -> bool {
         self.receiver.announce_sleep()
     }
 
     /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.
-    pub(crate) fn write_batch(&mut self, through: u64, config: &WritePipeConfig, counters: &Counters) -> Result<bool> {
+    pub(crate) fn write_batch(
+        &mut self,
+        through: u64,
+        config: &WritePipeConfig,
+        counters: &Counters,
+    ) -> Result<bool, Failed> {
         let Some(file) = self.file.clone() else { return Ok(false) };
         if self.is_broken {
             return Ok(false);
@@ -69,10 +89,8 @@ impl Writer {
         self.is_broken = true;
         #[cfg(fz_mutants)]
         let newer = self.copy_of_batch();
-        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked()).map_err(|source| {
-            PipeError::new(config.module_id, "write", PipeErrorKind::WriteFailed { first, last: first + writes - 1 })
-                .with_source(source)
-        })?;
+        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked())
+            .map_err(|source| Failed { first, last: first + writes - 1, source })?;
         #[cfg(fz_mutants)]
         for (slot_index, bytes) in std::mem::replace(&mut self.older, newer) {
             let _ = file.write(slot_index, &bytes);

@@ -239,3 +239,17 @@ fn the_disk_loses_what_a_failed_sync_covered() {
     volume.open(std::path::Path::new("/slots"), fz_file::Access::ReadWrite).unwrap().sync_data().unwrap();
     assert_eq!(disk.stable()[0], 0);
 }
+
+/// The bug: the batch that the file refused because an earlier sync had failed was given as the
+/// reason, and the sync never named.
+#[test]
+fn c_a_batch_refused_after_a_failed_sync_names_the_sync() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.write(0, 1).wait().unwrap();
+        rig.disk.fail(Call::Sync, 1, Fault::Errno(EIO));
+        rig.file.sync().unwrap_err();
+        let error = rig.write(1, 2).wait().unwrap_err();
+        assert_eq!(*error.kind(), PipeErrorKind::SyncFailed { written: 1, durable: 1 });
+    });
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use disk::Call;
+use disk::{Call, EIO, Fault};
 use fz_wpipe::WritePipeConfig;
 use rig::{Rig, SLOT, lazy, tag_at};
 use watchdog::finishes;
@@ -118,5 +118,53 @@ fn k_a_read_does_not_hold_up_writers() {
         }
         rig.disk.release();
         assert_eq!(reader.join().unwrap(), 0, "those came after the read began");
+    });
+}
+
+/// The bug: what was accepted when the read began was whole, and the part of a later write that
+/// another thread's batch had left when it failed was shown beside it. Whether the batch comes
+/// between the read's look at the queue and its look at the file is up to the scheduler;
+/// `tests/shuttle.rs` makes sure.
+#[test]
+fn k_a_read_that_meets_a_failing_batch_shows_no_part_of_it() {
+    for _ in 0..30 {
+        finishes(|| {
+            let rig = Rig::lazy();
+            // The reader's own batch, then one of four slots of which one gets through.
+            rig.disk.fail(Call::Write, 1, Fault::Short(SLOT));
+            rig.disk.fail(Call::Write, 2, Fault::Errno(EIO));
+            rig.disk.hold(Call::Write);
+            drop(rig.write(0, 1));
+            let pipe = Arc::clone(&rig.pipe);
+            let reader = thread::spawn(move || {
+                let mut back = vec![0; SLOT * 4];
+                pipe.read(0, &mut back).map(|()| back)
+            });
+            rig.disk.wait_until_held(Call::Write);
+            let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
+            let leader = thread::spawn(move || ticket.wait());
+            rig.disk.release();
+
+            let failure = leader.join().unwrap().unwrap_err();
+            match reader.join().unwrap() {
+                Ok(back) => assert_eq!([0, 1, 2, 3].map(|slot| tag_at(&back, slot)), [1, 0, 0, 0], "half of a write"),
+                Err(error) => assert_eq!(error.id(), failure.id()),
+            }
+            assert_eq!(rig.pipe.failure().expect("it stopped").id(), failure.id());
+            assert!(rig.pipe.is_closed());
+        });
+    }
+}
+
+/// With a failed sync some file systems show the old bytes again.
+#[test]
+fn k_after_a_failed_sync_a_read_returns_the_failure() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.write(0, 1).wait().unwrap();
+        rig.disk.fail(Call::Sync, 1, Fault::Errno(EIO));
+        rig.write(1, 2).wait().unwrap_err();
+        let failure = rig.pipe.read(0, &mut [0; SLOT]).unwrap_err();
+        assert!(failure.kind().is_poison(), "{failure}");
     });
 }

@@ -243,3 +243,38 @@ fn whatever_the_schedule_a_failure_loses_nothing_that_was_declared() {
 fn whatever_the_schedule_a_panic_of_the_disk_loses_nothing_that_was_declared() {
     shuttle::check_random(|| scenario(Some(Fault::Panic)), ITERATIONS / 3);
 }
+
+/// Two writes of two slots each, of which the second gets through by half before it fails, and a
+/// reader beside them.
+#[test]
+fn whatever_the_schedule_a_read_shows_no_half_of_a_write_that_fails() {
+    shuttle::check_random(
+        || {
+            let rig = Arc::new(rig());
+            rig.disk.fail(Call::Write, 1, Fault::Short(SLOT));
+            rig.disk.fail(Call::Write, 2, Fault::Errno(EIO));
+            let writer = {
+                let rig = Arc::clone(&rig);
+                thread::spawn(move || {
+                    for tag in 1..=2 {
+                        let mut allocation = rig.pool.allocate(2).expect("there is enough");
+                        allocation.as_mut_slice().fill(tag);
+                        match rig.pipe.write(WriteRequest { allocation, slot_index: 0 }) {
+                            Ok(ticket) => drop(settle(ticket)),
+                            Err(rejected) => assert!(rejected.error.kind().is_poison()),
+                        }
+                    }
+                })
+            };
+            for _ in 0..3 {
+                let mut back = [0; 2 * SLOT];
+                match rig.pipe.read(0, &mut back) {
+                    Ok(()) => assert_eq!(back, [back[0]; 2 * SLOT], "half of a write"),
+                    Err(error) => assert!(error.kind().is_poison(), "{error}"),
+                }
+            }
+            writer.join().unwrap();
+        },
+        ITERATIONS,
+    );
+}

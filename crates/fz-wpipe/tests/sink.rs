@@ -48,7 +48,7 @@ fn g_a_refused_request_comes_back_once_and_the_sink_goes_on() {
     });
 }
 
-fn poll_ready(sink: &mut WriteSink<'_>) -> Poll<fz_wpipe::Result<()>> {
+fn poll_ready(sink: &mut WriteSink<&fz_wpipe::WritePipe>) -> Poll<fz_wpipe::Result<()>> {
     Pin::new(sink).poll_ready(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -111,9 +111,24 @@ fn c_a_sink_reports_that_what_it_sent_was_lost() {
 
 #[test]
 fn d_an_unused_sink_flushes_and_closes() {
-    let rig = Rig::lazy();
-    let mut sink = rig.pipe.sink();
-    pollster::block_on(sink.flush()).unwrap();
-    pollster::block_on(sink.close()).unwrap();
-    assert!(format!("{sink:?}").contains("WriteSink"));
+    finishes(|| {
+        let rig = Rig::lazy();
+        let mut sink = rig.pipe.sink();
+        pollster::block_on(sink.flush()).unwrap();
+        pollster::block_on(sink.close()).unwrap();
+        assert!(format!("{sink:?}").contains("WriteSink"));
+    });
+}
+
+#[test]
+fn d_a_sink_that_holds_its_pipe_runs_in_a_task_of_its_own() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        let mut sink = std::sync::Arc::clone(&rig.pipe).into_sink();
+        let request = rig.request(3, 1, 9);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let sent = runtime.spawn(async move { sink.send(request).await });
+        runtime.block_on(sent).unwrap().unwrap();
+        assert_eq!((rig.pipe.durable_epoch(), rig.read(3)), (1, 9));
+    });
 }

@@ -7,7 +7,7 @@ use loom::thread;
 
 use super::{DEADLOCK, canary, explore};
 use crate::completion::{Completion, wake_each_once};
-use crate::lead::{Asker, Lead};
+use crate::lead::{Asker, Lead, Wishes};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A mistake in the hand-over, for the canaries.
@@ -24,7 +24,8 @@ enum Flaw {
     CallsNobody,
 }
 
-/// The pipe without a queue and a disk: the rounds of `Core`, with a counter in place of both.
+/// The pipe without a queue and a disk: a counter in place of both. Its methods follow those of `Core` line by line, but
+/// nobody lingers, writes ahead or has a deadline; the whole is what shuttle runs.
 struct Pipe {
     completion: Completion,
     lead: Lead,
@@ -58,18 +59,36 @@ impl Pipe {
         self.rang.notify_one();
     }
 
-    /// True if the round left something that only the flusher thread may lead for.
-    fn lead_round(&self) -> bool {
+    /// As `Core::lead_round`: `hand_over` is told whether work remains, and which wishes.
+    fn lead_round<R>(&self, hand_over: impl FnOnce(bool, Wishes) -> R) -> R {
+        let (work_remains, wakers) = self.round();
+        let outcome = hand_over(work_remains, self.lead.release());
+        wake_each_once(wakers);
+        outcome
+    }
+
+    fn round(&self) -> (bool, Vec<Waker>) {
         let durable = self.completion.durable();
         let accepted = self.accepted.load(Ordering::Acquire);
         let target = if self.batch_max == 0 { accepted } else { accepted.min(durable + self.batch_max) };
         if target == durable {
-            return self.completion.has_tasks();
+            return (self.completion.has_tasks(), Vec::new());
         }
         self.completion.begin_round(target);
-        let published = self.completion.publish(target);
-        wake_each_once(published.wakers);
-        published.tasks_left > 0 || target < accepted
+        let published = self.completion.publish(target).expect("nothing fails here");
+        (published.tasks_left > 0 || target < accepted, published.wakers)
+    }
+
+    /// As `Core::hand_over`.
+    fn hand_over(&self, work_remains: bool, wishes: Wishes) {
+        let calls = wishes.need_the_flusher(work_remains);
+        if calls {
+            self.demand();
+        }
+        let forgets = self.flaw == Flaw::IgnoresWishes || self.flaw == Flaw::OnlyCalls && calls;
+        if wishes.of_threads() && !forgets {
+            self.completion.wake_a_leader();
+        }
     }
 
     /// As `Core::wait`.
@@ -79,15 +98,10 @@ impl Pipe {
                 self.completion.sleep(epoch, || self.flaw == Flaw::AsksNobody || self.lead.ask(Asker::Thread));
                 continue;
             }
-            let remains = self.completion.status(epoch).is_none() && self.lead_round();
-            let wishes = self.lead.release();
-            let calls = remains || wishes.of_tasks();
-            if calls {
-                self.demand();
-            }
-            let forgets = self.flaw == Flaw::IgnoresWishes || self.flaw == Flaw::OnlyCalls && calls;
-            if wishes.of_threads() && !forgets {
-                self.completion.wake_a_leader();
+            if self.completion.status(epoch).is_none() {
+                self.lead_round(|work_remains, wishes| self.hand_over(work_remains, wishes));
+            } else {
+                self.hand_over(false, self.lead.release());
             }
         }
     }
@@ -112,15 +126,16 @@ impl Pipe {
                     }
                     continue;
                 }
-                let remains = self.lead_round();
-                let wishes = self.lead.release();
-                if remains || wishes.of_tasks() {
-                    continue;
+                let go_on = self.lead_round(|work_remains, wishes| {
+                    let go_on = wishes.need_the_flusher(work_remains);
+                    if !go_on && wishes.of_threads() {
+                        self.completion.wake_a_leader();
+                    }
+                    go_on
+                });
+                if !go_on {
+                    break;
                 }
-                if wishes.of_threads() {
-                    self.completion.wake_a_leader();
-                }
-                break;
             }
         }
     }

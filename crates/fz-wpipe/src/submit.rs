@@ -1,0 +1,298 @@
+//! The producers' side of the pipe: what happens before a write is in the queue.
+
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use fz_bufpool::PoolLine;
+use fz_mpsc::PushError;
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::{PipeError, PipeErrorKind, RejectedWrite, Result, WritePipe, WriteRequest, WriteTicket};
+
+/// The pools that know this pipe's alarm, so that it is not introduced with each write.
+///
+/// A place for each remainder of a pool's id: producers with a pool each do not push each other
+/// out, until there are more of them than places. Apart from what the producers read beside it.
+#[derive(Debug)]
+pub(crate) struct PoolsMet(CachePadded<[AtomicU64; Self::PLACES]>);
+
+impl PoolsMet {
+    const PLACES: usize = 8;
+
+    pub(crate) fn new() -> Self {
+        Self(CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0))))
+    }
+
+    #[inline]
+    fn place(&self, id: u64) -> &AtomicU64 {
+        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits count")]
+        let place = id as usize % Self::PLACES;
+        &self.0[place]
+    }
+
+    /// Whether this pool was the last of its place. Relaxed: after a stale value the alarm is
+    /// introduced once more, which does nothing.
+    #[inline]
+    fn contain(&self, id: u64) -> bool {
+        self.place(id).load(Ordering::Relaxed) == id
+    }
+
+    fn insert(&self, id: u64) {
+        self.place(id).store(id, Ordering::Relaxed);
+    }
+}
+
+impl WritePipe {
+    /// Accepts a write: from now on it has a place in the pipe's order, and becomes durable.
+    ///
+    /// Never waits for the disk while the queue has room: then it costs some tens of nanoseconds,
+    /// takes no lock, makes no system call and allocates nothing. Exceptions, none of which waits:
+    /// the first write after a pause sets a timer, each that fills another quarter of the queue
+    /// calls the flusher thread, and the first from a pool takes that pool's lock. While the queue
+    /// is full it blocks; in async code call [`write_async`](Self::write_async) or
+    /// [`try_write`](Self::try_write).
+    ///
+    /// # Errors
+    ///
+    /// With the request given back: [`PipeErrorKind::OutOfRange`],
+    /// [`PipeErrorKind::BufferSizeMismatch`], [`PipeErrorKind::Closed`], or the error that stopped
+    /// the pipe.
+    ///
+    /// # Panics
+    ///
+    /// While the queue is full, where this pipe's own batch calls foreign code: see
+    /// [`close`](Self::close). The request is lost to the panic.
+    ///
+    /// ```
+    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"first")?, slot_index: 0 })?;
+    /// assert_eq!(ticket.epoch(), 1);
+    ///
+    /// // Refused, the request comes back, and the pipe goes on.
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"second")?, slot_index: 8 };
+    /// let rejected = pipe.write(request).unwrap_err();
+    /// assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 8, slots: 8, .. }));
+    /// let request = WriteRequest { slot_index: 7, ..rejected.request };
+    /// assert_eq!(pipe.write(request)?.epoch(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        let line = request.allocation.line();
+        let pushed = match self.core.sender.try_push(request) {
+            Err(PushError::Full(request)) => {
+                self.core.assert_outside("waited for room in");
+                self.core.sender.push(request)
+            }
+            decided => decided,
+        };
+        self.accepted(pushed, line)
+    }
+
+    /// As [`write`](Self::write), but a full queue gives the request back at once.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::QueueFull`]; else as [`write`](Self::write).
+    ///
+    /// ```
+    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{RejectedWrite, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// match pipe.try_write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 }) {
+    ///     Ok(ticket) => assert_eq!(ticket.wait()?, 1),
+    ///     Err(RejectedWrite { request, error }) => println!("slot {} has to wait: {error}", request.slot_index),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        let line = request.allocation.line();
+        self.accepted(self.core.sender.try_push(request), line)
+    }
+
+    /// As [`write`](Self::write), but waits for room in a full queue no longer than `timeout`. Not
+    /// for async code.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::QueueFull`] when the time is over; else as [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// #     /// # use std::time::Duration;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
+    /// match pipe.write_timeout(request, Duration::from_secs(1)) {
+    ///     Ok(ticket) => assert_eq!(ticket.epoch(), 1),
+    ///     Err(rejected) if matches!(rejected.error.kind(), PipeErrorKind::QueueFull { .. }) => {
+    ///         println!("the disk is slow; slot {} was not written", rejected.request.slot_index);
+    ///     }
+    ///     Err(rejected) => return Err(rejected.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_timeout(&self, request: WriteRequest, timeout: Duration) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        let line = request.allocation.line();
+        let pushed = match self.core.sender.try_push(request) {
+            Err(PushError::Full(request)) => {
+                self.core.assert_outside("waited for room in");
+                self.core.sender.push_timeout(request, timeout)
+            }
+            decided => decided,
+        };
+        self.accepted(pushed, line)
+    }
+
+    /// As [`write`](Self::write), but a full queue suspends the task instead of blocking the
+    /// thread. Waiting tasks and threads are served in the order in which they came.
+    ///
+    /// Dropping the future before it is ready drops the request unwritten.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// # futures_executor::block_on(async {
+    /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
+    /// let ticket = pipe.write_async(request).await?; // it has a place in the order
+    /// assert_eq!(ticket.await?, 1); // it is durable
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
+        let request = self.check(request)?;
+        let line = request.allocation.line();
+        // The future of a push is made only where there is something to wait for.
+        let pushed = match self.core.sender.try_push(request) {
+            Err(PushError::Full(request)) => self.core.sender.push_async(request).await,
+            decided => decided,
+        };
+        self.accepted(pushed, line)
+    }
+
+    pub(crate) fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
+        let slots = self.file.slots();
+        // Since the file has at least one slot then, nothing below this can overflow.
+        let is_inside = slots.checked_sub(count).is_some_and(|last| slot_index <= last);
+        if is_inside || fz_error::mutants::active("accept_out_of_range") {
+            Ok(())
+        } else {
+            Err(PipeErrorKind::OutOfRange { slot_index, count, slots })
+        }
+    }
+
+    #[inline]
+    pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+        let buffer_size = request.allocation.buffer_size().bytes();
+        let slot_size = self.file.slot_size();
+        let kind = if buffer_size == slot_size {
+            let count = u64::try_from(request.allocation.count()).unwrap_or(u64::MAX);
+            match self.check_range(request.slot_index, count) {
+                Ok(()) => return Ok(request),
+                Err(kind) => kind,
+            }
+        } else {
+            PipeErrorKind::BufferSizeMismatch { buffer_size, slot_size }
+        };
+        Err(self.reject(request, kind))
+    }
+
+    #[cold]
+    fn reject(&self, request: WriteRequest, kind: PipeErrorKind) -> RejectedWrite {
+        RejectedWrite { request, error: PipeError::new(self.core.module_id(), "write", kind) }
+    }
+
+    #[inline]
+    pub(crate) fn accepted(
+        &self,
+        outcome: Result<u64, PushError<WriteRequest>>,
+        line: PoolLine,
+    ) -> Result<WriteTicket, RejectedWrite> {
+        match outcome {
+            Ok(epoch) => {
+                if !self.pools_met.contain(line.id()) {
+                    self.meet(line);
+                }
+                // Either a request that comes to wait for this memory calls us, or it waits already
+                // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
+                // model allows and no processor does, the memory would come back after the interval.
+                if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
+                    self.core.bell.alarm.demand();
+                }
+                Ok(self.ticket(epoch))
+            }
+            Err(refusal) => Err(self.refused(refusal)),
+        }
+    }
+
+    /// From now on those who have to wait for that pool's memory call the flusher, if the pipe holds
+    /// some of it.
+    #[cold]
+    fn meet(&self, line: PoolLine) {
+        line.add_alarm(&self.memory_alarm);
+        self.pools_met.insert(line.id());
+    }
+
+    #[cold]
+    fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
+        match refusal {
+            PushError::Closed(request) => match self.core.completion.reason() {
+                Some(error) => RejectedWrite { request, error: error.clone() },
+                None => self.reject(request, PipeErrorKind::Closed),
+            },
+            refusal => {
+                let capacity = self.core.sender.capacity();
+                self.reject(refusal.into_value(), PipeErrorKind::QueueFull { capacity })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_used_in_turn_are_met_once_each() {
+        let met = PoolsMet::new();
+        assert!(!met.contain(1));
+        (1..=8).for_each(|id| met.insert(id));
+        assert!((1..=8).all(|id| met.contain(id)));
+        met.insert(9);
+        assert!(met.contain(9) && !met.contain(1), "a newcomer takes the place of one");
+        assert!((2..=8).all(|id| met.contain(id)));
+    }
+}
