@@ -195,3 +195,22 @@ proptest! {
         prop_assert!(disk.stable() == model, "after the close");
     }
 }
+
+#[test]
+fn a_what_is_written_ahead_during_a_sync_is_not_covered_by_it() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.disk.hold(Call::Sync);
+        let first = rig.write(0, 1);
+        let first = thread::spawn(move || first.wait());
+        rig.disk.wait_until_held(Call::Sync);
+        let second = rig.write(1, 2);
+        assert_eq!(rig.read(1), 2, "the read has handed it to the kernel");
+        rig.disk.let_one_pass();
+        assert_eq!(first.join().expect("no panic").expect("the disk is sound"), 1);
+        assert!(!second.is_durable(), "that the sync covered it would be luck");
+        assert_eq!(rig.pipe.durable_epoch(), 1);
+        rig.disk.release();
+        assert_eq!(second.wait().expect("the disk is sound"), 2);
+    });
+}

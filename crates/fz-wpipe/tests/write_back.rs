@@ -1,5 +1,5 @@
 //! The calls of a large batch: small pieces are joined, and the device begins with it while the rest is being copied.
-//! A small batch costs no call more.
+//! A small batch costs no such call.
 
 mod disk;
 mod rig;
@@ -105,7 +105,7 @@ fn one_long_write_is_begun_with_while_the_rest_is_copied() {
 }
 
 #[test]
-fn i_a_batch_of_up_to_that_size_makes_no_call_more() {
+fn i_a_batch_of_up_to_that_size_begins_with_nothing_and_is_cut_at_most_once() {
     finishes(|| {
         let writes: Vec<_> = (0..16).map(|slot| (slot, 1)).collect();
         let large = [(0, 200)];
@@ -119,6 +119,15 @@ fn i_a_batch_of_up_to_that_size_makes_no_call_more() {
         for (config, writes) in cases {
             let (_, records) = calls(config, writes);
             assert_eq!(of(&records, Call::WriteBack).len(), 0, "{records:?}");
+        }
+        for (first, calls_max) in [(0, 1), (8, 2)] {
+            let (_, records) = calls(lazy().write_back_bytes(16 * SLOT), &[(first, 16)]);
+            assert_eq!(of(&records, Call::WriteBack).len(), 0, "{records:?}");
+            assert_eq!(
+                of(&records, Call::Write).len(),
+                calls_max,
+                "at the multiple of the size inside it: {records:?}"
+            );
         }
     });
 }

@@ -230,6 +230,40 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "write_back_taken_for_sync",
+        package: "fz-wpipe",
+        checks: &[
+            test("large_batches", "a_begun_batch_is_not_durable_before_its_sync"),
+            test("k_read", "k_a_read_does_not_wait_for_a_sync"),
+            test("a_power_cut", "a_who_is_woken_finds_the_bytes_durable"),
+        ],
+    },
+    Mutant {
+        name: "ack_what_was_written_ahead",
+        package: "fz-wpipe",
+        checks: &[
+            test("a_durable", "a_what_is_written_ahead_during_a_sync_is_not_covered_by_it"),
+            test("large_batches", "who_waits_behind_a_sync_and_a_quarter_of_the_queue_writes_ahead"),
+        ],
+    },
+    Mutant {
+        name: "joined_tail_is_lost",
+        package: "fz-wpipe",
+        checks: &[
+            test("large_batches", "what_is_joined_survives_short_writes_and_signals"),
+            test("large_batches", "many_small_slices_reach_the_kernel_as_one"),
+            test("write_back", "many_small_pieces_are_joined_into_calls_of_64_kib"),
+        ],
+    },
+    Mutant {
+        name: "read_trusts_a_failed_batch",
+        package: "fz-wpipe",
+        checks: &[
+            test("k_read", "k_after_a_failed_sync_a_read_returns_the_failure"),
+            test("k_read", "k_a_read_that_meets_a_failing_batch_shows_no_part_of_it"),
+        ],
+    },
+    Mutant {
         name: "sync_before_last_write",
         package: "fz-wpipe",
         checks: &[
@@ -290,7 +324,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             // Hang, all of them.
             test("d_tickets", "d_a_thousand_tasks_in_one_thread_resolve"),
             test("d_tickets", "d_one_task_is_woken_once_for_all_its_tickets"),
-            test("d_tickets", "d_64_blocked_threads_and_64_tasks_sleep_at_once_and_all_wake"),
+            test("d_tickets", "d_64_blocked_threads_and_64_tasks_that_wait_for_one_sync_all_wake"),
         ],
     },
     Mutant {
