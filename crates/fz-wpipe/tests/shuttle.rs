@@ -244,8 +244,8 @@ fn whatever_the_schedule_a_panic_of_the_disk_loses_nothing_that_was_declared() {
     shuttle::check_random(|| scenario(Some(Fault::Panic)), ITERATIONS / 3);
 }
 
-/// Two writes of two slots each, of which the second gets through by half before it fails, and a
-/// reader beside them.
+/// Two writes of two slots each, of which the second gets through by half before it fails, and
+/// readers beside them.
 #[test]
 fn whatever_the_schedule_a_read_shows_no_half_of_a_write_that_fails() {
     shuttle::check_random(
@@ -266,14 +266,21 @@ fn whatever_the_schedule_a_read_shows_no_half_of_a_write_that_fails() {
                     }
                 })
             };
-            for _ in 0..3 {
-                let mut back = [0; 2 * SLOT];
-                match rig.pipe.read(0, &mut back) {
-                    Ok(()) => assert_eq!(back, [back[0]; 2 * SLOT], "half of a write"),
-                    Err(error) => assert!(error.kind().is_poison(), "{error}"),
-                }
-            }
-            writer.join().unwrap();
+            // Several, so that one of them has just looked at the queue when the second write comes.
+            let readers = (0..4).map(|_| {
+                let rig = Arc::clone(&rig);
+                thread::spawn(move || {
+                    for _ in 0..4 {
+                        let mut back = [0; 2 * SLOT];
+                        match rig.pipe.read(0, &mut back) {
+                            Ok(()) => assert_eq!(back, [back[0]; 2 * SLOT], "half of a write"),
+                            Err(error) => assert!(error.kind().is_poison(), "{error}"),
+                        }
+                    }
+                })
+            });
+            let threads: Vec<_> = readers.chain([writer]).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         },
         ITERATIONS,
     );
