@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 
-/// The module id of everything in a run: errors must carry it.
+/// The module id of everything in a run: an error with another one is [broken](crate::workload::Failure::is_broken).
 pub(crate) const MODULE_ID: u8 = 0x66;
 
 /// A run of several writers on one slot file.

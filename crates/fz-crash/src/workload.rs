@@ -13,7 +13,7 @@ use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 
 use crate::content::{self, Tag};
 use crate::history::Accepted;
-use crate::plan::{Operation, Plan, Wait};
+use crate::plan::{MODULE_ID, Operation, Plan, Wait};
 use crate::resources;
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
@@ -64,14 +64,15 @@ impl Failure {
         }
     }
 
-    /// Nothing but a disk that failed may be the reason for an error.
+    /// Nothing but a disk that failed may be the reason for an error, and each must say whose it is.
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Self::Broken(_) => true,
             Self::Pipe(error) => {
-                matches!(error.kind(), PipeErrorKind::Panicked { .. } | PipeErrorKind::TimedOut { .. })
+                let no_disk = matches!(error.kind(), PipeErrorKind::Panicked { .. } | PipeErrorKind::TimedOut { .. });
+                no_disk || error.module_id() != MODULE_ID
             }
-            Self::File(_) => false,
+            Self::File(error) => error.module_id() != MODULE_ID,
         }
     }
 }
