@@ -196,13 +196,14 @@ fn write_one(
 ) -> Result<(), Stopped> {
     let Operation { slot, count, wait } = operation;
     let buffers = usize::try_from(count).expect("a write is small");
-    let broken = |words: String| Stopped::Refused(Failure::Broken(words));
-    let mut allocation = pool.allocate(buffers).map_err(|error| broken(error.to_string()))?;
+    let allocated = pool.allocate(buffers);
+    let mut allocation = allocated.map_err(|error| Stopped::Refused(Failure::Broken(error.to_string())))?;
     content::fill(tag, slot, plan.slot_size, allocation.as_mut_slice());
     let request = WriteRequest { allocation, slot_index: slot };
     let ticket = pipe.write(request).map_err(|rejected| Stopped::Refused(Failure::Pipe(rejected.error)))?;
     let epoch = ticket.epoch();
     observer.accepted(Accepted { tag: tag.word(), epoch, slot, count });
+    let broken = |words: String| Stopped::Ticket(Failure::Broken(words));
     let began = Instant::now();
     let durable = match wait {
         Wait::No => return Ok(()),
