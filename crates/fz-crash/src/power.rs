@@ -58,8 +58,8 @@ pub(crate) fn check(file_system: FileSystem, seed: u64, budget: Budget, director
         let mut random = Random::part(seed, u64::from(round));
         let plan = Plan::small(&mut random, round);
         let recording = record(file_system, &plan, directory)?;
-        if let Some(failure) = &recording.failure {
-            findings.fail(format!("the run failed on a disk without faults: {failure}"));
+        for error in &recording.errors {
+            findings.fail(format!("the run failed on a disk without faults: {error}"));
         }
         findings.count("runs", 1);
         let budget = Budget { states: states_of_recording.min(budget.states - done), ..budget };
@@ -204,7 +204,7 @@ mod tests {
             base: Arc::new(Base::empty(64 * 512)),
             intervals: vec![Interval { pending: pending.collect(), ..Interval::default() }],
             history: History::default(),
-            failure: None,
+            errors: Vec::new(),
             refused: 0,
         };
         let budget = Budget { states: 100, until: None };

@@ -169,9 +169,9 @@ fn check_words(outcome: &Outcome, fault: CallFault, hits: u64, accepted: u64) ->
         Failing::Error(number) => failure.raw_os_error() == Some(number),
         Failing::Short(_) => true,
     };
-    match outcome.errors.first() {
-        None => Err("a failure that nobody heard of".to_owned()),
-        Some(_) if outcome.errors.iter().any(named) => Ok(()),
+    match outcome.errors.iter().find(|error| !named(error)) {
         Some(error) => Err(format!("the error does not name its cause: {error}")),
+        None if outcome.errors.is_empty() => Err("a failure that nobody heard of".to_owned()),
+        None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::power::{Budget, Recording, explore, record_with};
 use crate::random::Random;
 use crate::report::Findings;
+use crate::workload::Failure;
 
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
@@ -114,7 +115,7 @@ fn one_writer(seed: u64, preallocation: u8) -> Plan {
     }
 }
 
-/// Runs `plan` on a disk with `fault`; every error that it causes must name its cause.
+/// Runs `plan` on a disk with `fault`; every error that it causes must name a cause.
 fn refuse(
     file_system: FileSystem,
     plan: &Plan,
@@ -123,16 +124,24 @@ fn refuse(
     directory: &Path,
 ) -> io::Result<Recording> {
     let recording = record_with(file_system, plan, directory, fault, Room::All)?;
-    if let Some(broken) = recording.failure.as_ref().filter(|failure| failure.is_broken()) {
-        findings.fail(format!("{fault:?} {plan:?}: an error that no disk may cause: {broken}"));
-    }
-    if let Some(failure) = recording.failure.as_ref().filter(|failure| failure.raw_os_error().is_none()) {
-        findings.fail(format!("{fault:?} {plan:?}: the error does not name its cause: {failure}"));
+    if let Err(failure) = check_causes(&recording.errors, |_| true) {
+        findings.fail(format!("{fault:?} {plan:?}: {failure}"));
     }
     findings.count("runs", 1);
     findings.count("requests refused", recording.refused);
-    findings.count("pipes stopped", u64::from(recording.failure.is_some()));
+    findings.count("pipes stopped", u64::from(!recording.errors.is_empty()));
     Ok(recording)
+}
+
+/// Every error must have a cause, and one that `may_be`. One that no disk may cause can be the last of many.
+fn check_causes(errors: &[Failure], may_be: impl Fn(i32) -> bool) -> Result<(), String> {
+    if let Some(broken) = errors.iter().find(|error| error.is_broken()) {
+        return Err(format!("an error that no disk may cause: {broken}"));
+    }
+    match errors.iter().find(|error| !error.raw_os_error().is_some_and(&may_be)) {
+        Some(error) => Err(format!("the error does not name its cause: {error}")),
+        None => Ok(()),
+    }
 }
 
 /// Why nothing more fits.
@@ -189,10 +198,11 @@ pub(crate) fn check_full(
         let mut random = Random::part(seed, round);
         let plan = too_large(&mut random, round);
         let recording = record_with(file_system, &plan, directory, DiskFault::default(), full.room())?;
-        match &recording.failure {
-            Some(failure) if failure.raw_os_error() == Some(full.errno()) => {}
-            Some(failure) => findings.fail(format!("{plan:?}: the error does not name its cause: {failure}")),
-            None => findings.fail(format!("{plan:?}: more fits than {ROOM_BYTES} bytes")),
+        if recording.errors.is_empty() {
+            findings.fail(format!("{plan:?}: more fits than {ROOM_BYTES} bytes"));
+        }
+        if let Err(failure) = check_causes(&recording.errors, |number| number == full.errno()) {
+            findings.fail(format!("{plan:?}: {failure}"));
         }
         let made = recording.intervals.last().is_some_and(|interval| interval.promised.slots.is_some());
         findings.count("runs", 1);
@@ -231,7 +241,37 @@ fn too_large(random: &mut Random, round: u64) -> Plan {
 
 #[cfg(test)]
 mod tests {
+    use fz_wpipe::{PipeError, PipeErrorKind};
+
     use super::*;
+    use crate::plan::MODULE_ID;
+
+    /// A legitimate `EIO` came first, and hid the hang that another writer reported a minute later.
+    #[test]
+    fn an_error_that_no_disk_may_cause_is_found_wherever_it_stands() {
+        let failed = |number| {
+            let kind = PipeErrorKind::SyncFailed { written: 9, durable: 7 };
+            let error = PipeError::new(MODULE_ID, "wait", kind);
+            Failure::Pipe(error.with_source(io::Error::from_raw_os_error(number)))
+        };
+        let broken = Failure::Broken("epoch 9 was heard of only after a minute".to_owned());
+        let panicked = PipeErrorKind::Panicked { message: "no luck".to_owned() };
+        let panicked = Failure::Pipe(PipeError::new(MODULE_ID, "close", panicked));
+        let without = Failure::Pipe(PipeError::new(MODULE_ID, "write", PipeErrorKind::Closed));
+        assert_eq!(check_causes(&[failed(5), failed(ENOSPC)], |_| true), Ok(()));
+        for wrong in [broken, panicked, without] {
+            check_causes(&[failed(5), wrong], |_| true).unwrap_err();
+        }
+        check_causes(&[failed(ENOSPC), failed(5)], |number| number == ENOSPC).unwrap_err();
+    }
+
+    #[test]
+    fn an_error_of_another_module_is_one_that_no_disk_may_cause() {
+        let kind = PipeErrorKind::WriteFailed { first: 1, last: 2 };
+        let error = |module| PipeError::new(module, "wait", kind.clone()).with_source(io::Error::from_raw_os_error(5));
+        assert_eq!(check_causes(&[Failure::Pipe(error(MODULE_ID))], |_| true), Ok(()));
+        check_causes(&[Failure::Pipe(error(MODULE_ID + 1))], |_| true).unwrap_err();
+    }
 
     #[test]
     fn no_run_that_is_to_fill_a_disk_fits_on_it() {

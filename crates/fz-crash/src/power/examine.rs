@@ -211,7 +211,7 @@ pub(crate) fn replay(kept: &Path, directory: &Path) -> io::Result<Findings> {
         intervals: Vec::new(),
         history: History::of(expected.plan.slot_size, Vec::new(), expected.writes),
         plan: expected.plan,
-        failure: None,
+        errors: Vec::new(),
         refused: 0,
     };
     let promised = Promised { slots: expected.slots, durable: expected.durable };

@@ -24,8 +24,8 @@ pub(crate) struct Recording {
     pub(crate) base: Arc<Base>,
     pub(crate) intervals: Vec<Interval>,
     pub(crate) history: History,
-    /// Why the run ended early.
-    pub(crate) failure: Option<Failure>,
+    /// What its writers and the closing heard of, in the order in which they ended.
+    pub(crate) errors: Vec<Failure>,
     /// Requests that the disk refused.
     pub(crate) refused: u64,
 }
@@ -89,7 +89,7 @@ pub(crate) fn record_with(
         base,
         intervals: intervals(&log),
         history: History::of(plan.slot_size, Vec::new(), writes),
-        failure: outcome.errors.into_iter().next(),
+        errors: outcome.errors,
         refused,
     })
 }
