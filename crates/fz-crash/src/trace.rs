@@ -140,15 +140,26 @@ pub(crate) fn check(events: &[Event], accepted: &[Accepted], slot_size: usize) -
     Err(format!("{} acknowledgements came too early:\n{}", checker.wrong, checker.findings.join("\n")))
 }
 
+/// A range of bytes that a call wrote.
+struct Written {
+    /// The place of its end among those of all writes, counted from 0.
+    place: u64,
+    fd: u64,
+    from: u64,
+    to: u64,
+}
+
 #[derive(Default)]
 struct Checker {
     slot_size: u64,
     /// The file is open: what was written before was its creation.
     is_open: bool,
-    /// Ranges of bytes that no sync has covered yet, in the order in which their writes ended.
-    written: Vec<(u64, u64)>,
-    /// For a running sync, how many of them had ended when it began.
-    syncing: HashMap<u32, usize>,
+    /// What no sync has covered yet, in the order in which the writes ended.
+    written: Vec<Written>,
+    /// How many writes have ended.
+    ended: u64,
+    /// For a running sync, how many of them had when it began.
+    syncing: HashMap<u32, u64>,
     /// For each slot, its bytes that a sync has covered.
     bytes_of_slot: HashMap<u64, u64>,
     /// After a failed sync no later one proves anything.
@@ -165,11 +176,14 @@ impl Checker {
         match event {
             Event::Begin(_, Call::Say(Line::Slots(_))) => self.is_open = true,
             Event::Begin(_, Call::Say(Line::Durable(epoch))) => self.acknowledge(place, *epoch, accepted),
-            Event::Begin(thread, Call::Sync { .. }) => drop(self.syncing.insert(*thread, self.written.len())),
-            Event::End(_, Call::Write { offset, .. }, Ok(bytes)) if self.is_open => {
-                self.written.push((*offset, *offset + *bytes));
+            Event::Begin(thread, Call::Sync { .. }) => {
+                self.syncing.insert(*thread, self.ended);
             }
-            Event::End(thread, Call::Sync { .. }, result) => self.synced(*thread, result),
+            Event::End(_, Call::Write { fd, offset }, Ok(bytes)) if self.is_open => {
+                self.written.push(Written { place: self.ended, fd: *fd, from: *offset, to: *offset + *bytes });
+                self.ended += 1;
+            }
+            Event::End(thread, Call::Sync { fd }, result) => self.synced(*thread, *fd, result),
             Event::End(_, Call::Other(name), Err(error)) if WAITS.contains(&name.as_str()) => {
                 self.proved.interrupted_waits += u64::from(is_interruption(error));
             }
@@ -182,22 +196,19 @@ impl Checker {
         }
     }
 
-    fn synced(&mut self, thread: u32, result: &Result<u64, String>) {
+    /// A sync covers the writes of its own file that had ended when it began.
+    fn synced(&mut self, thread: u32, fd: u64, result: &Result<u64, String>) {
         let covered = self.syncing.remove(&thread).unwrap_or(0);
         match result {
             Ok(_) if !self.sync_failed => {
                 self.proved.syncs += 1;
-                for (from, to) in self.written.drain(..covered) {
-                    let mut at = from;
-                    while at < to {
-                        let end = (at - at % self.slot_size + self.slot_size).min(to);
+                for written in self.written.extract_if(.., |write| write.fd == fd && write.place < covered) {
+                    let mut at = written.from;
+                    while at < written.to {
+                        let end = (at - at % self.slot_size + self.slot_size).min(written.to);
                         *self.bytes_of_slot.entry(at / self.slot_size).or_default() += end - at;
                         at = end;
                     }
-                }
-                // They are gone from the list, so the places of running syncs move.
-                for count in self.syncing.values_mut() {
-                    *count = count.saturating_sub(covered);
                 }
             }
             Ok(_) => {}
@@ -291,6 +302,26 @@ mod tests {
         assert!(verdict(&lines, 1).is_err());
         let again = ["8 fdatasync(0x4) = 0", r#"9 write(1, "D 1\n", 4) = 4"#];
         assert!(verdict(&[&lines[..5], &again].concat(), 1).is_ok());
+    }
+
+    #[test]
+    fn a_sync_covers_the_writes_of_its_own_file_and_of_no_other() {
+        let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
+        let (sync, ack) = ("7 fdatasync(0x4) = 0", r#"8 write(1, "D 1\n", 4) = 4"#);
+        let of_the_directory = "7 fsync(0x5) = 0";
+        assert!(verdict(&[OPENED, write, of_the_directory, ack], 1).is_err());
+        assert!(verdict(&[OPENED, write, of_the_directory, sync, ack], 1).is_ok());
+        // It began before the second write, and one of the directory ends while it runs.
+        let lines = [
+            OPENED,
+            write,
+            "8 fdatasync(0x4 <unfinished ...>",
+            "7 pwritev(0x4, 0x7f00, 0x1, 0x40, 0) = 0x40",
+            of_the_directory,
+            "8 <... fdatasync resumed>) = 0",
+        ];
+        assert!(verdict(&[&lines[..], &[ack]].concat(), 2).is_ok());
+        assert!(verdict(&[&lines[..], &[r#"8 write(1, "D 2\n", 4) = 4"#]].concat(), 2).is_err());
     }
 
     #[test]
