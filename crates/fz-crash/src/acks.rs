@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::child::Line;
-use crate::history::Accepted;
+use crate::history::{Accepted, check_order};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;
@@ -93,6 +93,7 @@ fn verdict(plan: &Plan, traced: &Traced, storm: Storm, findings: &mut Findings) 
         return Err(format!("the child did not come to its end: {}", traced.errors));
     }
     let accepted = accepted(&traced.said);
+    check_order(&accepted, 0)?;
     let proved = trace::check(&traced.events, &accepted, plan.slot_size)?;
     let said = traced.said.iter().filter(|line| matches!(line, Line::Durable(_))).count() as u64;
     if proved.acks != said || said == 0 {

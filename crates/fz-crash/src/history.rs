@@ -55,6 +55,38 @@ impl Checked {
     }
 }
 
+/// Checks that the epochs of all accepted writes are one order: each belongs to one write, those of one writer rise with
+/// its writes, and of 1 to the highest no more than `gaps` are missing: of writes that nobody could report any more.
+///
+/// # Errors
+///
+/// What is wrong, in words.
+pub(crate) fn check_order(writes: &[Accepted], gaps: u64) -> Result<(), String> {
+    let tag = |write: &Accepted| Tag::from_word(write.tag).expect("only our writes are in a history");
+    let mut ordered: Vec<(u64, Tag)> = writes.iter().map(|write| (write.epoch, tag(write))).collect();
+    ordered.sort_unstable();
+    if let Some((_, first)) = ordered.first().filter(|(epoch, _)| *epoch == 0) {
+        return Err(format!("{first} has epoch 0; the first is 1"));
+    }
+    if let Some(same) = ordered.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(format!("{} and {} have the same epoch {}", same[0].1, same[1].1, same[0].0));
+    }
+    let mut before = BTreeMap::new();
+    for &(epoch, write) in &ordered {
+        if let Some((earlier_epoch, earlier)) = before.insert(write.writer(), (epoch, write))
+            && earlier >= write
+        {
+            return Err(format!("{earlier} has epoch {earlier_epoch}, and {write} epoch {epoch}: not in their order"));
+        }
+    }
+    // None is 0 and none is there twice.
+    let missing = ordered.last().map_or(0, |(highest, _)| highest - ordered.len() as u64);
+    if missing > gaps {
+        return Err(format!("{missing} epochs are no write's, of which {gaps} could be: {:?}", ordered.last()));
+    }
+    Ok(())
+}
+
 impl History {
     pub(crate) fn new(slot_size: usize, before: Vec<u8>) -> Self {
         Self { slot_size, before, ..Self::default() }
@@ -175,6 +207,43 @@ mod tests {
 
     fn tag(sequence: u32) -> Tag {
         Tag::new(1, 0, sequence)
+    }
+
+    /// The epochs that writers' writes were given, each writer's in its order.
+    fn order(epochs: &[&[u64]], gaps: u64) -> Result<(), String> {
+        let of_writer = |(writer, epochs): (u8, &&[u64])| {
+            let write = move |(sequence, &epoch): (u32, &u64)| Accepted {
+                tag: Tag::new(1, writer, sequence).word(),
+                epoch,
+                slot: 0,
+                count: 1,
+            };
+            (0..).zip(*epochs).map(write).collect::<Vec<_>>()
+        };
+        check_order(&(0..).zip(epochs).flat_map(of_writer).collect::<Vec<_>>(), gaps)
+    }
+
+    #[test]
+    fn epochs_are_dense_and_each_is_one_writes_and_a_writers_rise() {
+        assert_eq!(order(&[], 0), Ok(()));
+        assert_eq!(order(&[&[1, 2, 5], &[3, 4]], 0), Ok(()));
+        for (wrong, why) in [
+            (&[&[1_u64, 2, 4][..], &[3, 4]], "the same epoch 4"),
+            (&[&[1, 2, 5, 4], &[3]], "not in their order"),
+            (&[&[0, 1], &[2]], "epoch 0"),
+            (&[&[1, 2, 5], &[3]], "1 epochs are no write's"),
+        ] {
+            let error = order(wrong, 0).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_more_epochs_are_missing_than_writes_may_be() {
+        assert_eq!(order(&[&[2, 5], &[3]], 2), Ok(()), "1 and 4");
+        order(&[&[2, 5], &[3]], 1).unwrap_err();
+        order(&[&[3, 2]], 9).unwrap_err();
+        order(&[&[3], &[3]], 9).unwrap_err();
     }
 
     /// Epochs 1, 2, 3 to slot 0; epoch 2 also to slot 1.

@@ -17,7 +17,7 @@ use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 
 use crate::child::{self, Line};
 use crate::content::Tag;
-use crate::history::History;
+use crate::history::{History, check_order};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;
@@ -188,6 +188,8 @@ fn verdict(
     let was_there = !before.is_empty();
     let slots_before = (before.len() / plan.slot_size) as u64;
     let history = heard.history(plan, before);
+    // Each writer was perhaps killed before it could report its last write.
+    check_order(history.writes(), plan.writers.into())?;
     let file = match SlotFile::open(SlotFileConfig::new(path, plan.slot_size).create(Create::Never)) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), FileErrorKind::NotFound) && heard.slots.is_none() && !was_there => {
@@ -346,6 +348,24 @@ mod tests {
             file(&path, &[(Tag::new(1, 0, sequence), 2)]);
             assert_eq!(verdict(&plan(), &path, &said(2), Vec::new(), &mut Findings::default()).is_ok(), right);
         }
+    }
+
+    #[test]
+    fn epochs_out_of_order_are_rejected_though_the_file_agrees() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("slots");
+        file(&path, &[(Tag::new(1, 0, 0), 2), (Tag::new(1, 0, 1), 3)]);
+        let judge = |epochs: [u64; 2]| {
+            let write = |(sequence, epoch): (u32, u64)| {
+                let tag = Tag::new(1, 0, sequence).word();
+                Line::Accepted(Accepted { tag, epoch, slot: 2 + u64::from(sequence), count: 1 })
+            };
+            let lines = [Line::Slots(4), write((0, epochs[0])), write((1, epochs[1])), Line::Durable(2)];
+            verdict(&plan(), &path, &lines, Vec::new(), &mut Findings::default())
+        };
+        assert!(judge([1, 2]).is_ok());
+        judge([2, 1]).unwrap_err();
+        judge([2, 2]).unwrap_err();
     }
 
     #[test]

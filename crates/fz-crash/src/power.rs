@@ -22,6 +22,7 @@ use crate::disk::device::FileSystem;
 use crate::disk::image::{Image, PAGE};
 use crate::disk::log::{Interval, Write};
 use crate::disk::loss::Loss;
+use crate::history::check_order;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;
@@ -68,14 +69,18 @@ pub(crate) fn check(file_system: FileSystem, seed: u64, budget: Budget, director
     Ok(findings)
 }
 
-/// Checks states of one recording.
+/// Checks the order of one recording's writes, and its states.
 pub(crate) fn explore(
     recording: &Recording,
     random: &mut Random,
     budget: Budget,
     directory: &Path,
 ) -> io::Result<Findings> {
-    let findings = Mutex::new(Findings::default());
+    let mut findings = Findings::default();
+    if let Err(failure) = check_order(recording.history.writes(), 0) {
+        findings.fail(format!("{:?}: {failure}", recording.plan));
+    }
+    let findings = Mutex::new(findings);
     let (sender, receiver) = sync_channel::<Case>(2 * EXAMINERS);
     let receiver = Arc::new(Mutex::new(receiver));
     thread::scope(|scope| {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::disk::log::Promised;
 use crate::fault::mounted::Mounted;
 use crate::fault::store::{CallFault, Failing};
-use crate::history::{Accepted, History};
+use crate::history::{Accepted, History, check_order};
 use crate::plan::Plan;
 use crate::power::judge;
 use crate::random::Random;
@@ -130,6 +130,9 @@ fn one_run(plan: &Plan, fault: CallFault, mounted: &Mounted, findings: &mut Find
     let history = History::of(plan.slot_size, Vec::new(), writes);
     let mut failures = Vec::new();
     if let Err(failure) = check_words(&outcome, fault, hits, history.writes().len() as u64) {
+        failures.push(failure);
+    }
+    if let Err(failure) = check_order(history.writes(), 0) {
         failures.push(failure);
     }
     let at_the_end = mounted.store().clone();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::acks::accepted;
 use crate::child::Line;
 use crate::disk::log::Promised;
-use crate::history::History;
+use crate::history::{History, check_order};
 use crate::plan::Plan;
 use crate::power::judge;
 use crate::random::Random;
@@ -106,6 +106,7 @@ fn verdict(
         return Err(format!("the child did not come to its end: {}", traced.errors));
     }
     let accepted = accepted(&traced.said);
+    check_order(&accepted, 0)?;
     let proved = trace::check(&traced.events, &accepted, plan.slot_size)?;
     let history = History::of(plan.slot_size, Vec::new(), accepted);
     judge(path, plan, &history, promised)?;
