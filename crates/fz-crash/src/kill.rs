@@ -26,13 +26,16 @@ use crate::resources::Directory;
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
 
-/// One child in so many lives until each of its writers has had some writes accepted, up to so many: one that does not
-/// get so far hangs.
+/// One child in so many, the first among them, lives until each of its writers has had some writes accepted, up to so
+/// many, and something was reported durable: one that does not get so far hangs.
 const WATCHED_EVERY: u64 = 4;
 const WATCHED_WRITES: u64 = 50;
 
-/// How long they may take, a hundred times what they do. Of programs broken on purpose hangs are expected.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(fz_mutants) { 2 } else { 30 });
+/// How long that may take, a hundred times what it does. Of programs broken on purpose hangs are expected.
+const WATCHED_MAX: Duration = Duration::from_secs(if cfg!(fz_mutants) { 2 } else { 30 });
+
+/// How long a process that was killed may take to end: what it had begun on the slowest disk ends before.
+const DYING_MAX: Duration = Duration::from_secs(60);
 
 /// Rounds on one file before a new one is made.
 const ROUNDS_ON_A_FILE: u64 = 8;
@@ -105,21 +108,24 @@ fn one_kill(
 ) -> io::Result<Result<Vec<u8>, String>> {
     let mut child = child::start(&child::command_line(plan, path, &[])?)?;
     let output = child.stdout.take().expect("it is piped");
-    let (accepted, writers) = channel();
+    let (promised, promises) = channel();
     let hear = move |line: &Line| {
-        if let Line::Accepted(write) = line
-            && let Some(tag) = Tag::from_word(write.tag)
-        {
-            // Nobody counts those that come later.
-            let _ = accepted.send(tag.writer());
-        }
+        let awaited = match line {
+            Line::Accepted(write) => Tag::from_word(write.tag).map(|tag| Awaited::Write(tag.writer())),
+            Line::Durable(_) => Some(Awaited::Acknowledgement),
+            _ => None,
+        };
+        // Nobody counts those that come later.
+        let _ = awaited.map(|awaited| promised.send(awaited));
     };
     let listener = thread::spawn(move || child::listen(output, hear));
     // Half of the lives are short: creation and opening take a millisecond or two.
     let life = if random.chance(0.5) { LIFE_MAX_MICROS } else { LIFE_MAX_MICROS / 8 };
     thread::sleep(Duration::from_micros(random.below(life)));
-    let wanted = if random.below(WATCHED_EVERY) == 0 { 1 + random.below(WATCHED_WRITES) } else { 0 };
-    let hanging = stuck(&writers, plan.writers, wanted, PATIENCE);
+    // The first as well, so that the fewest kills check an acknowledgement.
+    let is_watched = random.below(WATCHED_EVERY) == 0 || findings.counted("kills") == 0;
+    let wanted = if is_watched { 1 + random.below(WATCHED_WRITES) } else { 0 };
+    let hanging = if is_watched { stuck(&promises, plan.writers, wanted, WATCHED_MAX) } else { Vec::new() };
     let threads = if hanging.is_empty() { String::new() } else { threads(child.id()) };
     let killed = kill(child)?;
     let lines = listener.join().map_err(|_| io::Error::other("the listener panicked"))??;
@@ -127,26 +133,42 @@ fn one_kill(
         return Ok(Err(format!("{words}\nthe last it said: {:?}", lines.last())));
     }
     if !hanging.is_empty() {
-        let words = format!("the run hangs: writers {hanging:?} had not {wanted} writes accepted within {PATIENCE:?}");
+        let words = format!("the run hangs: after {WATCHED_MAX:?} still missing, of {wanted} writes each: {hanging:?}");
         return Ok(Err(format!("{words}; its threads:\n{threads}")));
     }
     findings.count("kills", 1);
-    findings.count("watched", u64::from(wanted > 0));
+    findings.count("watched", u64::from(is_watched));
     Ok(verdict(plan, path, &lines, before.unwrap_or_default(), findings))
 }
 
-/// Waits until each writer has come so often; those that have not when `patience` is over. The end of a child is no
-/// hang.
-fn stuck(came: &Receiver<u64>, writers: u8, wanted: u64, patience: Duration) -> Vec<u64> {
+/// What a watched child is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    /// A write of this writer was accepted.
+    Write(u64),
+    /// Something was reported durable.
+    Acknowledgement,
+}
+
+/// Waits until each writer has had `wanted` writes accepted, and for one acknowledgement; what is still missing when
+/// `patience` is over. The end of a child is no hang.
+fn stuck(came: &Receiver<Awaited>, writers: u8, wanted: u64, patience: Duration) -> Vec<Awaited> {
     let deadline = Instant::now() + patience;
-    let mut missing: BTreeMap<u64, u64> = (0..u64::from(writers)).map(|writer| (writer, wanted)).collect();
+    let mut missing: BTreeMap<Awaited, u64> = (0..u64::from(writers))
+        .map(|writer| (Awaited::Write(writer), wanted))
+        .chain([(Awaited::Acknowledgement, 1)])
+        .collect();
     loop {
         missing.retain(|_, times| *times > 0);
         if missing.is_empty() {
             return Vec::new();
         }
         match came.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(writer) => drop(missing.entry(writer).and_modify(|times| *times -= 1)),
+            Ok(awaited) => {
+                if let Some(times) = missing.get_mut(&awaited) {
+                    *times -= 1;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return Vec::new(),
             Err(RecvTimeoutError::Timeout) => return missing.into_keys().collect(),
         }
@@ -167,8 +189,8 @@ fn threads(process: u32) -> String {
 /// Kills a child. One that had ended by itself, however well, says nothing about kills: the error tells how.
 fn kill(mut child: Child) -> io::Result<Result<(), String>> {
     child.kill()?;
-    let Some(output) = child::end(child, PATIENCE)? else {
-        return Err(io::Error::other(format!("a process that was killed has not ended for {PATIENCE:?}")));
+    let Some(output) = child::end(child, DYING_MAX)? else {
+        return Err(io::Error::other(format!("a process that was killed has not ended for {DYING_MAX:?}")));
     };
     if output.status.signal() == Some(Signal::SIGKILL as i32) {
         return Ok(Ok(()));
@@ -319,14 +341,19 @@ mod tests {
     #[test]
     fn a_writer_that_gets_no_further_hangs_and_a_child_that_ends_does_not() {
         let patience = Duration::from_millis(20);
-        let (write, came) = channel();
-        let writes = |writers: &[u64]| writers.iter().for_each(|&writer| write.send(writer).unwrap());
-        assert!(stuck(&came, 2, 0, patience).is_empty());
-        writes(&[0, 1, 1]);
+        let (said, came) = channel();
+        let writes = |writers: &[u64]| writers.iter().for_each(|&writer| said.send(Awaited::Write(writer)).unwrap());
+        let acknowledgement = || said.send(Awaited::Acknowledgement).unwrap();
+        writes(&[0]);
+        acknowledgement();
+        writes(&[1, 1]);
         assert!(stuck(&came, 2, 1, patience).is_empty());
         writes(&[0, 0, 0]);
-        assert_eq!(stuck(&came, 2, 2, patience), [1], "one of its two was the second of before");
-        drop(write);
+        acknowledgement();
+        assert_eq!(stuck(&came, 2, 2, patience), [Awaited::Write(1)], "one of its two was the second of before");
+        writes(&[0, 1]);
+        assert_eq!(stuck(&came, 2, 1, patience), [Awaited::Acknowledgement], "no ticket resolves");
+        drop(said);
         assert!(stuck(&came, 2, 1, patience).is_empty(), "that it ended by itself is found out when it is killed");
     }
 
