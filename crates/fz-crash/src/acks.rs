@@ -61,6 +61,10 @@ pub(crate) fn check(
             break;
         }
     }
+    findings.require(until, &["acks"]);
+    if storm == Storm::Injected {
+        findings.require(until, &["interrupted calls"]);
+    }
     Ok(findings)
 }
 

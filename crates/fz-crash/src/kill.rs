@@ -86,6 +86,7 @@ pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &P
             }
         }
     }
+    findings.require(until, &["kills", "acks", "acknowledged writes checked"]);
     Ok(findings)
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn check(file_system: FileSystem, seed: u64, budget: Budget, director
         let budget = Budget { states: states_of_recording.min(budget.states - done), ..budget };
         findings.merge(explore(&recording, &mut random, budget, directory)?);
     }
+    findings.require(budget.until, &["states", "acks checked"]);
     Ok(findings)
 }
 

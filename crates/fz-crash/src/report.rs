@@ -52,6 +52,19 @@ impl Findings {
         self.failed >= SHOWN_MAX as u64 || until.is_some_and(|until| Instant::now() >= until)
     }
 
+    /// Fails a phase that has come to its end, and not to its deadline, without having counted each of `names`: it
+    /// checked nothing.
+    pub(crate) fn require(&mut self, until: Option<Instant>, names: &[&str]) {
+        if self.failed > 0 || self.is_over(until) {
+            return;
+        }
+        for name in names {
+            if self.counted(name) == 0 {
+                self.fail(format!("checked nothing: {name} 0"));
+            }
+        }
+    }
+
     /// Takes over what another part of the same phase found.
     pub(crate) fn merge(&mut self, other: Self) {
         for (name, count) in other.counts {
@@ -182,6 +195,8 @@ impl Report {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     fn report(only: &str) -> Report {
         Report::on(Box::new(io::sink()), None, only)
     }
@@ -199,6 +214,18 @@ mod tests {
         report.skip("kill ext4", "nothing");
         assert_eq!((ran, report.passed, report.skipped), (vec!["fault disk ext4"], 1, 0));
         assert_eq!(report.finish(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_phase_that_counted_nothing_has_failed_unless_it_was_cut_short() {
+        let now = Instant::now();
+        for (acks, until, failed) in [(1, None, 0), (0, None, 1), (0, Some(now), 0), (0, now.checked_add(HOUR), 1)] {
+            let mut findings = Findings::default();
+            findings.count("kills", 1);
+            findings.count("acks", acks);
+            findings.require(until, &["kills", "acks"]);
+            assert_eq!(findings.failed(), failed, "{acks} {until:?}");
+        }
     }
 
     #[test]

@@ -95,6 +95,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
             }
         }
     }
+    findings.require(until, &["faults met", "acks checked", "slots acknowledged"]);
     Ok(findings)
 }
 

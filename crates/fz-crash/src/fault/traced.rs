@@ -42,6 +42,7 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
             }
         }
     }
+    findings.require(until, &["faults met", "acks checked"]);
     Ok(findings)
 }
 
