@@ -26,6 +26,9 @@ pub(crate) const CALLS: [&str; 8] =
 pub(crate) const WAITS: [&str; 7] =
     ["futex", "poll", "ppoll", "epoll_wait", "read", "clock_nanosleep", "restart_syscall"];
 
+/// What the line of a call ends with that strace let fail.
+const INJECTED: &str = "(INJECTED)";
+
 /// A child that runs `plan` under strace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
@@ -46,6 +49,8 @@ pub(crate) struct Job<'a> {
 #[derive(Debug)]
 pub(crate) struct Traced {
     pub(crate) events: Vec<Event>,
+    /// Calls that failed as asked.
+    pub(crate) injected: u64,
     pub(crate) said: Vec<Line>,
     /// What strace and the child said on their standard errors, or that they hung.
     pub(crate) errors: String,
@@ -112,8 +117,11 @@ impl Job<'_> {
                 format!("the run hangs: it did not end within {limit:?}, and was killed")
             }
         };
+        let trace = fs::read(self.trace())?;
+        let trace = String::from_utf8_lossy(&trace);
         Ok(Traced {
-            events: trace::parse(&String::from_utf8_lossy(&fs::read(self.trace())?)),
+            events: trace::parse(&trace),
+            injected: trace.lines().filter(|line| line.ends_with(INJECTED)).count() as u64,
             said: child::listen(File::open(self.said())?, |_| ())?,
             errors,
         })

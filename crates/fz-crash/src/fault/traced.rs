@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use crate::acks::accepted;
 use crate::child::Line;
 use crate::disk::log::Promised;
@@ -18,6 +20,26 @@ use crate::strace::{CALLS, Job, Traced};
 use crate::trace::{self, Call, Event};
 
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EDQUOT", "EINTR"];
+
+/// A call that fails.
+#[derive(Clone, Copy, Debug)]
+struct Injection {
+    call: &'static str,
+    /// The name of the error.
+    error: &'static str,
+    /// Which of a thread's calls of this name, counted from 1.
+    number: u64,
+    /// All that follow fail as well.
+    persistent: bool,
+}
+
+impl Injection {
+    /// As strace has it.
+    fn words(self) -> String {
+        let Self { call, error, number, persistent } = self;
+        format!("{call}:error={error}:when={number}{}", if persistent { "+" } else { "" })
+    }
+}
 
 /// Lets calls of a small run fail: each of them, or one in `step`.
 pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Path) -> io::Result<Findings> {
@@ -35,9 +57,8 @@ pub(crate) fn check(seed: u64, step: u64, until: Option<Instant>, directory: &Pa
                     if Random::part(seed, place).below(step) != 0 || endless || findings.is_over(until) {
                         continue;
                     }
-                    let when = format!("{number}{}", if persistent { "+" } else { "" });
-                    let injection = format!("{call}:error={error}:when={when}");
-                    one_run(&plan, Some(&injection), directory, &mut findings)?;
+                    let injection = Injection { call, error, number, persistent };
+                    one_run(&plan, Some(injection), directory, &mut findings)?;
                 }
             }
         }
@@ -67,19 +88,19 @@ fn plan(seed: u64) -> Plan {
 /// the calls of each thread by itself.
 fn one_run(
     plan: &Plan,
-    injection: Option<&str>,
+    injection: Option<Injection>,
     directory: &Path,
     findings: &mut Findings,
 ) -> io::Result<BTreeMap<&'static str, u64>> {
     let place = Directory::new(directory)?;
-    let injections: Vec<String> = injection.iter().map(|&injection| injection.to_owned()).collect();
+    let injections: Vec<String> = injection.into_iter().map(Injection::words).collect();
     let job = Job { plan, directory: place.path(), notes: place.path(), injections: &injections, signals: false };
     let traced = job.run()?;
     let verdict = verdict(plan, &traced, injection, &job.slots(), findings);
     if let Err(failure) = verdict {
         let words = job.command_line()?;
         let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.to_string_lossy())).collect();
-        findings.fail(format!("{failure}\nwith {injection:?}; to see it: {}", words.join(" ")));
+        findings.fail(format!("{failure}\nwith {injections:?}; to see it: {}", words.join(" ")));
     }
     findings.count("runs", 1);
     Ok(calls_of_busiest_thread(&traced.events))
@@ -88,7 +109,7 @@ fn one_run(
 fn verdict(
     plan: &Plan,
     traced: &Traced,
-    injection: Option<&str>,
+    injection: Option<Injection>,
     path: &Path,
     findings: &mut Findings,
 ) -> Result<(), String> {
@@ -98,7 +119,7 @@ fn verdict(
         match line {
             Line::Slots(slots) => promised.slots = Some(*slots),
             Line::Durable(epoch) => promised.durable = promised.durable.max(*epoch),
-            Line::Error(number, words) => errors.push((*number, words)),
+            Line::Error(number, words) => errors.push((*number, words.as_str())),
             Line::Broken(words) => return Err(format!("an error that no disk may cause: {words}")),
             Line::Accepted(_) | Line::Interrupted(_) | Line::Ended => {}
         }
@@ -113,16 +134,25 @@ fn verdict(
     judge(path, plan, &history, promised)?;
     findings.count("acks checked", proved.acks);
     findings.count("calls failed", proved.failed_calls);
-    let harmless = injection.is_none_or(|injection| injection.contains("EINTR"));
-    // The unlock at the end may fail unheard, since closing unlocks as well; and the first openat asks for a file
-    // that is not there yet, so that its failure may hide in that.
-    match (harmless, proved.failed_calls, errors.first()) {
-        (true, _, Some((_, words))) => Err(format!("what is no failure was taken for one: {words}")),
-        (false, 1.., None) if !injection.is_some_and(|injection| injection.starts_with("flock")) => {
-            Err("a failure that nobody heard of".to_owned())
-        }
-        (false, _, Some((None, words))) => Err(format!("the error does not name its cause: {words}")),
-        _ => Ok(()),
+    findings.count("faults met", u64::from(traced.injected > 0));
+    check_words(&errors, injection.filter(|_| traced.injected > 0))
+}
+
+/// Whether the run said what it had to say of the `fault` that it met.
+fn check_words(errors: &[(Option<i32>, &str)], fault: Option<Injection>) -> Result<(), String> {
+    let Some(fault) = fault.filter(|fault| fault.error != "EINTR") else {
+        return match errors.first() {
+            Some((_, words)) => Err(format!("what is no failure was taken for one: {words}")),
+            None => Ok(()),
+        };
+    };
+    let named =
+        |number: Option<i32>| number.is_some_and(|number| format!("{:?}", Errno::from_raw(number)) == fault.error);
+    match errors.iter().find(|(number, _)| !named(*number)) {
+        Some((_, words)) => Err(format!("the error does not name its cause: {words}")),
+        // The unlock at the end may fail unheard, since closing unlocks as well.
+        None if errors.is_empty() && fault.call != "flock" => Err("a failure that nobody heard of".to_owned()),
+        None => Ok(()),
     }
 }
 
@@ -151,4 +181,25 @@ fn calls_of_busiest_thread(events: &[Event]) -> BTreeMap<&'static str, u64> {
         *entry = count.max(*entry);
     }
     most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever number the first of all errors had was taken for the one that had been asked for.
+    #[test]
+    fn every_error_must_name_the_fault_that_was_injected() {
+        let fault = |error| Some(Injection { call: "fdatasync", error, number: 1, persistent: false });
+        let (eio, enospc, none) = ((Some(5), "a"), (Some(28), "b"), (None, "c"));
+        assert_eq!(check_words(&[eio, eio], fault("EIO")), Ok(()));
+        for wrong in [&[][..], &[enospc], &[eio, enospc], &[eio, none]] {
+            check_words(wrong, fault("EIO")).unwrap_err();
+        }
+        for harmless in [fault("EINTR"), None] {
+            assert_eq!(check_words(&[], harmless), Ok(()));
+            check_words(&[eio], harmless).unwrap_err();
+        }
+        assert_eq!(check_words(&[], Some(Injection { call: "flock", ..fault("EIO").unwrap() })), Ok(()));
+    }
 }
