@@ -88,22 +88,26 @@ impl Loss {
     }
 }
 
-/// Keeps a part of one write: a prefix, a random part, or all but one sector.
+/// Keeps a part of one large write, as often of several: a prefix, a random part, or all but one sector of each.
 fn tear(kept: &mut [Kept], pending: &[Write], medium: Medium, random: &mut Random) {
-    let large: Vec<usize> = (0..pending.len()).filter(|&index| sectors(&pending[index], medium).count() > 1).collect();
+    let is_large = |&index: &usize| sectors(&pending[index], medium).count() > 1;
+    let mut large: Vec<usize> = (0..pending.len()).filter(is_large).collect();
     if large.is_empty() {
         return;
     }
-    let torn = random.pick(&large);
-    let count = sectors(&pending[torn], medium).count();
-    let at = random.index(count);
-    let kind = random.below(3);
-    let flags = (0..count).map(|index| match kind {
-        0 => index < at,
-        1 => index != at,
-        _ => random.chance(0.5),
-    });
-    kept[torn] = Kept::Sectors(flags.collect());
+    let tears = if random.chance(0.5) { 1 } else { 1 + random.index(large.len()) };
+    for _ in 0..tears {
+        let torn = large.swap_remove(random.index(large.len()));
+        let count = sectors(&pending[torn], medium).count();
+        let at = random.index(count);
+        let kind = random.below(3);
+        let flags = (0..count).map(|index| match kind {
+            0 => index < at,
+            1 => index != at,
+            _ => random.chance(0.5),
+        });
+        kept[torn] = Kept::Sectors(flags.collect());
+    }
 }
 
 /// The parts of a write that the medium takes one by one, wherever the write begins.
@@ -202,6 +206,20 @@ mod tests {
             seen.insert(sectors_of(&image));
         }
         assert!(seen.len() > 50, "{}", seen.len());
+    }
+
+    #[test]
+    fn any_number_of_large_writes_is_torn_in_one_loss() {
+        let pending = [write(0, 4, 1), write(4, 1, 2), write(5, 4, 3), write(9, 4, 4)];
+        let mut random = Random::new(4);
+        let mut seen = BTreeSet::new();
+        for _ in 0..1_000 {
+            let kept = Loss::draw(&pending, PLAIN, &mut random).kept;
+            let torn: Vec<_> = kept.iter().map(|kept| matches!(kept, Kept::Sectors(_))).collect();
+            assert!(!torn[1], "one sector cannot be torn");
+            seen.insert(torn);
+        }
+        assert_eq!(seen.len(), 8, "each of three large writes torn or not");
     }
 
     #[test]
