@@ -5,12 +5,9 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::child;
 use crate::report::{Findings, Report};
-use crate::resources::Directory;
+use crate::resources::{Directory, Running};
 
 /// A check that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(170);
@@ -57,20 +54,20 @@ pub(crate) fn check(report: &mut Report, seed: u64) {
 fn one(mutant: Option<&str>, arguments: &str, seed: u64) -> io::Result<Findings> {
     // What a failing check keeps to be looked at is of no use here.
     let place = Directory::new(&std::env::temp_dir())?;
-    let check = Command::new(std::env::current_exe()?)
+    let mut check = Command::new(std::env::current_exe()?);
+    check
         .args(arguments.split(' '))
         .args(["--seed", &seed.to_string()])
         .env("FZ_MUTANT", mutant.unwrap_or_default())
         .env("TMPDIR", place.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let process = Pid::from_raw(i32::try_from(check.id()).map_err(io::Error::other)?);
+        .stderr(Stdio::piped());
+    let (running, check) = Running::process(&mut check)?;
     let mut findings = Findings::default();
     let Some(output) = child::end(check, LIMIT)? else {
-        // It cleans up.
-        kill(process, Signal::SIGTERM)?;
+        // It cleans up, in `place`, which goes after that.
+        running.stop();
         findings.fail(format!("the check did not end within {LIMIT:?}: where the program hangs, so does the check"));
         return Ok(findings);
     };

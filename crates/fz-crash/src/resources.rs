@@ -1,17 +1,20 @@
-//! What must not be left behind: mounts, loop devices, directories. Each is undone when its value is
+//! What must not be left behind: mounts, loop devices, directories, processes. Each is undone when its value is
 //! dropped, and all of them when the process is told to stop.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount, umount2};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::unistd::Pid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Resource {
@@ -20,26 +23,91 @@ enum Resource {
     Mount(PathBuf),
     /// A mount whose requests this process answers.
     Served(PathBuf),
+    /// A process that undoes what it holds itself.
+    Process(Pid),
+    /// A group of processes that hold nothing.
+    Group(Pid),
 }
 
-/// In the order in which they were made.
-static HELD: Mutex<Vec<Resource>> = Mutex::new(Vec::new());
+/// Between two looks at what is waited for, and the most looks: at what is being made, and at a process that was told
+/// to stop. The second is longer, since such a process may do the first.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS_AT_MAKERS_MAX: u32 = 500;
+const LOOKS_AT_PROCESS_MAX: u32 = 2_000;
 
-/// Set before everything is undone: nothing new is to be made, and what fails from now on means nothing.
-static STOPPING: AtomicBool = AtomicBool::new(false);
+/// What is held, by this process or by a test.
+#[derive(Debug)]
+struct Holder {
+    /// In the order in which they were made.
+    held: Mutex<Vec<Resource>>,
+    /// Read while something is made, from before it is there until it is held.
+    making: RwLock<()>,
+    /// Set before everything is undone: nothing new is to be made, and what fails from now on means nothing.
+    stopping: AtomicBool,
+}
 
-fn held() -> MutexGuard<'static, Vec<Resource>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+static HOLDER: Holder = Holder::new();
+
+impl Holder {
+    const fn new() -> Self {
+        Self { held: Mutex::new(Vec::new()), making: RwLock::new(()), stopping: AtomicBool::new(false) }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Resource>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes something that must not be left behind.
+    ///
+    /// # Errors
+    ///
+    /// It could not be made, or the process was told to stop.
+    fn make<T>(&self, make: impl FnOnce() -> io::Result<(T, Resource)>) -> io::Result<T> {
+        let _making = self.making.read().unwrap_or_else(PoisonError::into_inner);
+        // SeqCst with the store in `empty`; nothing here is hot.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(io::Error::other("told to stop"));
+        }
+        let (made, resource) = make()?;
+        self.held().push(resource);
+        Ok(made)
+    }
+
+    /// Undoes everything, also what is being made at this moment, and lets nothing new be made.
+    fn empty(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for _ in 0..LOOKS_AT_MAKERS_MAX {
+            // Those who make something may wait for what this ends.
+            self.undo_all();
+            if !matches!(self.making.try_write(), Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        self.undo_all();
+    }
+
+    fn undo_all(&self) {
+        let all: Vec<_> = self.held().drain(..).collect();
+        let (processes, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|held| matches!(held, Resource::Process(_) | Resource::Group(_)));
+        // First, since they would write on in what the others are.
+        processes.iter().for_each(Resource::undo);
+        // Our threads may wait, deep in the kernel, for answers that our own server would have to give: they
+        // would keep the process from ending, and it the server. This fails all requests first.
+        for resource in &others {
+            if let Resource::Served(path) = resource {
+                let _ = umount2(path, MntFlags::MNT_FORCE);
+            }
+        }
+        others.iter().rev().for_each(Resource::undo);
+    }
 }
 
 impl Resource {
-    fn hold(&self) {
-        held().push(self.clone());
-    }
-
     /// False if somebody else undid it already.
     fn let_go(&self) -> bool {
-        let mut held = held();
+        let mut held = HOLDER.held();
         let place = held.iter().rposition(|other| other == self);
         place.map(|place| held.remove(place)).is_some()
     }
@@ -53,6 +121,19 @@ impl Resource {
                 if umount(path).is_err() {
                     let _ = umount2(path, MntFlags::MNT_DETACH);
                 }
+            }
+            Self::Process(process) => {
+                let _ = kill(*process, Signal::SIGTERM);
+                // Whoever started it waits for it, and then it is gone.
+                for _ in 0..LOOKS_AT_PROCESS_MAX {
+                    if kill(*process, None).is_err() {
+                        break;
+                    }
+                    thread::sleep(LOOK);
+                }
+            }
+            Self::Group(group) => {
+                let _ = killpg(*group, Signal::SIGKILL);
             }
         }
     }
@@ -72,17 +153,7 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
     signals.thread_block()?;
     thread::Builder::new().name("fz-crash-stop".to_owned()).spawn(move || {
         let _ = signals.wait();
-        // SeqCst with the load in `Directory::new`; nothing here is hot.
-        STOPPING.store(true, Ordering::SeqCst);
-        let all: Vec<_> = held().drain(..).collect();
-        // Our threads may wait, deep in the kernel, for answers that our own server would have to give: they
-        // would keep the process from ending, and it the server. This fails all requests first.
-        for resource in &all {
-            if let Resource::Served(path) = resource {
-                let _ = umount2(path, MntFlags::MNT_FORCE);
-            }
-        }
-        all.iter().rev().for_each(Resource::undo);
+        HOLDER.empty();
         std::process::exit(130);
     })?;
     Ok(())
@@ -91,7 +162,7 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
 /// Ends the process as if somebody had told it to stop.
 pub(crate) fn stop() {
     // Without our own thread to take it, the signal's default ends the process as well.
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), Signal::SIGTERM);
+    let _ = kill(Pid::this(), Signal::SIGTERM);
 }
 
 /// Runs a program to its end and returns what it printed.
@@ -99,7 +170,7 @@ pub(crate) fn stop() {
 /// # Errors
 ///
 /// It could not be started, or failed; then with what it said.
-pub(crate) fn command(program: &str, arguments: &[&std::ffi::OsStr]) -> io::Result<String> {
+pub(crate) fn command(program: &str, arguments: &[&OsStr]) -> io::Result<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
@@ -116,13 +187,16 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
-        if STOPPING.load(Ordering::SeqCst) {
-            return Err(io::Error::other("told to stop"));
-        }
-        fs::create_dir_all(parent)?;
-        let path = tempfile::Builder::new().prefix("fz-crash-").tempdir_in(parent)?.keep();
-        Resource::Directory(path.clone()).hold();
-        Ok(Self { path })
+        Self::named(parent, "fz-crash-")
+    }
+
+    /// One whose name begins with `prefix`.
+    pub(crate) fn named(parent: &Path, prefix: &str) -> io::Result<Self> {
+        HOLDER.make(|| {
+            fs::create_dir_all(parent)?;
+            let path = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?.keep();
+            Ok((Self { path: path.clone() }, Resource::Directory(path)))
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -162,18 +236,23 @@ pub(crate) struct Mount {
 impl Mount {
     /// Mounts `device` at `target`.
     pub(crate) fn new(device: &Path, target: &Path, kind: &str, options: &str) -> io::Result<Self> {
-        mount(Some(device), target, Some(kind), MsFlags::empty(), Some(options))?;
-        Ok(Self::hold(Resource::Mount(target.to_owned()), target))
+        HOLDER.make(|| {
+            mount(Some(device), target, Some(kind), MsFlags::empty(), Some(options))?;
+            Ok(Self::at(target, Resource::Mount(target.to_owned())))
+        })
     }
 
-    /// Takes over what this process serves at `target`.
-    pub(crate) fn served(target: &Path) -> Self {
-        Self::hold(Resource::Served(target.to_owned()), target)
+    /// Mounts what `serve` begins to serve at `target`, and what it returned beside it.
+    pub(crate) fn serve<T>(target: &Path, serve: impl FnOnce() -> io::Result<T>) -> io::Result<(Self, T)> {
+        HOLDER.make(|| {
+            let session = serve()?;
+            let (mount, resource) = Self::at(target, Resource::Served(target.to_owned()));
+            Ok(((mount, session), resource))
+        })
     }
 
-    fn hold(resource: Resource, target: &Path) -> Self {
-        resource.hold();
-        Self { resource, target: target.to_owned() }
+    fn at(target: &Path, resource: Resource) -> (Self, Resource) {
+        (Self { resource: resource.clone(), target: target.to_owned() }, resource)
     }
 
     /// Unmounts it now. Waits while somebody, such as a scanner of new mounts, holds a file open.
@@ -208,9 +287,14 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    pub(crate) fn adopt(path: PathBuf) -> Self {
-        Resource::Loop(path.clone()).hold();
-        Self { path }
+    /// A free one on `file`, with more options of `losetup(8)`.
+    pub(crate) fn new(file: &Path, options: &[&str]) -> io::Result<Self> {
+        let options = ["--find", "--show"].iter().chain(options).map(OsStr::new);
+        let arguments: Vec<&OsStr> = options.chain([file.as_os_str()]).collect();
+        HOLDER.make(|| {
+            let path = PathBuf::from(command("losetup", &arguments)?);
+            Ok((Self { path: path.clone() }, Resource::Loop(path)))
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -224,5 +308,123 @@ impl Drop for Attached {
         if resource.let_go() {
             resource.undo();
         }
+    }
+}
+
+/// A process that does not outlive this one when that is told to stop. Its end, however it comes, is waited for with
+/// [`child::end`](crate::child::end).
+#[derive(Debug)]
+pub(crate) struct Running {
+    resource: Resource,
+}
+
+impl Running {
+    /// Starts a process that cleans up when it is told to stop.
+    pub(crate) fn process(command: &mut Command) -> io::Result<(Self, Child)> {
+        Self::start(command, Resource::Process)
+    }
+
+    /// Starts a process that leads a group of its own, all of which is to be killed.
+    pub(crate) fn group(command: &mut Command) -> io::Result<(Self, Child)> {
+        Self::start(command.process_group(0), Resource::Group)
+    }
+
+    fn start(command: &mut Command, resource: impl FnOnce(Pid) -> Resource) -> io::Result<(Self, Child)> {
+        HOLDER.make(|| {
+            let child = command.spawn()?;
+            let resource = resource(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?));
+            Ok(((Self { resource: resource.clone() }, child), resource))
+        })
+    }
+
+    /// Tells it to stop and gives it some time, or kills the group.
+    pub(crate) fn stop(&self) {
+        self.resource.undo();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its end was waited for, and its number may be another's by now.
+        self.resource.let_go();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// A loop device that `losetup` was about to give, when everything that was held was undone, stayed for ever.
+    #[test]
+    fn what_is_being_made_while_all_is_undone_is_undone_as_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let [there, late] = ["there", "late"].map(|name| directory.path().join(name));
+        let make = |path: &PathBuf| {
+            fs::create_dir(path)?;
+            Ok(((), Resource::Directory(path.clone())))
+        };
+        let holder = Holder::new();
+        holder.make(|| make(&there)).unwrap();
+        let (began, begun) = channel();
+        thread::scope(|scope| {
+            let (holder, there, late) = (&holder, &there, &late);
+            scope.spawn(move || {
+                holder.make(|| {
+                    began.send(()).unwrap();
+                    // What was there before is undone already.
+                    while there.exists() {
+                        thread::yield_now();
+                    }
+                    make(late)
+                })
+            });
+            begun.recv().unwrap();
+            holder.empty();
+        });
+        assert!(!there.exists() && !late.exists());
+        assert!(holder.held().is_empty());
+        holder.make(|| make(&late)).unwrap_err();
+        assert!(!late.exists(), "nothing new is made");
+    }
+
+    /// `strace` and its child wrote on for minutes when the check was told to stop.
+    #[test]
+    fn a_group_of_processes_is_held_while_it_runs_and_killed_when_all_is_undone() {
+        let mut waits = Command::new("sh");
+        waits.args(["-c", "cat; exit 3"]).stdin(Stdio::piped());
+        let (running, mut child) = Running::group(&mut waits).unwrap();
+        let resource = running.resource.clone();
+        assert!(HOLDER.held().contains(&resource));
+        let holder = Holder::new();
+        holder.make(|| Ok(((), resource.clone()))).unwrap();
+        holder.empty();
+        // Taken apart, since waiting for it would close it.
+        let _input = child.stdin.take();
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+        drop(running);
+        assert!(!HOLDER.held().contains(&resource));
+    }
+
+    /// The directory of a check that was told to stop was removed while it still unmounted there.
+    #[test]
+    fn a_process_that_cleans_up_is_told_to_and_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let done = directory.path().join("done");
+        let mut cleans = Command::new("sh");
+        cleans.arg("-c").arg(
+            r#"trap 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; : > "$0"; exit' TERM
+            echo ready; while :; do :; done"#,
+        );
+        cleans.arg(&done).stdout(Stdio::piped());
+        let (running, mut child) = Running::process(&mut cleans).unwrap();
+        let mut ready = [0];
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let waits = thread::spawn(move || child.wait());
+        running.stop();
+        assert!(done.exists());
+        waits.join().unwrap().unwrap();
     }
 }

@@ -3,15 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-
 use crate::child::{self, Line};
 use crate::plan::Plan;
+use crate::resources::Running;
 use crate::trace::{self, Event};
 use crate::{storm, workload};
 
@@ -104,16 +101,15 @@ impl Job<'_> {
     pub(crate) fn run(&self) -> io::Result<Traced> {
         let words = self.command_line()?;
         let said = File::create(self.said())?;
-        // A group of their own, so that both can be killed.
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).process_group(0).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped());
-        let child = command.spawn()?;
-        let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(said).stderr(Stdio::piped());
+        // A group of their own, so that both can be killed.
+        let (running, child) = Running::group(&mut command)?;
         let limit = 2 * workload::limit(self.plan);
         let errors = match child::end(child, limit)? {
             Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             None => {
-                killpg(group, Signal::SIGKILL)?;
+                running.stop();
                 format!("the run hangs: it did not end within {limit:?}, and was killed")
             }
         };

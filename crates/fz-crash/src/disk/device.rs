@@ -101,8 +101,7 @@ impl FileSystem {
 
     /// Does `work` in the file system that the file at `path` holds.
     fn prepare(self, path: &Path, directory: &Directory, work: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        let arguments = ["--find".as_ref(), "--show".as_ref(), path.as_os_str()];
-        let attached = Attached::adopt(command("losetup", &arguments)?.into());
+        let attached = Attached::new(path, &[])?;
         let target = directory.make("prepared")?;
         let mount = Mount::new(attached.path(), &target, self.name(), self.options())?;
         work(&target)?;
@@ -175,9 +174,7 @@ impl LoopDevice {
         let directory = Directory::new(parent)?;
         let recorder = Recorder::new(image);
         let served = Served::new(Arc::clone(&recorder), &directory.make("fuse")?)?;
-        let flags = ["--find", "--show", "--direct-io=on"].map(OsStr::new);
-        let arguments: Vec<&OsStr> = flags.into_iter().chain([served.path().as_os_str()]).collect();
-        let attached = Attached::adopt(command("losetup", &arguments)?.into());
+        let attached = Attached::new(served.path(), &["--direct-io=on"])?;
         let target = directory.make("mounted")?;
         Ok(Self { recorder, target, attached, _served: served, _directory: directory })
     }

@@ -43,8 +43,7 @@ impl Served {
     pub(crate) fn new(disk: Arc<Recorder>, directory: &Path) -> io::Result<Self> {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("fz-crash".to_owned()), MountOption::NoAtime];
-        let session = fuser::spawn_mount(Server { disk }, directory, &config)?;
-        let mount = Mount::served(directory);
+        let (mount, session) = Mount::serve(directory, || fuser::spawn_mount(Server { disk }, directory, &config))?;
         Ok(Self { path: directory.join(NAME), _mount: mount, _session: session })
     }
 

@@ -41,8 +41,8 @@ impl Mounted {
         let store = Arc::new(Mutex::new(Store::new()));
         let directory = Directory::new(parent)?;
         let path = directory.make("failing")?;
-        let session = fuser::spawn_mount(Server(Arc::clone(&store)), &path, &Config::default())?;
-        let mount = Mount::served(&path);
+        let server = Server(Arc::clone(&store));
+        let (mount, session) = Mount::serve(&path, || fuser::spawn_mount(server, &path, &Config::default()))?;
         Ok(Self { store, path, _mount: mount, _session: session, _directory: directory })
     }
 
