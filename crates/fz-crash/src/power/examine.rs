@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,13 @@ use crate::resources::Directory;
 
 /// One state in so many is recovered twice, one in so many has its recovery cut short.
 const EXTRA_EVERY: u64 = 8;
+
+const KEPT_PREFIX: &str = "fz-crash-failed-";
+
+/// The most disks that this process keeps: a few are enough to see what is wrong, and they are large.
+const KEPT_DISKS_MAX: usize = 5;
+/// How many it kept, or would have kept.
+static KEPT_DISKS: AtomicUsize = AtomicUsize::new(0);
 
 /// A state to examine.
 #[derive(Debug)]
@@ -133,39 +141,31 @@ impl<'a> Examiner<'a> {
 
     /// Keeps the disk, so that the failure can be looked at again.
     fn failed(&self, image: &Image, promised: Promised, failure: &str, findings: &mut Findings) -> io::Result<()> {
-        let mut kept = String::new();
-        // A few are enough to see what is wrong, and they are large.
-        if findings.failed() == 0 && kept_disks_so_far(&self.directory) < KEPT_DISKS_MAX {
-            let place = Directory::new(&self.directory)?;
-            let recording = self.recording;
-            let expected = Expected {
-                file_system: recording.file_system,
-                plan: recording.plan.clone(),
-                slots: promised.slots,
-                durable: promised.durable,
-                writes: recording.history.writes().to_vec(),
-            };
-            image.save(&place.path().join("image"))?;
-            fs::write(place.path().join("expected.json"), serde_json::to_string(&expected)?)?;
-            let path = place.keep();
-            let named = path.with_file_name(
-                path.file_name()
-                    .map_or_else(String::new, |name| name.to_string_lossy().replace("fz-crash-", KEPT_PREFIX)),
-            );
-            fs::rename(&path, &named)?;
-            kept = format!("\nthe disk is kept; to look again: cargo xtask crash --replay {}", named.display());
-        }
-        findings.fail(format!("{failure}{kept}"));
+        // Relaxed: it only counts.
+        let kept = if KEPT_DISKS.fetch_add(1, Ordering::Relaxed) < KEPT_DISKS_MAX {
+            let path = self.keep(image, promised)?;
+            format!("the disk is kept; to look again: cargo xtask crash --replay {}", path.display())
+        } else {
+            format!("the disk is not kept: {KEPT_DISKS_MAX} of this run are")
+        };
+        findings.fail(format!("{failure}\n{kept}"));
         Ok(())
     }
-}
 
-const KEPT_PREFIX: &str = "fz-crash-failed-";
-const KEPT_DISKS_MAX: usize = 5;
-
-fn kept_disks_so_far(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(KEPT_PREFIX)).count()
+    fn keep(&self, image: &Image, promised: Promised) -> io::Result<PathBuf> {
+        let place = Directory::named(&self.directory, KEPT_PREFIX)?;
+        let recording = self.recording;
+        let expected = Expected {
+            file_system: recording.file_system,
+            plan: recording.plan.clone(),
+            slots: promised.slots,
+            durable: promised.durable,
+            writes: recording.history.writes().to_vec(),
+        };
+        image.save(&place.path().join("image"))?;
+        fs::write(place.path().join("expected.json"), serde_json::to_string(&expected)?)?;
+        Ok(place.keep())
+    }
 }
 
 /// Opens the slot file on a recovered file system and compares it with what was promised.
