@@ -1,7 +1,7 @@
 //! A file system in memory whose n-th call fails, and which knows what would be left after a power cut.
 //!
 //! It is as forgetful as the rules allow: a file's bytes and length are on the medium after a sync of the
-//! file, a name after a sync of the directory, and what a *failed* sync should have written is dropped and
+//! file, a name after a sync of the directory, and what a *failed* sync of either should have written is dropped and
 //! forgotten, as Linux file systems do it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -51,6 +51,8 @@ pub(crate) struct Store {
     files: HashMap<u64, Content>,
     names: BTreeMap<OsString, u64>,
     durable_names: BTreeMap<OsString, u64>,
+    /// What each name that changed since the last sync of the directory now stands for.
+    dirty_names: BTreeMap<OsString, Option<u64>>,
     next_inode: u64,
     calls: u64,
     fault: CallFault,
@@ -64,6 +66,7 @@ impl Store {
             files: HashMap::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
+            dirty_names: BTreeMap::new(),
             next_inode: 2,
             calls: 0,
             fault: CallFault::NONE,
@@ -99,11 +102,21 @@ impl Store {
             self.names.insert(name, inode);
         }
         self.durable_names = self.names.clone();
+        self.dirty_names.clear();
     }
 
     /// Calls so far, how many of them failed as asked, and the first that did.
     pub(crate) fn counts(&self) -> (u64, u64, &'static str) {
         (self.calls, self.hits, self.hit_call)
+    }
+
+    /// Lets `name` stand for another file, or for none.
+    fn set_name(&mut self, name: &OsStr, inode: Option<u64>) {
+        self.dirty_names.insert(name.to_owned(), inode);
+        match inode {
+            Some(inode) => self.names.insert(name.to_owned(), inode),
+            None => self.names.remove(name),
+        };
     }
 
     fn add(&mut self, content: Content) -> u64 {
@@ -151,7 +164,7 @@ impl Store {
             return Err(Errno::EEXIST);
         }
         let inode = self.add(Content::default());
-        self.names.insert(name.to_owned(), inode);
+        self.set_name(name, Some(inode));
         Ok(inode)
     }
 
@@ -199,8 +212,7 @@ impl Store {
     pub(crate) fn sync(&mut self, inode: u64) -> Result<(), Errno> {
         let entered = self.enter("sync");
         let content = self.files.get_mut(&inode).ok_or(Errno::ENOENT)?;
-        let interrupted = matches!(&entered, Err(error) if i32::from(*error) == i32::from(Errno::EINTR));
-        if interrupted {
+        if is_interrupted(&entered) {
             return entered;
         }
         for change in std::mem::take(&mut content.dirty) {
@@ -213,9 +225,23 @@ impl Store {
     }
 
     pub(crate) fn sync_directory(&mut self) -> Result<(), Errno> {
-        self.enter("sync_directory")?;
-        self.durable_names = self.names.clone();
-        Ok(())
+        let entered = self.enter("sync_directory");
+        if is_interrupted(&entered) {
+            return entered;
+        }
+        for (name, inode) in std::mem::take(&mut self.dirty_names) {
+            match (&entered, inode) {
+                (Ok(()), Some(inode)) => {
+                    self.durable_names.insert(name, inode);
+                }
+                (Ok(()), None) => {
+                    self.durable_names.remove(&name);
+                }
+                // They count as clean all the same.
+                (Err(_), _) => {}
+            }
+        }
+        entered
     }
 
     pub(crate) fn rename(&mut self, from: &OsStr, to: &OsStr, replace: bool) -> Result<(), Errno> {
@@ -223,15 +249,22 @@ impl Store {
         if !replace && self.names.contains_key(to) {
             return Err(Errno::EEXIST);
         }
-        let inode = self.names.remove(from).ok_or(Errno::ENOENT)?;
-        self.names.insert(to.to_owned(), inode);
+        let inode = self.lookup(from).ok_or(Errno::ENOENT)?;
+        self.set_name(from, None);
+        self.set_name(to, Some(inode));
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, name: &OsStr) -> Result<(), Errno> {
         self.enter("remove")?;
-        self.names.remove(name).map(drop).ok_or(Errno::ENOENT)
+        self.lookup(name).ok_or(Errno::ENOENT)?;
+        self.set_name(name, None);
+        Ok(())
     }
+}
+
+fn is_interrupted(entered: &Result<(), Errno>) -> bool {
+    matches!(entered, Err(error) if i32::from(*error) == i32::from(Errno::EINTR))
 }
 
 fn apply(bytes: &mut Vec<u8>, change: &Change) {
@@ -287,6 +320,37 @@ mod tests {
         store.sync(inode).unwrap();
         assert_eq!(store.read(inode, 0, 3), b"abc");
         assert_eq!(after_power_cut(store), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_name_whose_sync_failed_is_not_kept_by_the_next_and_an_interrupted_one_keeps_it() {
+        for (failing, kept) in [(EIO, None), (Failing::Error(4), Some(Vec::new()))] {
+            let (mut store, _) = store(CallFault { from: 2, through: 2, failing });
+            assert!(store.sync_directory().is_err());
+            store.sync_directory().unwrap();
+            assert!(store.lookup(OsStr::new("a")).is_some(), "until the power is cut it is there");
+            assert_eq!(after_power_cut(store), kept);
+        }
+    }
+
+    #[test]
+    fn names_that_are_gone_or_changed_are_so_after_a_sync_of_the_directory() {
+        let (mut store, _) = store(CallFault::NONE);
+        let (a, b) = (OsStr::new("a"), OsStr::new("b"));
+        store.sync_directory().unwrap();
+        store.rename(a, b, false).unwrap();
+        let names = |store: &Store| {
+            let mut store = store.clone();
+            store.cut_power();
+            [a, b].map(|name| store.lookup(name).is_some())
+        };
+        assert_eq!(names(&store), [true, false]);
+        store.sync_directory().unwrap();
+        assert_eq!(names(&store), [false, true]);
+        store.remove(b).unwrap();
+        assert_eq!(names(&store), [false, true]);
+        store.sync_directory().unwrap();
+        assert_eq!(names(&store), [false, false]);
     }
 
     #[test]
