@@ -20,7 +20,7 @@ const ACKS_OF_CHILD_UNDER_SIGNALS: u64 = 2_000;
 
 /// What disturbs the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Storm {
+pub(crate) enum Disturbance {
     /// Nothing.
     None,
     /// A third of all writes and syncs of the slot file is not made and returns `EINTR`.
@@ -33,18 +33,18 @@ pub(crate) enum Storm {
 pub(crate) fn check(
     seed: u64,
     acks: u64,
-    storm: Storm,
+    disturbance: Disturbance,
     until: Option<Instant>,
     on: &Path,
     directory: &Path,
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    let injections: Vec<String> = if storm == Storm::Injected {
+    let injections: Vec<String> = if disturbance == Disturbance::Injected {
         ["pwritev", "fdatasync", "fsync"].map(|call| format!("{call}:error=EINTR:when=2+3")).into()
     } else {
         Vec::new()
     };
-    let signals = storm == Storm::Signals;
+    let signals = disturbance == Disturbance::Signals;
     let acks_of_child = if signals { ACKS_OF_CHILD_UNDER_SIGNALS } else { ACKS_OF_CHILD };
     for round in 0_u16.. {
         let left = acks.saturating_sub(findings.counted("acks"));
@@ -55,14 +55,14 @@ pub(crate) fn check(
         let (place, notes) = (Directory::new(on)?, Directory::new(directory)?);
         let job = Job { plan: &plan, directory: place.path(), notes: notes.path(), injections: &injections, signals };
         let traced = job.run()?;
-        if let Err(failure) = verdict(&plan, &traced, storm, &mut findings) {
+        if let Err(failure) = verdict(&plan, &traced, disturbance, &mut findings) {
             let kept = notes.keep();
             findings.fail(format!("{failure}\nthe trace is kept in {}", kept.display()));
             break;
         }
     }
     findings.require(until, &["acks"]);
-    if storm == Storm::Injected {
+    if disturbance == Disturbance::Injected {
         findings.require(until, &["interrupted calls"]);
     }
     Ok(findings)
@@ -89,7 +89,7 @@ fn plan(random: &mut Random, round: u16, acks: u64) -> Plan {
     }
 }
 
-fn verdict(plan: &Plan, traced: &Traced, storm: Storm, findings: &mut Findings) -> Result<(), String> {
+fn verdict(plan: &Plan, traced: &Traced, disturbance: Disturbance, findings: &mut Findings) -> Result<(), String> {
     if let Some(line) = traced.said.iter().find(|line| matches!(line, Line::Error(..) | Line::Broken(_))) {
         return Err(format!("the run failed on a disk without faults: {line:?}"));
     }
@@ -107,7 +107,7 @@ fn verdict(plan: &Plan, traced: &Traced, storm: Storm, findings: &mut Findings) 
     findings.count("writes covered", proved.writes);
     findings.count("syncs", proved.syncs);
     findings.count("interrupted calls", proved.interrupted_calls);
-    if storm != Storm::Signals {
+    if disturbance != Disturbance::Signals {
         return Ok(());
     }
     let reads = traced.said.iter().find_map(|line| match line {

@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(listen("D 12\nD 345".as_bytes(), |_| ()).unwrap(), [Line::Durable(12)]);
         assert_eq!(Line::parse("A 1 2"), None);
     }
+
     #[test]
     fn a_process_that_does_not_end_is_not_waited_for_for_ever() {
         let mut waits = Command::new("cat");

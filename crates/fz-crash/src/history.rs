@@ -166,7 +166,9 @@ impl History {
             let survived = tag.filter(|tag| later.iter().any(|(_, t)| t == tag) || self.in_doubt.contains(tag));
             match survived {
                 _ if is_floor => old = true,
-                Some(tag) => drop(newer.insert(tag)),
+                Some(tag) => {
+                    newer.insert(tag);
+                }
                 None => return Err(explain(place, raw, tag, floor, settled)),
             }
         }

@@ -243,16 +243,16 @@ fn verdict(
 }
 
 /// What a child had said when it was killed.
-struct Heard {
-    lines: Vec<Line>,
+struct Heard<'a> {
+    lines: &'a [Line],
     slots: Option<u64>,
     durable: u64,
     acks: u64,
 }
 
-impl Heard {
-    fn new(lines: &[Line]) -> Result<Self, String> {
-        let mut heard = Self { lines: lines.to_vec(), slots: None, durable: 0, acks: 0 };
+impl<'a> Heard<'a> {
+    fn new(lines: &'a [Line]) -> Result<Self, String> {
+        let mut heard = Self { lines, slots: None, durable: 0, acks: 0 };
         for line in lines {
             match line {
                 Line::Slots(slots) => heard.slots = Some(heard.slots.unwrap_or(0).max(*slots)),

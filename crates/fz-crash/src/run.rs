@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::acks::Storm;
+use crate::acks::Disturbance;
 use crate::disk::device::{FileSystem, Room};
 use crate::fault::disks::Full;
 use crate::flags::{Flags, Hidden, Mode, On, Run};
@@ -201,12 +201,16 @@ impl Phases<'_> {
     fn acks(&mut self) {
         let acks = self.run.acks;
         let more = format!(" --acks {acks}");
-        let storms = [("acks", Storm::None), ("acks interrupted", Storm::Injected), ("acks signals", Storm::Signals)];
-        for (name, storm) in storms {
+        let disturbances = [
+            ("acks", Disturbance::None),
+            ("acks interrupted", Disturbance::Injected),
+            ("acks signals", Disturbance::Signals),
+        ];
+        for (name, disturbance) in disturbances {
             let until = self.until();
             let repeat = self.repeat("acks", "host", &more);
             self.phase_if(needs::for_tracing(), name, &repeat, |seed, directory| {
-                acks::check(seed, acks, storm, until, directory, directory)
+                acks::check(seed, acks, disturbance, until, directory, directory)
             });
         }
         // What a signal interrupts is up to the file system; the order of calls is not.
@@ -217,7 +221,7 @@ impl Phases<'_> {
             let needs = needs::for_tracing().and_then(|()| needs::for_disks(file_system));
             self.phase_if(needs, &name, &repeat, |seed, directory| {
                 on_disk(file_system, directory, |mounted| {
-                    acks::check(seed, acks, Storm::Signals, until, mounted, directory)
+                    acks::check(seed, acks, Disturbance::Signals, until, mounted, directory)
                 })
             });
         }

@@ -351,6 +351,7 @@ mod tests {
         let write = "7 pwritev(0x4, 0x7f00, 0x1, 0, 0) = 0x40";
         assert!(verdict(&[OPENED, write, "7 fdatasync(0x4) = 0", r#"8 write(1, "D 2\n", 4) = 4"#], 1).is_err());
     }
+
     #[test]
     fn signals_and_what_they_interrupt_are_counted_apart() {
         let lines = [

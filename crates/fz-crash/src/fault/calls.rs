@@ -37,19 +37,19 @@ const PERSISTENT_CALLS: u64 = 40;
 
 /// Hears everything, in a single process.
 #[derive(Default)]
-struct Notes {
+struct Witness {
     promised: Mutex<Promised>,
     accepted: Mutex<Vec<Accepted>>,
 }
 
-impl Notes {
+impl Witness {
     fn slots(&self, slots: u64) {
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         promised.slots = Some(promised.slots.unwrap_or(0).max(slots));
     }
 }
 
-impl Observer for Notes {
+impl Observer for Witness {
     fn opened(&self, slots: u64) {
         self.slots(slots);
     }
@@ -122,12 +122,12 @@ fn plan(seed: u64, preallocation: u8) -> Plan {
 fn one_run(plan: &Plan, fault: CallFault, mounted: &Mounted, findings: &mut Findings) -> u64 {
     let path = mounted.path().join("slots");
     mounted.store().begin(fault);
-    let notes = Notes::default();
-    let outcome = workload::run(plan, &path, &notes);
+    let witness = Witness::default();
+    let outcome = workload::run(plan, &path, &witness);
     let (calls, hits, hit_call) = mounted.store().counts();
     mounted.store().heal();
-    let writes = notes.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let promised = notes.promised.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let writes = witness.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let promised = witness.promised.into_inner().unwrap_or_else(PoisonError::into_inner);
     let history = History::of(plan.slot_size, Vec::new(), writes);
     let mut failures = Vec::new();
     if let Err(failure) = check_words(&outcome, fault, hits, history.writes().len() as u64) {

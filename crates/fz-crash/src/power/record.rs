@@ -31,12 +31,12 @@ pub(crate) struct Recording {
 }
 
 /// Notes every promise in the disk's log, at the moment at which it was made.
-struct Notes<'a> {
+struct Scribe<'a> {
     recorder: &'a Recorder,
     accepted: Mutex<Vec<Accepted>>,
 }
 
-impl Observer for Notes<'_> {
+impl Observer for Scribe<'_> {
     fn opened(&self, slots: u64) {
         self.recorder.promise(Promise::Slots(slots));
     }
@@ -74,15 +74,15 @@ pub(crate) fn record_with(
     device.insert(Image::new(Arc::clone(&base)), true)?;
     let mount = device.mount(file_system)?;
     let recorder = device.recorder();
-    let notes = Notes { recorder, accepted: Mutex::default() };
+    let scribe = Scribe { recorder, accepted: Mutex::default() };
     recorder.fail(fault);
-    let outcome = workload::run(plan, &device.target().join(NAME), &notes);
+    let outcome = workload::run(plan, &device.target().join(NAME), &scribe);
     // What the file system writes when it is unmounted is no part of the run: the power is gone.
     let log = recorder.take_log();
     let refused = recorder.refused();
     recorder.fail(DiskFault::default());
     drop(mount);
-    let writes = notes.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let writes = scribe.accepted.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Recording {
         file_system,
         plan: plan.clone(),
