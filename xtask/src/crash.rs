@@ -31,7 +31,8 @@ pub(crate) fn run(runner: &mut Runner, flags: &Crash) {
         return;
     }
     let program = workspace::target_directory().join("release/fz-crash");
-    if let Err(error) = phases(runner, &program, &arguments(flags)) {
+    let log = workspace::target_directory().join("xtask-logs/fz-crash.log");
+    if let Err(error) = phases(runner, &program, &arguments(flags), &log) {
         runner.check("fz-crash", "crash", || Err(error));
     }
 }
@@ -55,31 +56,37 @@ fn arguments(flags: &Crash) -> Vec<String> {
     arguments
 }
 
-/// Runs the program, and reports each phase when it ends.
-fn phases(runner: &mut Runner, program: &Path, arguments: &[String]) -> Result<(), String> {
+/// Runs the program, whose lines for people go to `log`, and reports each phase when it ends.
+fn phases(runner: &mut Runner, program: &Path, arguments: &[String], log: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", program.display());
-    let log = workspace::target_directory().join("xtask-logs/fz-crash.log");
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // The lines for people, and a panic if there is one.
-        .stderr(File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?)
+        .stderr(File::create(log).map_err(|error| format!("{}: {error}", log.display()))?)
         .spawn()
         .map_err(failed)?;
-    let mut ended = false;
-    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
-        let line = line.map_err(failed)?;
-        let object: Value = serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
-        ended |= object["passed"].is_u64();
-        phase(runner, &object);
+    let (mut ended, mut wrong) = (false, Ok(()));
+    for line in BufReader::new(child.stdout.take().expect("it is piped")).split(b'\n') {
+        let Ok(line) = line else { break };
+        match serde_json::from_slice::<Value>(&line) {
+            Ok(object) => {
+                ended |= object["passed"].is_u64();
+                phase(runner, &object);
+            }
+            // It goes on all the same, and holds mounts until its end.
+            Err(error) if wrong.is_ok() => wrong = Err(format!("{}: {error}", String::from_utf8_lossy(&line))),
+            Err(_) => {}
+        }
     }
     let status = child.wait().map_err(failed)?;
+    wrong?;
     // 0: all passed; 1: a phase failed, and was reported.
     if ended && matches!(status.code(), Some(0 | 1)) {
         return Ok(());
     }
-    let said = fs::read_to_string(&log).unwrap_or_default();
+    let said = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = said.lines().collect();
     let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
     Err(format!("fz-crash did not come to its end: {status}; all it said is in {}\n{tail}", log.display()))
@@ -130,6 +137,23 @@ mod tests {
             let Chosen::Crash(flags) = Flags::parse_from(words).command else { panic!("no crash") };
             assert_eq!(arguments(&flags), expected.split_whitespace().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_program_that_says_something_else_is_waited_for_and_what_it_says_then_is_reported() {
+        let mut runner = Runner::silent();
+        let directory = tempfile::tempdir().unwrap();
+        let ended = directory.path().join("ended");
+        let script = format!(
+            r#"echo no object; i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done
+            echo '{{ "phase": "kill host", "status": "failed", "counts": {{}}, "failures": ["a loss"] }}'; : > {}"#,
+            ended.display()
+        );
+        let error = phases(&mut runner, Path::new("sh"), &["-c".to_owned(), script], &directory.path().join("log"))
+            .unwrap_err();
+        assert!(error.contains("no object"), "{error}");
+        assert!(ended.exists());
+        assert_eq!(runner.failed(), 1);
     }
 
     #[test]
