@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::history::Accepted;
 use crate::plan::Plan;
+use crate::resources::Running;
 use crate::storm::Storm;
 use crate::workload::{self, Observer};
 
@@ -139,9 +140,11 @@ pub(crate) fn command_line(plan: &Plan, path: &Path, flags: &[&str]) -> io::Resu
 }
 
 /// Starts a child whose standard output is ours to read.
-pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<Child> {
+pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<(Running, Child)> {
     let (program, arguments) = words.split_first().expect("a command has a program");
-    Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running::group(&mut command)
 }
 
 /// The end of a process, with what it said on its standard error; `None` if it does not come within `limit`.

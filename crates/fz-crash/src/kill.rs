@@ -21,7 +21,7 @@ use crate::history::{History, check_order};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::Directory;
+use crate::resources::{self, Directory};
 
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
@@ -73,6 +73,7 @@ pub(crate) fn check(seed: u64, kills: u64, until: Option<Instant>, directory: &P
         match one_kill(&plan, &path, &mut random, before.take(), &mut findings)? {
             Ok(bytes) => before = Some(bytes),
             Err(failure) => {
+                resources::halt_if_stopping();
                 // Threads do not repeat, so the file is all the evidence there is.
                 let kept = match findings.failed() {
                     0 => keep(&path, &format!("fz-crash-kill-failed-{seed}-{round}")),
@@ -107,7 +108,7 @@ fn one_kill(
     before: Option<Vec<u8>>,
     findings: &mut Findings,
 ) -> io::Result<Result<Vec<u8>, String>> {
-    let mut child = child::start(&child::command_line(plan, path, &[])?)?;
+    let (_running, mut child) = child::start(&child::command_line(plan, path, &[])?)?;
     let output = child.stdout.take().expect("it is piped");
     let (promised, promises) = channel();
     let hear = move |line: &Line| {
@@ -325,7 +326,7 @@ mod tests {
     /// killed while it created its file.
     #[test]
     fn a_child_that_ended_by_itself_is_rejected_and_one_that_was_killed_is_not() {
-        let start = |words: &[&str]| child::start(&words.iter().map(Into::into).collect::<Vec<_>>()).unwrap();
+        let start = |words: &[&str]| child::start(&words.iter().map(Into::into).collect::<Vec<_>>()).unwrap().1;
         let mut panicked = start(&["sh", "-c", "echo a writer panicked >&2; exit 101"]);
         panicked.wait().unwrap();
         let words = kill(panicked).unwrap().unwrap_err();

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
+use crate::resources;
+
 /// Failures of one phase that are shown; the rest is counted. After so many a phase begins nothing new.
 const SHOWN_MAX: usize = 5;
 
@@ -115,6 +117,7 @@ impl Report {
             findings.fail(format!("could not be carried out: {error}"));
             findings
         });
+        resources::halt_if_stopping();
         self.ended(name, repeat, started.elapsed(), &findings);
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -29,10 +29,11 @@ enum Resource {
     Group(Pid),
 }
 
-/// Between two looks at what is waited for, and the most looks: at what is being made, and at a process that was told
-/// to stop. The second is longer, since such a process may do the first.
+/// Between two looks at what is waited for, and the most looks: at a directory that is not empty, at what is changing,
+/// and at a process that was told to stop, which may do all of that itself.
 const LOOK: Duration = Duration::from_millis(10);
-const LOOKS_AT_MAKERS_MAX: u32 = 500;
+const LOOKS_AT_DIRECTORY_MAX: u32 = 20;
+const LOOKS_AT_CHANGES_MAX: u32 = 500;
 const LOOKS_AT_PROCESS_MAX: u32 = 2_000;
 
 /// What is held, by this process or by a test.
@@ -40,8 +41,8 @@ const LOOKS_AT_PROCESS_MAX: u32 = 2_000;
 struct Holder {
     /// In the order in which they were made.
     held: Mutex<Vec<Resource>>,
-    /// Read while something is made, from before it is there until it is held.
-    making: RwLock<()>,
+    /// Read while something changes: is made, from before it is there until it is held, or is undone by its owner.
+    changing: RwLock<()>,
     /// Set before everything is undone: nothing new is to be made, and what fails from now on means nothing.
     stopping: AtomicBool,
 }
@@ -50,11 +51,15 @@ static HOLDER: Holder = Holder::new();
 
 impl Holder {
     const fn new() -> Self {
-        Self { held: Mutex::new(Vec::new()), making: RwLock::new(()), stopping: AtomicBool::new(false) }
+        Self { held: Mutex::new(Vec::new()), changing: RwLock::new(()), stopping: AtomicBool::new(false) }
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Resource>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> RwLockReadGuard<'_, ()> {
+        self.changing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes something that must not be left behind.
@@ -63,7 +68,7 @@ impl Holder {
     ///
     /// It could not be made, or the process was told to stop.
     fn make<T>(&self, make: impl FnOnce() -> io::Result<(T, Resource)>) -> io::Result<T> {
-        let _making = self.making.read().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing();
         // SeqCst with the store in `empty`; nothing here is hot.
         if self.stopping.load(Ordering::SeqCst) {
             return Err(io::Error::other("told to stop"));
@@ -73,24 +78,32 @@ impl Holder {
         Ok(made)
     }
 
-    /// Undoes everything, also what is being made at this moment, and lets nothing new be made.
+    /// Undoes everything, also what is being made at this moment, waits for what others are undoing, and lets nothing
+    /// new be made.
     fn empty(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        for _ in 0..LOOKS_AT_MAKERS_MAX {
-            // Those who make something may wait for what this ends.
-            self.undo_all();
-            if !matches!(self.making.try_write(), Err(TryLockError::WouldBlock)) {
+        for _ in 0..LOOKS_AT_CHANGES_MAX {
+            // Those who make or undo something may wait for what this ends. The directories are left: something may be
+            // about to be mounted there.
+            self.undo_held(|held| !matches!(held, Resource::Directory(_)));
+            if !matches!(self.changing.try_write(), Err(TryLockError::WouldBlock)) {
                 break;
             }
             thread::sleep(LOOK);
         }
-        self.undo_all();
+        self.undo_held(|_| true);
     }
 
-    fn undo_all(&self) {
-        let all: Vec<_> = self.held().drain(..).collect();
+    fn halt_if_stopping(&self) {
+        while self.stopping.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+
+    fn undo_held(&self, which: impl Fn(&Resource) -> bool) {
+        let taken: Vec<_> = self.held().extract_if(.., |held| which(held)).collect();
         let (processes, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|held| matches!(held, Resource::Process(_) | Resource::Group(_)));
+            taken.into_iter().partition(|held| matches!(held, Resource::Process(_) | Resource::Group(_)));
         // First, since they would write on in what the others are.
         processes.iter().for_each(Resource::undo);
         // Our threads may wait, deep in the kernel, for answers that our own server would have to give: they
@@ -112,10 +125,26 @@ impl Resource {
         place.map(|place| held.remove(place)).is_some()
     }
 
+    /// Undoes it for its owner, unless that is done.
+    fn end(&self) {
+        let _changing = HOLDER.changing();
+        if self.let_go() {
+            self.undo();
+        }
+    }
+
     fn undo(&self) {
         match self {
-            // What was mounted below was made later, and is undone before.
-            Self::Directory(path) => drop(fs::remove_dir_all(path)),
+            // What was mounted below was made later, and is undone before. A process that was killed may still make a
+            // file there.
+            Self::Directory(path) => {
+                for _ in 0..LOOKS_AT_DIRECTORY_MAX {
+                    if fs::remove_dir_all(path).is_ok() || !path.exists() {
+                        break;
+                    }
+                    thread::sleep(LOOK);
+                }
+            }
             Self::Loop(path) => drop(command("losetup", &["--detach".as_ref(), path.as_os_str()])),
             Self::Mount(path) | Self::Served(path) => {
                 if umount(path).is_err() {
@@ -157,6 +186,12 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
         std::process::exit(130);
     })?;
     Ok(())
+}
+
+/// Does not return once the process was told to stop. What fails from then on means nothing, and whoever returned from
+/// `main` would end the process before everything is undone.
+pub(crate) fn halt_if_stopping() {
+    HOLDER.halt_if_stopping();
 }
 
 /// Ends the process as if somebody had told it to stop.
@@ -219,10 +254,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let resource = Resource::Directory(self.path.clone());
-        if resource.let_go() {
-            resource.undo();
-        }
+        Resource::Directory(self.path.clone()).end();
     }
 }
 
@@ -274,9 +306,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if self.resource.let_go() {
-            self.resource.undo();
-        }
+        self.resource.end();
     }
 }
 
@@ -304,10 +334,7 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let resource = Resource::Loop(self.path.clone());
-        if resource.let_go() {
-            resource.undo();
-        }
+        Resource::Loop(self.path.clone()).end();
     }
 }
 
@@ -361,21 +388,23 @@ mod tests {
     #[test]
     fn what_is_being_made_while_all_is_undone_is_undone_as_well() {
         let directory = tempfile::tempdir().unwrap();
-        let [there, late] = ["there", "late"].map(|name| directory.path().join(name));
+        let [outer, late] = ["outer", "outer/late"].map(|name| directory.path().join(name));
         let make = |path: &PathBuf| {
             fs::create_dir(path)?;
             Ok(((), Resource::Directory(path.clone())))
         };
         let holder = Holder::new();
-        holder.make(|| make(&there)).unwrap();
+        holder.make(|| make(&outer)).unwrap();
+        let mount = Resource::Mount(directory.path().join("nothing is mounted here"));
+        holder.make(|| Ok(((), mount.clone()))).unwrap();
         let (began, begun) = channel();
         thread::scope(|scope| {
-            let (holder, there, late) = (&holder, &there, &late);
+            let (holder, late) = (&holder, &late);
             scope.spawn(move || {
                 holder.make(|| {
                     began.send(()).unwrap();
-                    // What was there before is undone already.
-                    while there.exists() {
+                    // What was mounted before is undone already.
+                    while holder.held().contains(&mount) {
                         thread::yield_now();
                     }
                     make(late)
@@ -384,10 +413,29 @@ mod tests {
             begun.recv().unwrap();
             holder.empty();
         });
-        assert!(!there.exists() && !late.exists());
-        assert!(holder.held().is_empty());
-        holder.make(|| make(&late)).unwrap_err();
-        assert!(!late.exists(), "nothing new is made");
+        assert!(!outer.exists());
+        assert!(holder.held().is_empty(), "what was made late is undone");
+        holder.make(|| make(&outer)).unwrap_err();
+        assert!(!outer.exists(), "nothing new is made");
+    }
+
+    /// The main thread ended the process, with failures that the stop had caused, while loop devices were still held.
+    #[test]
+    fn nobody_gets_on_with_what_failed_once_all_is_being_undone() {
+        let holder: &'static Holder = Box::leak(Box::new(Holder::new()));
+        let (sender, got_on) = channel();
+        let get_on = |sender: std::sync::mpsc::Sender<()>| {
+            // Where it halts it stays behind.
+            thread::spawn(move || {
+                holder.halt_if_stopping();
+                sender.send(()).unwrap();
+            });
+        };
+        get_on(sender.clone());
+        got_on.recv().unwrap();
+        holder.empty();
+        get_on(sender);
+        got_on.recv_timeout(Duration::from_millis(20)).unwrap_err();
     }
 
     /// `strace` and its child wrote on for minutes when the check was told to stop.
