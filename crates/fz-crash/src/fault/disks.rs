@@ -273,7 +273,8 @@ mod tests {
         let kind = PipeErrorKind::WriteFailed { first: 1, last: 2 };
         let error = |module| PipeError::new(module, "wait", kind.clone()).with_source(io::Error::from_raw_os_error(5));
         assert_eq!(check_causes(&[Failure::Pipe(error(MODULE_ID))], |_| true), Ok(()));
-        check_causes(&[Failure::Pipe(error(MODULE_ID + 1))], |_| true).unwrap_err();
+        let errors = [MODULE_ID, MODULE_ID + 1].map(|module| Failure::Pipe(error(module)));
+        check_causes(&errors, |_| true).unwrap_err();
     }
 
     #[test]
