@@ -379,6 +379,7 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::unix::process::ExitStatusExt;
     use std::sync::mpsc::channel;
 
@@ -388,7 +389,7 @@ mod tests {
     #[test]
     fn what_is_being_made_while_all_is_undone_is_undone_as_well() {
         let directory = tempfile::tempdir().unwrap();
-        let [outer, late] = ["outer", "outer/late"].map(|name| directory.path().join(name));
+        let [outer, late] = ["outer", "late"].map(|name| directory.path().join(name));
         let make = |path: &PathBuf| {
             fs::create_dir(path)?;
             Ok(((), Resource::Directory(path.clone())))
@@ -399,7 +400,7 @@ mod tests {
         holder.make(|| Ok(((), mount.clone()))).unwrap();
         let (began, begun) = channel();
         thread::scope(|scope| {
-            let (holder, late) = (&holder, &late);
+            let (holder, outer, late) = (&holder, &outer, &late);
             scope.spawn(move || {
                 holder.make(|| {
                     began.send(()).unwrap();
@@ -407,14 +408,15 @@ mod tests {
                     while holder.held().contains(&mount) {
                         thread::yield_now();
                     }
+                    assert!(outer.exists(), "something may be about to be mounted there");
                     make(late)
                 })
             });
             begun.recv().unwrap();
             holder.empty();
         });
-        assert!(!outer.exists());
-        assert!(holder.held().is_empty(), "what was made late is undone");
+        assert!(!outer.exists() && !late.exists());
+        assert!(holder.held().is_empty());
         holder.make(|| make(&outer)).unwrap_err();
         assert!(!outer.exists(), "nothing new is made");
     }
@@ -442,7 +444,7 @@ mod tests {
     #[test]
     fn a_group_of_processes_is_held_while_it_runs_and_killed_when_all_is_undone() {
         let mut waits = Command::new("sh");
-        waits.args(["-c", "cat; exit 3"]).stdin(Stdio::piped());
+        waits.args(["-c", "cat; exit 3"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let (running, mut child) = Running::group(&mut waits).unwrap();
         let resource = running.resource.clone();
         assert!(HOLDER.held().contains(&resource));
@@ -450,8 +452,14 @@ mod tests {
         holder.make(|| Ok(((), resource.clone()))).unwrap();
         holder.empty();
         // Taken apart, since waiting for it would close it.
-        let _input = child.stdin.take();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+        // Its `cat` as well.
+        let _ = input.write_all(b"are you there?");
+        drop(input);
+        let mut said = String::new();
+        output.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
         drop(running);
         assert!(!HOLDER.held().contains(&resource));
     }
@@ -469,7 +477,7 @@ mod tests {
         cleans.arg(&done).stdout(Stdio::piped());
         let (running, mut child) = Running::process(&mut cleans).unwrap();
         let mut ready = [0];
-        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         let waits = thread::spawn(move || child.wait());
         running.stop();
         assert!(done.exists());
