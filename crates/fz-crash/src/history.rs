@@ -55,8 +55,9 @@ impl Checked {
     }
 }
 
-/// Checks that the epochs of all accepted writes are one order: each belongs to one write, those of one writer rise with
-/// its writes, and of 1 to the highest no more than `gaps` are missing: of writes that nobody could report any more.
+/// Checks that the epochs of all accepted writes are one order: each belongs to one write, those of one writer rise
+/// with its writes, and of 1 to the highest no more than `gaps` are missing: of writes that nobody could report any
+/// more.
 ///
 /// # Errors
 ///

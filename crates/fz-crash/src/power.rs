@@ -113,8 +113,8 @@ fn make_cases(recording: &Recording, random: &mut Random, budget: Budget, sender
     let mut findings = Findings::default();
     let mut maker = Maker { recording, seen: HashSet::new(), distinct: HashSet::new(), made: 0 };
     let intervals = recording.intervals.len() as u64;
-    // Once through all intervals with few states each, or through some of them and the last, where all is promised; then
-    // again with more, until there are no new ones.
+    // Once through all intervals with few states each, or through some of them and the last, where all is promised;
+    // then again with more, until there are no new ones.
     let chosen = budget.states.min(intervals);
     let is_chosen = |place: u64| (place + 1) * chosen / intervals > place * chosen / intervals;
     let mut share = (budget.states / intervals.max(1)).max(1);
