@@ -39,6 +39,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
             folder = trimmed;
             continue;
         }
+        if folder.is_empty() {
+            return Err(format!("line {line}: stands in no folder"));
+        }
         entries.push(Entry { line, folder: folder.to_owned(), text: trimmed.to_owned() });
         without_reason = Some(line);
     }
@@ -46,6 +49,13 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, String> {
         Some(line) => Err(format!("line {line}: no reason below it")),
         None => Ok(entries),
     }
+}
+
+/// What of `found` has no reason: each entry of the list is for one thing, however often the same one is found.
+pub(crate) fn unlisted<'a, T, E>(found: &'a [T], listed: &[E], is: impl Fn(&E, &T) -> bool) -> Vec<&'a T> {
+    let mut left: Vec<&E> = listed.iter().collect();
+    let mut take = |thing: &T| left.iter().position(|entry| is(entry, thing)).map(|place| left.swap_remove(place));
+    found.iter().filter(|thing| take(thing).is_none()).collect()
 }
 
 #[cfg(test)]
@@ -61,8 +71,16 @@ mod tests {
 
     #[test]
     fn a_list_without_reasons_is_rejected() {
-        for broken in ["x\n  a\n", "x\n    = why\n", "x\n  a\n    = \n", "x\n  a\n    = b\n    = c\n"] {
+        for broken in ["x\n  a\n", "x\n    = why\n", "x\n  a\n    = \n", "x\n  a\n    = b\n    = c\n", "  a\n    = b\n"]
+        {
             assert!(parse(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn one_entry_is_for_one_thing() {
+        let is = |entry: &u32, thing: &u32| entry == thing;
+        assert_eq!(unlisted(&[2, 1, 2], &[1, 2, 2, 3], is), [&0; 0]);
+        assert_eq!(unlisted(&[2, 1, 2, 4], &[1, 2], is), [&2, &4]);
     }
 }

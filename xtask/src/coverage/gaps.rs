@@ -60,10 +60,10 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Whether a file of `folder` has the line `text`.
-    pub(super) fn has_line(&self, folder: &str, text: &str) -> bool {
-        let mut files = self.lines.iter().filter(|(path, _)| path.starts_with(folder));
-        files.any(|(_, lines)| lines.iter().any(|line| line == text))
+    /// How many lines of the files in `folder` are `text`.
+    pub(super) fn lines(&self, folder: &str, text: &str) -> usize {
+        let files = self.lines.iter().filter(|(path, _)| Path::new(path).starts_with(folder));
+        files.flat_map(|(_, lines)| lines).filter(|line| *line == text).count()
     }
 
     /// One line for each file, and one for all.

@@ -8,7 +8,10 @@
 //! ```
 //!
 //! Lines stand there with their text and the folder only: their numbers change with every edit above them, and a
-//! function that moves to another file keeps its reasons.
+//! function that moves to another file keeps its reasons. A line that stands there once is excused once: two gaps with
+//! the same text need two entries.
+
+use std::path::Path;
 
 use super::gaps::{Gap, Never};
 use crate::reasons;
@@ -25,7 +28,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn is(&self, gap: &Gap) -> bool {
-        gap.path.starts_with(&self.folder) && self.what == gap.what && self.text == gap.text
+        Path::new(&gap.path).starts_with(&self.folder) && self.what == gap.what && self.text == gap.text
     }
 }
 
@@ -43,15 +46,19 @@ fn entry(listed: reasons::Entry) -> Result<Entry, String> {
     Ok(Entry { line, folder, what, text: text.to_owned() })
 }
 
-/// The gaps without an entry, and the entries whose line is gone: `lines` says whether a folder still has one.
+/// The gaps without an entry, and the entries without a line: `lines` says how many lines of a folder have a text.
 pub(super) fn compare<'a>(
     gaps: &'a [Gap],
     listed: &'a [Entry],
-    lines: impl Fn(&str, &str) -> bool,
+    lines: impl Fn(&str, &str) -> usize,
 ) -> (Vec<&'a Gap>, Vec<&'a Entry>) {
-    let unlisted = gaps.iter().filter(|gap| !listed.iter().any(|entry| entry.is(gap))).collect();
-    let stands = |entry: &Entry| lines(&entry.folder, &entry.text);
-    (unlisted, listed.iter().filter(|entry| !stands(entry)).collect())
+    let unlisted = reasons::unlisted(gaps, listed, Entry::is);
+    let is_same = |a: &Entry, b: &Entry| (&a.folder, a.what, &a.text) == (&b.folder, b.what, &b.text);
+    let is_stale = |(index, entry): &(usize, &Entry)| {
+        listed[..*index].iter().filter(|other| is_same(other, entry)).count() >= lines(&entry.folder, &entry.text)
+    };
+    let stale = listed.iter().enumerate().filter(is_stale).map(|(_, entry)| entry).collect();
+    (unlisted, stale)
 }
 
 #[cfg(test)]
@@ -68,15 +75,32 @@ mod tests {
     fn a_listed_gap_is_accepted_wherever_its_line_stands() {
         let listed = parse(LIST).unwrap();
         let gaps = [gap(9, Never::Run, "a(b | c)?;"), gap(1, Never::True, "if d {")];
-        assert_eq!(compare(&gaps, &listed, |folder, _| folder == "x"), (vec![], vec![]));
+        assert_eq!(compare(&gaps, &listed, |folder, _| usize::from(folder == "x")), (vec![], vec![]));
     }
 
     #[test]
     fn a_gap_without_a_reason_and_a_reason_without_a_line_are_found() {
         let listed = parse(LIST).unwrap();
         let gaps = [gap(9, Never::False, "if d {")];
-        let (unlisted, stale) = compare(&gaps, &listed, |_, text| text == "if d {");
+        let (unlisted, stale) = compare(&gaps, &listed, |_, text| usize::from(text == "if d {"));
         assert_eq!((unlisted, stale), (vec![&gaps[0]], vec![&listed[0]]));
+    }
+
+    #[test]
+    fn one_entry_excuses_one_gap_and_needs_one_line() {
+        let gaps = [gap(1, Never::Run, "return;"), gap(5, Never::Run, "return;")];
+        let once = parse("x\n  never run | return;\n    = why\n").unwrap();
+        assert_eq!(compare(&gaps, &once, |_, _| 2), (vec![&gaps[1]], vec![]));
+        let twice = parse("x\n  never run | return;\n  never run | return;\n    = why\n").unwrap();
+        assert_eq!(compare(&gaps, &twice, |_, _| 2), (vec![], vec![]));
+        assert_eq!(compare(&gaps[1..], &twice, |_, _| 1), (vec![], vec![&twice[1]]));
+    }
+
+    #[test]
+    fn a_folder_is_no_prefix_of_a_name() {
+        let listed = parse("x\n  never run | a\n    = why\n").unwrap();
+        let gaps = [Gap { path: "xy/z.rs".to_owned(), ..gap(1, Never::Run, "a") }];
+        assert_eq!(compare(&gaps, &listed, |_, _| 1).0, [&gaps[0]]);
     }
 
     #[test]
