@@ -2,15 +2,26 @@
 
 mod threads;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::flags::Sanitize;
-use crate::invocation::Invocation;
+use crate::invocation::{End, Invocation};
 use crate::runner::Runner;
 use crate::{prop, tidy, workspace};
 
 const DIRECTORY: &str = "address";
+
+/// One byte behind a block of the heap: what the sanitizer must see.
+const OVERRUN: &str = "fn main() {
+    let block = std::hint::black_box(vec![0_u8; 64]);
+    let behind = block.as_ptr().wrapping_add(block.len());
+    println!(\"{}\", unsafe { std::ptr::read_volatile(behind) });
+}
+";
+
+const FOUND: &str = "AddressSanitizer: heap-buffer-overflow";
 
 pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
     let crates: Vec<_> = workspace::checked(&flags.crates)
@@ -20,11 +31,21 @@ pub(crate) fn run(runner: &mut Runner, flags: &Sanitize) {
     if crates.is_empty() {
         return runner.skip("sanitize", "none of these crates holds unsafe code");
     }
-    let Some(host) = host().filter(|host| can_sanitize(host)) else {
+    let probe = workspace::target_directory().join(DIRECTORY).join("probe");
+    let Some(host) = host().filter(|host| links(host, &probe)) else {
         let detail = "rustc cannot link the sanitizers here; it can on x86_64 and aarch64 Linux and macOS; \
                       to install such a toolchain: rustup toolchain install stable";
         return runner.missing("sanitize", detail, "RUSTC_BOOTSTRAP=1 rustc -Zsanitizer=address probe.rs");
     };
+    if !flags.threads {
+        let planted = Invocation::new(probe.to_string_lossy());
+        runner.judged("address sanitizer finds a planted overrun", &planted, |finished| {
+            match (finished.end, finished.output.contains(FOUND)) {
+                (End::Failure(_), true) => Ok(String::new()),
+                (end, _) => Err(format!("it was not found: {end}")),
+            }
+        });
+    }
     let seed = prop::seed(runner, flags.random.seed);
     for package in crates.into_iter().filter(|_| !flags.threads) {
         // Not the doc tests: rustdoc would need the flag as well, and they hold no unsafe code of ours.
@@ -52,20 +73,11 @@ fn host() -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
 }
 
-/// Whether an empty program links: else a crate's own compile error would pass for a missing sanitizer.
-fn can_sanitize(host: &str) -> bool {
-    let directory = workspace::target_directory().join(DIRECTORY);
-    let source = directory.join("probe.rs");
-    let prepared = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&source, "fn main() {}"));
-    prepared.is_ok() && compile(host, &source, &directory.join("probe"))
-}
-
-fn compile(host: &str, source: &PathBuf, program: &PathBuf) -> bool {
-    let compiled = Command::new("rustc")
-        .args(["-Zsanitizer=address", "--target", host, "-o"])
-        .args([program, source])
-        .env("RUSTC_BOOTSTRAP", "1")
-        .output();
-    compiled.is_ok_and(|output| output.status.success())
-        && Command::new(program).status().is_ok_and(|status| status.success())
+/// Whether a program of one file links: else a crate's own compile error would pass for a missing sanitizer.
+fn links(host: &str, probe: &Path) -> bool {
+    let source = probe.with_extension("rs");
+    let written = fs::create_dir_all(source.with_file_name("")).and_then(|()| fs::write(&source, OVERRUN));
+    let mut compiler = Command::new("rustc");
+    compiler.args(["-Zsanitizer=address", "--target", host, "-o"]).args([probe, &source]).env("RUSTC_BOOTSTRAP", "1");
+    written.is_ok() && compiler.output().is_ok_and(|output| output.status.success())
 }
