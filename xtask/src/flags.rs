@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::workspace::known_crate;
+use crate::workspace::{known_crate, known_peer};
 
 /// The project's commands. Each prints one line per step and ends with `N passed, N failed`.
 #[derive(Debug, Parser)]
@@ -276,11 +276,12 @@ pub(crate) struct Bench {
     pub(crate) quick: bool,
 
     /// Other projects to compile and to compare with: their names, `none` or `all` (minutes of compiling)
-    #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "none")]
+    #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "none", value_parser = known_peer)]
     pub(crate) peers: Vec<String>,
 
     /// Only these suites: submit, commit, bandwidth, scaling, mixed
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    #[arg(value_parser = ["submit", "commit", "bandwidth", "scaling", "mixed"])]
     pub(crate) suite: Vec<String>,
 
     /// Only the works whose name contains this
@@ -288,7 +289,7 @@ pub(crate) struct Bench {
     pub(crate) only: Option<String>,
 
     /// Where the data files go, on the disk to be measured [default: target/bench/data]
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = absolute)]
     pub(crate) dir: Option<PathBuf>,
 
     /// Count the instructions of the submission path instead, and fail above the committed bound
@@ -428,6 +429,11 @@ fn minutes(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A path as the caller means it: commands run at the root of the workspace.
+fn absolute(text: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(text)
+}
+
 /// Decimal, or hexadecimal with `0x`.
 fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
     match text.strip_prefix("0x") {
@@ -473,6 +479,8 @@ mod tests {
             "crash --canary --mode kill",
             "crash --replay D --fs ext4",
             "bench --instructions --suite commit",
+            "bench --peers sleds",
+            "bench --suite commits",
             "mutants --killers --quick",
             "mutants --generated --quick",
         ];
@@ -480,7 +488,7 @@ mod tests {
             let words = std::iter::once("xtask").chain(line.split(' '));
             assert!(Flags::try_parse_from(words).is_err(), "`{line}` was accepted");
         }
-        for line in ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions"] {
+        for line in ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions", "bench --peers all"] {
             let words = std::iter::once("xtask").chain(line.split(' '));
             Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         }
@@ -502,5 +510,12 @@ mod tests {
         assert_eq!(seed("0x10"), Ok(16));
         assert_eq!(seed("10"), Ok(10));
         assert!(seed("ten").is_err());
+    }
+
+    #[test]
+    fn a_directory_is_relative_to_the_caller() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute("x").unwrap(), here.join("x"));
+        assert_eq!(absolute("/x").unwrap(), PathBuf::from("/x"));
     }
 }

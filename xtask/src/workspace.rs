@@ -78,6 +78,17 @@ pub(crate) fn known_crate(name: &str) -> Result<String, String> {
     Err(format!("there is no such crate; the crates are {}", names.join(", ")))
 }
 
+/// Accepts a peer of the benchmarks, each of which is a feature of theirs, or `none` or `all`.
+pub(crate) fn known_peer(name: &str) -> Result<String, String> {
+    let features = manifest("fz-bench")["features"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let mut names: Vec<_> = features.filter(|name| *name != "all-peers").collect();
+    names.extend(["none", "all"]);
+    if names.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("there is no such peer; the peers are {}", names.join(", ")))
+}
+
 fn light() -> impl Iterator<Item = &'static Package> {
     packages().iter().filter(|package| {
         let name = package.name.as_str();
@@ -302,5 +313,6 @@ mod tests {
         let error = known_crate("fz-absent").unwrap_err();
         assert!(error.contains("fz-error"), "{error}");
         assert_eq!(checked(&["fz-error".to_owned()]).len(), 1);
+        assert!(known_peer("all-peers").unwrap_err().contains("sled"));
     }
 }
