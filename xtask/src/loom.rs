@@ -33,26 +33,35 @@ pub(crate) const SHUTTLE: Checker =
 pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
     let seed = prop::seed(runner, flags.seed);
     for checker in [&LOOM, &SHUTTLE] {
-        for package in checker.crates() {
-            if !flags.crates.is_empty() && !flags.crates.contains(&package.name) {
-                continue;
-            }
-            for selection in checker.models(package) {
-                let invocation = Invocation::cargo("test --release -p")
-                    .argument(&package.name)
-                    .words(&selection.to_string())
-                    .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
-                    .env_if("LOOM_MAX_DURATION", flags.model_seconds)
-                    .env_if("SHUTTLE_RANDOM_SEED", (checker.name == SHUTTLE.name).then_some(seed))
-                    .configured(Configuration::compiler(&[checker.cfg]));
-                runner.tests(&format!("{} {} {selection}", checker.name, package.name), &invocation);
-            }
-        }
+        models(runner, flags, checker, seed);
     }
     for name in &flags.crates {
         let has_models = |checker: &Checker| checker.crates().iter().any(|package| package.name == *name);
         if ![LOOM, SHUTTLE].iter().any(has_models) {
             runner.skip(&format!("models of {name}"), "the crate has none");
+        }
+    }
+}
+
+fn models(runner: &mut Runner, flags: &Loom, checker: &Checker, seed: u64) {
+    let crates = checker.crates();
+    if crates.is_empty() {
+        let none = format!("no file calls {}: has the checker another name for it?", checker.calls.join(" or "));
+        runner.check(&format!("{} models", checker.name), "loom", || Err(none));
+    }
+    for package in crates {
+        if !flags.crates.is_empty() && !flags.crates.contains(&package.name) {
+            continue;
+        }
+        for selection in checker.models(package) {
+            let invocation = Invocation::cargo("test --release -p")
+                .argument(&package.name)
+                .words(&selection.to_string())
+                .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
+                .env_if("LOOM_MAX_DURATION", flags.model_seconds)
+                .env_if("SHUTTLE_RANDOM_SEED", (checker.name == SHUTTLE.name).then_some(seed))
+                .configured(Configuration::compiler(&[checker.cfg]));
+            runner.tests(&format!("{} {} {selection}", checker.name, package.name), &invocation);
         }
     }
 }
@@ -68,5 +77,22 @@ impl Checker {
     /// Where its models are in `package`.
     pub(crate) fn models(&self, package: &Package) -> Vec<Selection> {
         package.tests_in(|text| self.calls.iter().any(|call| text.contains(call)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checker_without_models_has_failed() {
+        let mut runner = Runner::silent();
+        models(&mut runner, &Loom::default(), &Checker { calls: &["loom::absent"], ..LOOM }, 1);
+        assert_eq!(runner.failed(), 1);
+    }
+
+    #[test]
+    fn each_checker_has_models() {
+        assert!(!LOOM.crates().is_empty() && !SHUTTLE.crates().is_empty());
     }
 }

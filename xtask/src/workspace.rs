@@ -111,20 +111,31 @@ pub(crate) fn select<'a>(packages: impl Iterator<Item = &'a Package>) -> String 
 }
 
 /// The files that git tracks or would track, relative to the root.
+///
+/// No file is an error: each check of them would pass.
 pub(crate) fn files() -> Result<Vec<PathBuf>, String> {
-    listed(&["--cached", "--others", "--exclude-standard"])
+    files_below(&root())
+}
+
+fn files_below(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let files = listed(directory, &["--cached", "--others", "--exclude-standard"])?;
+    if files.is_empty() {
+        let place = directory.display();
+        return Err(format!("git sees no file in {place}: another repository ignores it; give it its own: git init"));
+    }
+    Ok(files)
 }
 
 /// The files that git would track and does not, relative to the root.
 pub(crate) fn untracked() -> Result<Vec<PathBuf>, String> {
-    listed(&["--others", "--exclude-standard"])
+    listed(&root(), &["--others", "--exclude-standard"])
 }
 
-fn listed(kinds: &[&str]) -> Result<Vec<PathBuf>, String> {
+fn listed(directory: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>, String> {
     let output = Command::new("git")
         .args(["ls-files", "-z"])
         .args(kinds)
-        .current_dir(root())
+        .current_dir(directory)
         .output()
         .map_err(|error| format!("git ls-files: {error}"))?;
     if !output.status.success() {
@@ -133,7 +144,7 @@ fn listed(kinds: &[&str]) -> Result<Vec<PathBuf>, String> {
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut files: Vec<PathBuf> = names.split_terminator('\0').map(PathBuf::from).collect();
     // A file deleted but still in the index is not there to be read.
-    files.retain(|file| root().join(file).is_file());
+    files.retain(|file| directory.join(file).is_file());
     Ok(files)
 }
 
@@ -283,6 +294,18 @@ mod tests {
         assert!(xtask.has("bin", "xtask") && !xtask.published);
         assert!(xtask.dependencies.iter().any(|dependency| dependency.name == "clap" && !dependency.dev));
         assert!(files().unwrap().contains(&PathBuf::from("xtask/Cargo.toml")));
+    }
+
+    #[test]
+    fn a_tree_that_another_repository_ignores_is_not_taken_for_an_empty_one() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("ignored");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("file"), "").unwrap();
+        assert!(Command::new("git").args(["init", "--quiet"]).current_dir(outer.path()).status().unwrap().success());
+        assert_eq!(files_below(&inner), Ok(vec!["file".into()]));
+        fs::write(outer.path().join(".gitignore"), "ignored").unwrap();
+        assert!(files_below(&inner).unwrap_err().contains("git init"));
     }
 
     #[test]
