@@ -15,10 +15,8 @@ pub(crate) fn run(runner: &mut Runner, flags: &Ci) {
     let cases = flags.random.cases.unwrap_or(CASES[usize::from(flags.long)]);
     lint::run(runner, &Lint::default());
     doc::run(runner, &Doc::default());
-    if !flags.no_test {
-        // Its short run of models and mutants is left to the long one.
-        test::run(runner, &Test { quick: flags.long, random: random.clone(), ..Test::default() });
-    }
+    // The short run of models, simulation and mutants is left to the long ones below.
+    test::run(runner, &Test { quick: flags.long, random: random.clone(), ..Test::default() });
     let with_cases = Random { cases: Some(cases), ..random.clone() };
     prop::run(runner, &Prop { random: with_cases, ..Prop::default() });
     if flags.long {

@@ -22,8 +22,8 @@ pub(crate) struct Flags {
 }
 
 /// Stands at the end of every help.
-const EXIT_CODES: &str =
-    "Exit codes: 0 all passed · 1 a step failed, or there was none · 2 bad command line · 3 a needed tool is missing";
+const EXIT_CODES: &str = "Exit codes: 0 all passed · 1 a step failed, or there was none · 2 bad command line · \
+                          3 only tools were missing, under --strict";
 
 /// Parses the command line; ends the process with the help or a complaint if that is what it amounts to.
 pub(crate) fn of_this_process() -> Flags {
@@ -397,13 +397,10 @@ pub(crate) struct Soak {
   cargo xtask ci
   cargo xtask ci --long --strict")]
 pub(crate) struct Ci {
-    /// The long forms: deeper models, more cases, every check of every mutant, the sanitizer
+    /// The long forms: deeper models, more cases, every check of every mutant, ten minutes of simulation and its
+    /// canaries, the sanitizers
     #[arg(long)]
     pub(crate) long: bool,
-
-    /// Leave out what `cargo xtask test` runs
-    #[arg(long)]
-    pub(crate) no_test: bool,
 
     #[command(flatten)]
     pub(crate) random: Random,

@@ -70,7 +70,8 @@ fn verdict(committed: &str, now: &str) -> Result<String, String> {
     if changes.is_empty() {
         return Ok(format!("{} items", now.lines().count()));
     }
-    let advice = "is another than in docs/api; if it is meant: cargo xtask package --only 'public API' --bless";
+    let advice = "the public API differs from docs/api; if that is intended, run: \
+                  cargo xtask package --only 'public API' --bless";
     Err(format!("{advice}\n{}", changes.join("\n")))
 }
 
