@@ -63,6 +63,8 @@ fn resolve(from: &Path, text: &str, target: &str) -> Result<(), String> {
         text.to_owned()
     } else {
         let path = workspace::root().join(from).with_file_name("").join(file);
+        // A code forge shows a directory with its README below.
+        let path = if path.is_dir() && !anchor.is_empty() { path.join("README.md") } else { path };
         if !path.exists() {
             return Err(format!("the link {target} leads nowhere"));
         }
@@ -142,6 +144,8 @@ mod tests {
         assert_eq!(findings(links, "\n[a](xtask/absent.md)\n"), [2]);
         assert_eq!(findings(links, "[a][r]\n\n[r]: absent.md\n"), [1]);
         assert_eq!(findings(links, "# Title\n[a](#absent)\n"), [2]);
+        assert_eq!(findings(links, "[a](crates/fz-wpipe) [b](crates/fz-wpipe#examples)\n"), [0; 0]);
+        assert_eq!(findings(links, "[a](crates/fz-wpipe#absent)\n[b](crates#absent)\n"), [1, 2]);
     }
 
     #[test]

@@ -63,17 +63,18 @@ pub(crate) fn shell_scripts(text: &str) -> Vec<Block> {
     blocks(text, |language| SHELLS.contains(&language))
 }
 
-/// `cargo …` between backticks, but none with placeholders: words in capitals, or an ellipsis. `cargo xtask` alone
-/// is the name of them all.
+/// `cargo …` between backticks, but none with an ellipsis, which can be anything. A word in capitals is a placeholder,
+/// for which 1 stands here. `cargo xtask` alone is the name of them all.
 pub(crate) fn inline_commands(text: &str) -> Vec<Block> {
-    let is_placeholder = |word: &str| word.contains('…') || word.chars().all(|c| c.is_ascii_uppercase());
+    let is_placeholder = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
+    let filled = |code: &str| {
+        code.split(' ').map(|word| if is_placeholder(word) { "1" } else { word }).collect::<Vec<_>>().join(" ")
+    };
     let line = |at: usize| text[..at].matches('\n').count();
     let events = Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter();
     let command = |(event, range): (Event<'_>, std::ops::Range<usize>)| match event {
-        Event::Code(code)
-            if code.starts_with("cargo ") && &*code != "cargo xtask" && !code.split(' ').any(is_placeholder) =>
-        {
-            Some(Block { line: line(range.start), text: code.into_string() })
+        Event::Code(code) if code.starts_with("cargo ") && &*code != "cargo xtask" && !code.contains('…') => {
+            Some(Block { line: line(range.start), text: filled(&code) })
         }
         _ => None,
     };
@@ -129,12 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn commands_between_backticks_are_found_unless_they_hold_placeholders() {
+    fn commands_between_backticks_are_found_and_their_placeholders_filled() {
         let text = "a\n`cargo b` and `cargo c --seed S` and `not cargo`\n\n| d |\n|---|\n| `cargo e` |\n\
                     `cargo …`, `cargo xtask`\n";
         let found: Vec<_> = inline_commands(text).into_iter().map(|block| (block.line, block.text)).collect();
         // The script's own lines count from 1.
-        assert_eq!(found, [(1, "cargo b".to_owned()), (5, "cargo e".to_owned())]);
+        let expected = [(1, "cargo b"), (1, "cargo c --seed 1"), (5, "cargo e")];
+        assert_eq!(found, expected.map(|(line, command)| (line, command.to_owned())));
     }
 
     #[test]

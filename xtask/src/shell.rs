@@ -6,7 +6,7 @@ use crate::flags::Flags;
 use crate::workspace::{self, Package};
 
 /// Subcommands of cargo, and of the tools that the documents mention, that need no look at their name.
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 16] = [
     "add",
     "bench",
     "build",
@@ -17,7 +17,6 @@ const SUBCOMMANDS: [&str; 17] = [
     "fmt",
     "install",
     "metadata",
-    "miri",
     "package",
     "publish",
     "run",
@@ -25,6 +24,9 @@ const SUBCOMMANDS: [&str; 17] = [
     "test",
     "tree",
 ];
+
+/// Programs that run the command among their arguments.
+const WRAPPERS: [&str; 3] = ["env", "nice", "sudo"];
 
 /// The `cargo` commands of a script, in words, each with its line (from 1).
 pub(crate) fn cargo_commands(script: &str) -> Vec<(usize, Vec<String>)> {
@@ -39,7 +41,9 @@ pub(crate) fn cargo_commands(script: &str) -> Vec<(usize, Vec<String>)> {
         let line = line.trim_start().trim_start_matches("$ ");
         let Some(words) = shlex::split(line) else { continue };
         for command in words.split(|word| word == "&&" || word == "|" || word == ";") {
-            let command = command.iter().skip_while(|word| is_assignment(word));
+            let mut command = command.iter().skip_while(|word| is_assignment(word)).peekable();
+            let is_wrapped = command.peek().is_some_and(|program| WRAPPERS.contains(&program.as_str()));
+            let command = command.skip_while(|word| is_wrapped && *word != "cargo");
             let command: Vec<_> = command.cloned().collect();
             if command.first().is_some_and(|program| program == "cargo") {
                 commands.push((index + 1, command));
@@ -110,10 +114,12 @@ mod tests {
 
     #[test]
     fn commands_are_found_behind_prompts_assignments_and_line_ends() {
-        let script = "$ cargo a # why\nRUSTFLAGS='--cfg x' cargo \\\n  b c\necho cargo\ncd x && cargo d\n";
+        let script = "$ cargo a # why\nRUSTFLAGS='--cfg x' cargo \\\n  b c\necho cargo\ncd x && cargo d\n\
+                      sudo ls\nA=1 sudo --b env \"PATH=$PATH\" cargo e\n";
         let found = cargo_commands(script);
         let words: Vec<_> = found.iter().map(|(line, words)| (*line, words.join(" "))).collect();
-        assert_eq!(words, [(1, "cargo a".into()), (3, "cargo b c".into()), (5, "cargo d".into())]);
+        let expected = [(1, "cargo a"), (3, "cargo b c"), (5, "cargo d"), (7, "cargo e")];
+        assert_eq!(words, expected.map(|(line, command)| (line, command.to_owned())));
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! The workflows and templates under `.github`: they parse, and they call only commands that exist.
+//! The workflows and templates under `.github`, and the script under `.ci`: they parse, and they call only commands
+//! that exist.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,24 +9,28 @@ use saphyr::{LoadableYamlNode, Yaml};
 
 use crate::{shell, workspace};
 
-/// Checks every YAML file under `.github`.
+/// Scripts for a shell, whatever machine runs them.
+const SCRIPTS: &str = ".ci";
+
+/// Checks every YAML file under `.github`, and every file under `.ci`.
 pub(crate) fn check() -> Result<String, String> {
-    let is_yaml = |path: &&PathBuf| {
-        path.starts_with(".github")
-            && path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
-    };
+    let is_yaml = |path: &Path| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+    let is_checked = |path: &&PathBuf| path.starts_with(SCRIPTS) || (path.starts_with(".github") && is_yaml(path));
     let files = workspace::files()?;
-    let files: Vec<_> = files.iter().filter(is_yaml).collect();
+    let files: Vec<_> = files.iter().filter(is_checked).collect();
     let mut findings = Vec::new();
     for path in &files {
         let text = fs::read_to_string(workspace::root().join(path)).map_err(|e| format!("{}: {e}", path.display()))?;
         let problems = problems(path, &text);
         findings.extend(problems.into_iter().map(|problem| format!("{}: {problem}", path.display())));
     }
-    if findings.is_empty() { Ok(format!("{} YAML files", files.len())) } else { Err(findings.join("\n")) }
+    if findings.is_empty() { Ok(format!("{} files", files.len())) } else { Err(findings.join("\n")) }
 }
 
 fn problems(path: &Path, text: &str) -> Vec<String> {
+    if path.starts_with(SCRIPTS) {
+        return script_problems(text);
+    }
     match Yaml::load_from_str(text) {
         Err(error) => vec![format!("is not YAML: {error}")],
         Ok(documents) if path.starts_with(".github/workflows") => match documents.as_slice() {
@@ -68,13 +74,63 @@ fn job_problems(job: &Yaml<'_>) -> Vec<String> {
     for step in steps.into_iter().flatten() {
         let text = |key: &str| step.as_mapping_get(key).and_then(Yaml::as_str);
         match (text("uses"), text("run")) {
-            (Some(action), None) if !action.contains('@') => problems.push(format!("{action} names no version")),
-            (Some(_), None) => {}
-            (None, Some(script)) => problems.extend(script_problems(script)),
+            (Some(action), None) => problems.extend(action_problem(action, step)),
+            (None, Some(script)) => {
+                for script in filled(script, job) {
+                    problems.extend(script_problems(&script));
+                }
+            }
             _ => problems.push("a step needs either `uses` or `run`".to_owned()),
         }
     }
     problems
+}
+
+/// An action is code of others with our token at hand: the same code each time, and no token where none is needed.
+fn action_problem(action: &str, step: &Yaml<'_>) -> Option<String> {
+    let (name, version) = action.split_once('@').unwrap_or((action, ""));
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    let is_tag = version.strip_prefix('v').unwrap_or(version).split('.').all(is_number);
+    let is_commit = version.len() == 40 && version.chars().all(|c| c.is_ascii_hexdigit());
+    if !is_tag && !is_commit {
+        return Some(format!("{action} names no version: a tag such as @v4, or a commit"));
+    }
+    let persists = step.as_mapping_get("with").and_then(|with| with.as_mapping_get("persist-credentials"));
+    let keeps_token = name == "actions/checkout" && persists.and_then(Yaml::as_bool) != Some(false);
+    keeps_token.then(|| format!("{action} leaves the token on the disk without `persist-credentials: false`"))
+}
+
+/// A script with each value that the job's matrix has for `${{ matrix.KEY }}`.
+fn filled(script: &str, job: &Yaml<'_>) -> Vec<String> {
+    let mut scripts = vec![script.to_owned()];
+    let matrix = job.as_mapping_get("strategy").and_then(|strategy| strategy.as_mapping_get("matrix"));
+    let Some(matrix) = matrix.and_then(Yaml::as_mapping) else { return scripts };
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (key, listed) in matrix {
+        let Some(key) = key.as_str() else { continue };
+        for value in listed.as_vec().into_iter().flatten() {
+            match value.as_mapping() {
+                // `include`: mappings with keys of their own.
+                Some(pairs) => {
+                    for (key, value) in pairs {
+                        values.entry(key.as_str().unwrap_or_default()).or_default().extend(value.as_str());
+                    }
+                }
+                None => values.entry(key).or_default().extend(value.as_str()),
+            }
+        }
+    }
+    for (key, values) in values {
+        let place = format!("${{{{ matrix.{key} }}}}");
+        let fill = |script: String| -> Vec<String> {
+            if !script.contains(&place) {
+                return vec![script];
+            }
+            values.iter().map(|value| script.replace(&place, value)).collect()
+        };
+        scripts = scripts.into_iter().flat_map(fill).collect();
+    }
+    scripts
 }
 
 fn script_problems(script: &str) -> Vec<String> {
@@ -99,9 +155,19 @@ jobs:
   test:
     runs-on: ubuntu-latest
     timeout-minutes: 10
+    strategy:
+      matrix:
+        mode: [kill]
+        include:
+          - fs: ext4
+          - fs: xfs
     steps:
       - uses: actions/checkout@v4
+        with:
+          persist-credentials: false
+      - uses: some/action@v1.2
       - run: cargo xtask test
+      - run: sudo env A=b cargo xtask crash --fs ${{ matrix.fs }} --mode ${{ matrix.mode }}
 ";
 
     fn findings(text: &str) -> usize {
@@ -122,12 +188,26 @@ jobs:
             ("    runs-on: ubuntu-latest\n", ""),
             ("    timeout-minutes: 10\n", ""),
             ("checkout@v4", "checkout"),
+            ("checkout@v4", "checkout@main"),
+            ("persist-credentials: false", "fetch-depth: 1"),
+            ("some/action@v1.2", "some/action@v1-beta"),
+            ("fs: xfs", "fs: zfs"),
+            ("mode: [kill]", "mode: [maim]"),
+            ("--mode", "--modes"),
             ("cargo xtask test", "cargo xtask absent"),
             ("run: cargo", "runs: cargo"),
         ];
         for (sound, broken) in twins {
             assert!(SOUND.contains(sound));
-            assert_eq!(findings(&SOUND.replace(sound, broken)), 1, "{sound} → {broken}");
+            // A script is looked at once for each file system of the matrix.
+            let each = if broken == "mode: [maim]" || broken == "--modes" { 2 } else { 1 };
+            assert_eq!(findings(&SOUND.replace(sound, broken)), each, "{sound} → {broken}");
         }
+    }
+
+    #[test]
+    fn a_script_with_a_command_that_is_not_there_is_rejected() {
+        let script = |text: &str| problems(Path::new(".ci/run"), text).len();
+        assert_eq!((script("#!/bin/sh\ncargo xtask ci\n"), script("#!/bin/sh\ncargo xtask ci --absent\n")), (0, 1));
     }
 }
