@@ -106,16 +106,19 @@ fn compiled() -> Result<Vec<String>, String> {
     workspace::files()?.iter().filter(holds_programs).map(read).collect()
 }
 
-/// Whether each Rust program that a reader of the root README, CONTRIBUTING and `docs` sees is one that is compiled.
+/// Whether each Rust program can be copied, and those of the root README, CONTRIBUTING and `docs` are compiled.
 fn programs(path: &Path, text: &str, compiled: &[String]) -> Checked {
     let mut checked = Checked::default();
-    let is_checked = ["README.md", "CONTRIBUTING.md"].iter().any(|name| path == Path::new(name));
-    if !is_checked && !path.starts_with("docs") {
-        return checked;
-    }
+    let is_at_the_root = ["README.md", "CONTRIBUTING.md"].iter().any(|name| path == Path::new(name));
+    let must_be_compiled = is_at_the_root || path.starts_with("docs");
     for program in markdown::rust_programs(text) {
         checked.count += 1;
-        if !compiled.iter().any(|text| text.contains(&program.text)) {
+        let is_hidden = |line: &str| line.trim() == "#" || line.trim_start().starts_with("# ");
+        if let Some(at) = program.text.lines().position(is_hidden) {
+            let finding = "rustdoc hides this line, and nobody else does: who copies the program copies it, too";
+            checked.findings.push((program.line + 1 + at, finding.to_owned()));
+        }
+        if must_be_compiled && !compiled.iter().any(|text| text.contains(&program.text)) {
             let finding =
                 "this program stands, verbatim, in no README, example or test of a crate: nothing compiles it";
             checked.findings.push((program.line, finding.to_owned()));
@@ -166,7 +169,20 @@ mod tests {
         assert_eq!(found("README.md", text), (2, vec![5]));
         assert_eq!(found("docs/DURABILITY.md", text), (2, vec![5]));
         // A crate's README is compiled itself.
-        assert_eq!(found("crates/fz-file/README.md", text), (0, vec![]));
+        assert_eq!(found("crates/fz-file/README.md", text), (2, vec![]));
+    }
+
+    #[test]
+    fn a_program_with_a_line_that_only_rustdoc_hides_is_rejected() {
+        let found = |text: &str| {
+            programs(Path::new("crates/x/README.md"), text, &[])
+                .findings
+                .iter()
+                .map(|(line, _)| *line)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("```rust\n#[test]\nfn f() {}\n```\n"), [0; 0]);
+        assert_eq!(found("text\n```rust\nf();\n# Ok(())\n```\n"), [4]);
     }
 
     #[test]

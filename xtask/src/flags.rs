@@ -216,16 +216,16 @@ pub(crate) struct Sanitize {
     pub(crate) random: Random,
 }
 
-/// What no test of the crates with error paths reaches, each with a reason
+/// The branches of fz-file and fz-wpipe that no test reaches; each must have a written reason
 ///
-/// Counts what the tests of fz-file and fz-wpipe take of each condition and run of each line, and fails if one that
-/// they do not is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own
+/// Counts which way each condition went and which lines ran in the tests of these two crates. Fails if a way or a line
+/// that never did is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own
 /// version of LLVM.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Example: cargo xtask coverage")]
 pub(crate) struct Coverage {}
 
-/// Whatever may lie at a path or stand in a config, at random: it opens, or is refused and left alone
+/// Random files, paths and configs: each either opens, or is refused with an error and left unchanged
 ///
 /// Linux only. Random input, not led by coverage.
 #[derive(Args, Clone, Debug)]
