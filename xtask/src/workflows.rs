@@ -206,6 +206,12 @@ jobs:
     }
 
     #[test]
+    fn those_of_this_tree_are_sound() {
+        let checked = check().unwrap();
+        assert!(checked.ends_with(" files"), "{checked}");
+    }
+
+    #[test]
     fn a_script_with_a_command_that_is_not_there_is_rejected() {
         let script = |text: &str| problems(Path::new(".ci/run"), text).len();
         assert_eq!((script("#!/bin/sh\ncargo xtask ci\n"), script("#!/bin/sh\ncargo xtask ci --absent\n")), (0, 1));
