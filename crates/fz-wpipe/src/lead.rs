@@ -36,7 +36,7 @@ impl Wishes {
         self.0 & THREAD_WAITS != 0
     }
 
-    fn of_tasks(self) -> bool {
+    pub(crate) fn of_tasks(self) -> bool {
         self.0 & TASK_WAITS != 0
     }
 
