@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::content::{Content, SECTOR_BYTES, Sector};
 use crate::random::Random;
+use crate::touched::Touched;
 use crate::{Errno, PageFate, Tear};
 
 /// The moment at which a sync began: what it covers if it succeeds.
@@ -30,8 +31,7 @@ impl SyncStart {
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) sequence: u64,
-    /// Which bytes the write touched: bit *i* for the eight from `8 * i` on.
-    pub(crate) touched: u64,
+    pub(crate) touched: Touched,
     pub(crate) bytes: Arc<Sector>,
     /// Its page was marked clean by a sync that failed: no later sync makes it durable.
     pub(crate) lost: bool,
@@ -65,15 +65,6 @@ pub(crate) struct Inode {
     pub(crate) background_error: Option<Errno>,
 }
 
-/// The bits for the bytes `range` of a sector.
-pub(crate) fn mask(range: Range<usize>) -> u64 {
-    if range.is_empty() {
-        return 0;
-    }
-    let (first, last) = (range.start / 8, (range.end - 1) / 8);
-    (u64::MAX >> (63 - (last - first))) << first
-}
-
 /// The sectors of `range`, each with the bytes of it that lie in the range.
 pub(crate) fn sectors_of(range: Range<u64>) -> impl Iterator<Item = (u64, Range<usize>)> {
     let bytes = SECTOR_BYTES as u64;
@@ -105,7 +96,7 @@ impl Inode {
         let end = offset + bytes.len() as u64;
         self.live.write(offset, bytes);
         for (sector, within) in sectors_of(offset..end) {
-            self.push_version(sequence, sector, mask(within), thinning);
+            self.push_version(sequence, sector, Touched::of(within), thinning);
         }
         if end > self.length {
             self.push_length(sequence, end, true, thinning);
@@ -119,7 +110,7 @@ impl Inode {
             for (sector, within) in sectors_of(bytes..self.length) {
                 // A hole has nothing to lose.
                 if cut.binary_search(&sector).is_ok() {
-                    self.push_version(sequence, sector, mask(within), thinning);
+                    self.push_version(sequence, sector, Touched::of(within), thinning);
                 }
             }
         }
@@ -137,7 +128,7 @@ impl Inode {
         }
     }
 
-    fn push_version(&mut self, sequence: u64, sector: u64, touched: u64, thinning: Thinning) {
+    fn push_version(&mut self, sequence: u64, sector: u64, touched: Touched, thinning: Thinning) {
         let versions = self.sectors.entry(sector).or_default();
         versions.push(Version { sequence, touched, bytes: Arc::new(self.live.sector(sector)), lost: false });
         if thinning.is_some_and(|max| versions.len() > max) {
@@ -145,7 +136,7 @@ impl Inode {
             let forgotten = versions.remove(Random::of_call(sector, sequence).below(versions.len() - 1));
             // Whoever comes after it becomes durable no earlier, so it can answer for the bytes.
             let position = versions.partition_point(|version| version.sequence < forgotten.sequence);
-            versions[position].touched |= forgotten.touched;
+            versions[position].touched.add(&forgotten.touched);
         }
     }
 

@@ -20,6 +20,7 @@ mod power_cut;
 mod random;
 mod state;
 mod stats;
+mod touched;
 mod tree;
 mod volume;
 mod whole;

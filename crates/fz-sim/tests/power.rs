@@ -186,6 +186,18 @@ fn a_damaged_sector_loses_its_durable_neighbours_too() {
     assert!((100..500).contains(&damaged), "{damaged} of 2000");
 }
 
+/// The query looked at eight bytes at a time, and said no to a record that was durable beside one that was not.
+#[test]
+fn a_record_is_durable_whatever_its_neighbour_is() {
+    let (disk, file) = disk_with(SimDiskConfig::new(1), b"");
+    file.write_all_at(b"first.", 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_all_at(b"second", 6).unwrap();
+    assert!(disk.is_durable(FILE, 0..6) && !disk.is_durable(FILE, 6..12) && !disk.is_durable(FILE, 5..7));
+    file.sync_data().unwrap();
+    assert!(disk.is_durable(FILE, 0..12));
+}
+
 #[test]
 fn versions_beyond_the_limit_are_forgotten_but_not_the_newest_nor_what_a_sync_covers() {
     let (disk, file) = disk_with(SimDiskConfig::new(1).versions_max(4), &[0; 512]);

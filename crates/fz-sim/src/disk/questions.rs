@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::SimDisk;
-use crate::inode::{mask, sectors_of};
+use crate::inode::sectors_of;
 use crate::path::{normal, split};
+use crate::touched::Touched;
 use crate::{Operation, SimStats, Tear};
 
 #[cfg(doc)]
@@ -105,11 +106,9 @@ impl SimDisk {
         let inode = tree.inode(inode);
         let whole_sectors = self.shared.config.tear == Tear::Damage;
         let covered = |(sector, within): (u64, Range<usize>)| {
-            let asked = if whole_sectors { u64::MAX } else { mask(within) };
-            inode
-                .sectors
-                .get(&sector)
-                .is_none_or(|versions| versions.iter().all(|version| version.touched & asked == 0))
+            let asked = if whole_sectors { Touched::ALL } else { Touched::of(within) };
+            let versions = inode.sectors.get(&sector);
+            versions.is_none_or(|versions| versions.iter().all(|version| !version.touched.meets(&asked)))
         };
         entry && range.end <= inode.guaranteed_length() && sectors_of(range).all(covered)
     }
