@@ -70,7 +70,7 @@ pub struct SimDiskConfig {
 
 impl SimDiskConfig {
     /// The defaults: sectors never tear, directories lose a suffix of their changes, no limit of
-    /// space, files up to 4 GiB, 64 versions of an unsynced sector, the last 1024 operations.
+    /// space, files up to 4 GiB, 64 versions of an unsynced sector or length, the last 1024 operations.
     ///
     /// ```
     /// # use fz_sim::{SimDisk, SimDiskConfig};
@@ -141,9 +141,11 @@ impl SimDiskConfig {
         self
     }
 
-    /// How many unsynced versions of one sector a crash image chooses from. Above it, one drawn
-    /// from those between is forgotten: the images stay legal, some become unreachable. While a
-    /// sync runs or a write is paused nothing is forgotten.
+    /// How many unsynced versions of one sector a crash image chooses from, and how many unsynced
+    /// lengths of a file: an append makes one of each. Above it, one drawn from those between is
+    /// forgotten: the images stay legal, some become unreachable. The newest stays, and the shortest
+    /// length, on which rests what [`guaranteed`](crate::SimDisk::guaranteed) says. While a sync runs
+    /// or a write is paused nothing is forgotten.
     ///
     /// # Panics
     ///

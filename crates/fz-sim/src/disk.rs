@@ -74,9 +74,15 @@
 //! have been written before the failure. A sector that is written again is dirty again, with all of
 //! its bytes; other sectors of the same page are not, as in file systems that track dirtiness below
 //! the page. The changes of a directory whose sync failed likewise stay lost for later syncs, and so
-//! does a length that a write past the end made: file systems that log the new size when the bytes
-//! are on the media (XFS) never log it. A length that `set_length` or `allocate` made does not: it
-//! is in the journal apart from any page, and the next sync that succeeds covers it.
+//! does a length that a write past the end made, if the pages with its last byte were among them:
+//! file systems that log the new size when the bytes are on the media (XFS) never log it. Writing
+//! there again makes the file as long again, as far as that write goes. A length that `set_length`
+//! or `allocate` made is not lost, nor taken back with reverted pages: it is in the journal apart
+//! from any page, and the next sync that succeeds covers it.
+//!
+//! A [`Storage::write_back`] that failed says so once. Where `fz_file::Storage` lets an engine expect
+//! that the next sync fails too, here it succeeds and has not written those pages: to rely on the
+//! sync alone is wrong on this disk.
 //!
 //! # What is not modelled
 //!

@@ -48,7 +48,8 @@ pub(crate) struct LengthVersion {
 }
 
 /// One file. Invariant: each sector of `live` equals its newest version, or `stable` if it has
-/// none; likewise the length.
+/// none. `length` is at least the newest of `lengths`, or `stable_length`; it is more only where a
+/// lost one is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inode {
     pub(crate) live: Content,
@@ -78,6 +79,13 @@ pub(crate) fn sectors_of(range: Range<u64>) -> impl Iterator<Item = (u64, Range<
 /// How many versions a sector may have; `None` while all of them must be kept.
 pub(crate) type Thinning = Option<usize>;
 
+impl LengthVersion {
+    /// Whether a write made it, and its last byte is in one of these sectors.
+    fn is_written_in(&self, sectors: &Range<u64>) -> bool {
+        self.written && sectors.contains(&((self.bytes - 1) / SECTOR_BYTES as u64))
+    }
+}
+
 impl Inode {
     /// A file that is wholly on the media.
     pub(crate) fn durable(content: Content, length: u64) -> Self {
@@ -98,7 +106,9 @@ impl Inode {
         for (sector, within) in sectors_of(offset..end) {
             self.push_version(sequence, sector, Touched::of(within), thinning);
         }
-        if end > self.length {
+        // Past a length that was lost the file has to be made longer again, though it looks long enough.
+        let kept = self.lengths.iter().rfind(|length| !length.lost).map_or(self.stable_length, |length| length.bytes);
+        if end > kept {
             self.push_length(sequence, end, true, thinning);
         }
     }
@@ -141,11 +151,18 @@ impl Inode {
     }
 
     fn push_length(&mut self, sequence: u64, bytes: u64, written: bool, thinning: Thinning) {
-        self.length = bytes;
+        self.length = if written { self.length.max(bytes) } else { bytes };
         self.lengths.push(LengthVersion { sequence, bytes, written, lost: false });
         if thinning.is_some_and(|max| self.lengths.len() > max) {
-            let forgotten = Random::of_call(bytes, sequence).below(self.lengths.len() - 1);
-            self.lengths.remove(forgotten);
+            // Not the newest, nor what reads see, nor the shortest, up to which bytes are guaranteed.
+            let newest = self.lengths.len() - 1;
+            let seen = self.lengths.iter().rposition(|length| length.bytes == self.length);
+            let shortest = (0..newest).min_by_key(|position| self.lengths[*position].bytes);
+            let forgettable = |position: &usize| Some(*position) != seen && Some(*position) != shortest;
+            let candidates: Vec<usize> = (0..newest).filter(forgettable).collect();
+            if !candidates.is_empty() {
+                self.lengths.remove(candidates[Random::of_call(bytes, sequence).below(candidates.len())]);
+            }
         }
     }
 
@@ -160,8 +177,15 @@ impl Inode {
             !versions.is_empty()
         });
         if let Some(newest) = self.lengths.iter().rposition(|length| !length.lost && start.covers(length.sequence)) {
-            self.stable_length = self.lengths[newest].bytes;
-            self.lengths.drain(..=newest);
+            let stable = self.lengths[newest].bytes;
+            self.stable_length = stable;
+            // A write makes a file longer, never shorter: a longer one that was lost may still be there.
+            let first = self.lengths[..=newest].iter().rposition(|length| !length.written).unwrap_or(0);
+            let mut position = 0..;
+            self.lengths.retain(|length| {
+                let position = position.next().expect("there is a number for each");
+                position > newest || position >= first && length.written && length.lost && length.bytes > stable
+            });
         }
         for (_, range) in self.reserved.extract_if(.., |(sequence, _)| start.covers(*sequence)) {
             self.stable.reserve(range);
@@ -173,19 +197,19 @@ impl Inode {
         match fate {
             PageFate::Kept => {}
             PageFate::Dropped if fz_error::mutants::active("sim_dropped_pages_come_back") => {}
-            PageFate::Dropped => self.lose(|sequence| sequence <= start.sequence, sectors),
+            PageFate::Dropped => self.lose(start.sequence, sectors),
             PageFate::Reverted => self.revert(start.sequence, sectors),
         }
     }
 
-    /// Marks the versions whose sequence is `taken` clean, without writing them. A length that no
-    /// write made is metadata, which the next sync that succeeds covers.
-    pub(crate) fn lose(&mut self, taken: impl Fn(u64) -> bool, sectors: Range<u64>) {
-        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
-            version.lost |= taken(version.sequence);
+    /// Marks the versions up to `sequence` clean, without writing them. A length that no write made
+    /// is metadata, which the next sync that succeeds covers.
+    fn lose(&mut self, sequence: u64, sectors: Range<u64>) {
+        for length in self.lengths.iter_mut().filter(|length| length.is_written_in(&sectors)) {
+            length.lost |= length.sequence <= sequence;
         }
-        for length in self.lengths.iter_mut().filter(|length| length.written) {
-            length.lost |= taken(length.sequence);
+        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
+            version.lost |= version.sequence <= sequence;
         }
     }
 
@@ -193,17 +217,12 @@ impl Inode {
     /// versions of the same sectors: the cache holds one content, not one for each version.
     pub(crate) fn lose_in_background(&mut self, sequence: u64, range: Range<u64>, errno: Errno) {
         let sectors = range.start / SECTOR_BYTES as u64..range.end.div_ceil(SECTOR_BYTES as u64);
-        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
-            version.lost |= version.sequence <= sequence;
-        }
-        for length in self.lengths.iter_mut().filter(|length| length.sequence == sequence) {
-            length.lost = true;
-        }
+        self.lose(sequence, sectors);
         self.background_error = Some(errno);
     }
 
     fn revert(&mut self, sequence: u64, sectors: Range<u64>) {
-        let affected: Vec<u64> = self.sectors.range(sectors).map(|(sector, _)| *sector).collect();
+        let affected: Vec<u64> = self.sectors.range(sectors.clone()).map(|(sector, _)| *sector).collect();
         for sector in affected {
             let versions = self.sectors.get_mut(&sector).expect("the sector was just listed");
             versions.retain(|version| version.sequence > sequence);
@@ -213,14 +232,25 @@ impl Inode {
                 self.live.set_sector(sector, &media);
             }
         }
-        if self.sectors.is_empty() && self.lengths.iter().all(|length| length.sequence <= sequence) {
-            self.lengths.clear();
-            self.length = self.stable_length;
-            self.live.truncate(self.length);
-        } else {
-            // Newer writes may lie beyond the old length, so the length stays, and is on the media or not.
-            self.lose(|at| at <= sequence, 0..0);
+        let goes = |length: &LengthVersion| length.sequence <= sequence && length.is_written_in(&sectors);
+        let stays = self.lengths.iter().filter(|length| !goes(length));
+        let kept = stays.fold(
+            self.stable_length,
+            |kept, length| if length.written { kept.max(length.bytes) } else { length.bytes },
+        );
+        let kept = kept.min(self.length);
+        let last_dirty = self.sectors.last_key_value().map_or(0, |(sector, _)| (sector + 1) * SECTOR_BYTES as u64);
+        if last_dirty > kept {
+            // What was written meanwhile may lie past that: the length stays, and is on the media or not.
+            self.lose(sequence, sectors);
+            return;
         }
+        self.lengths.retain(|length| !goes(length));
+        self.length = kept;
+        self.live.truncate(kept);
+        // Where no image reaches any more there are zeros, should the file grow back.
+        let longest = self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::max);
+        self.stable.truncate(longest);
     }
 
     /// Evicts the clean pages: reads then see what the media happens to hold.
@@ -249,6 +279,7 @@ impl Inode {
         media.truncate(length);
         Self::durable(media, length)
     }
+
     /// The shortest length that a power cut can leave.
     pub(crate) fn guaranteed_length(&self) -> u64 {
         self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::min)

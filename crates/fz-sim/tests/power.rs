@@ -212,6 +212,21 @@ fn versions_beyond_the_limit_are_forgotten_but_not_the_newest_nor_what_a_sync_co
     assert_eq!(images(&disk).len(), 1);
 }
 
+/// One drawn from all was forgotten, and with the shortest the bytes that no image can lack grew.
+#[test]
+fn lengths_beyond_the_limit_are_forgotten_but_not_the_shortest() {
+    let (disk, file) = disk_with(SimDiskConfig::new(1).versions_max(4), &[0; 1024]);
+    file.set_length(100).unwrap();
+    (2..200u64).for_each(|n| file.set_length(500 + n).unwrap());
+    let lengths: BTreeSet<usize> = images(&disk).into_iter().map(|bytes| bytes.len()).collect();
+    assert!(lengths.len() <= 5 && lengths.contains(&100) && lengths.contains(&699), "{lengths:?}");
+    assert!(disk.is_durable(FILE, 0..100) && !disk.is_durable(FILE, 0..101));
+    (0..200).for_each(|n| file.set_length(if n % 2 == 0 { 50 } else { 699 }).unwrap());
+    assert!(images(&disk).len() < 10);
+    file.sync_data().unwrap();
+    assert_eq!(images(&disk).len(), 1);
+}
+
 #[test]
 fn a_hung_sync_covers_what_had_returned_when_it_began() {
     let (disk, file) = disk_with(SimDiskConfig::new(1).versions_max(2), &[0; 1024]);
