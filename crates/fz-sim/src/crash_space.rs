@@ -191,8 +191,9 @@ impl CrashSpace {
         }
         match choice {
             Some(choice) if random.chance(0.25) => {
-                let mut torn =
-                    choice.checked_sub(1).map_or_else(|| inode.stable.sector(sector), |old| *versions[old].bytes);
+                // Under it lies what the media held: any of the older ones.
+                let older = random.below(choice + 1).checked_sub(1);
+                let mut torn = older.map_or_else(|| inode.stable.sector(sector), |old| *versions[old].bytes);
                 let first = 1 + random.below(SECTOR_BYTES - 1);
                 torn[..first].copy_from_slice(&versions[choice].bytes[..first]);
                 Some(Arc::new(torn))

@@ -179,6 +179,22 @@ fn a_torn_sector_is_new_up_to_some_byte_and_spares_its_neighbours() {
     assert!(torn.len() > 20 && torn.contains(&0) && torn.contains(&128), "{torn:?}");
 }
 
+/// A sector was torn between neighbouring versions only: a new header never came without the record that
+/// an earlier write had put behind it.
+#[test]
+fn a_torn_sector_has_the_rest_of_any_older_version() {
+    let (disk, file) = disk_with(SimDiskConfig::new(1).tear(Tear::Prefix), &[b'A'; 512]);
+    file.write_all_at(b"record", 256).unwrap();
+    file.write_all_at(b"header", 0).unwrap();
+    file.write_all_at(b"footer", 500).unwrap();
+    let images: BTreeSet<_> = (0..2000).map(|seed| disk.crash_image(seed).contents(FILE).unwrap()).collect();
+    let has = |header: bool, record: bool| {
+        let looks = |bytes: &Vec<u8>| (&bytes[..6] == b"header") == header && (&bytes[256..262] == b"record") == record;
+        images.iter().any(looks)
+    };
+    assert!(has(false, false) && has(false, true) && has(true, true) && has(true, false));
+}
+
 #[test]
 fn a_damaged_sector_loses_its_durable_neighbours_too() {
     let images = images_of_an_overwrite(Tear::Damage);
