@@ -87,6 +87,17 @@ impl Directory {
         self.changes.push(Change { sequence, edit, standing });
     }
 
+    /// Adds an entry that is on the media at once. Where the name has unsynced changes it comes after
+    /// them, and a directory that keeps a prefix then keeps all before it.
+    pub(crate) fn put(&mut self, sequence: u64, name: OsString, inode: u64) {
+        self.live.insert(name.clone(), inode);
+        if self.changes.iter().any(|change| change.edit.names(&name)) {
+            self.changes.push(Change { sequence, edit: Edit::Link { name, inode }, standing: Standing::Durable });
+        } else {
+            self.durable.insert(name, inode);
+        }
+    }
+
     /// A sync that began at `start` has succeeded.
     pub(crate) fn sync(&mut self, start: &SyncStart) {
         for change in &mut self.changes {
@@ -130,7 +141,8 @@ impl Directory {
 
     /// Whether every crash leaves `name` meaning what it means now.
     pub(crate) fn is_durable(&self, name: &OsStr) -> bool {
-        self.changes.iter().all(|change| change.standing == Standing::Durable || !change.edit.names(name))
+        let last = self.changes.iter().rfind(|change| change.edit.names(name));
+        last.is_none_or(|change| change.standing == Standing::Durable)
     }
 
     /// Every inode that a crash could leave an entry for.

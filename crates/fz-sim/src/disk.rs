@@ -234,7 +234,9 @@ impl SimDisk {
     }
 
     /// Adds a file with these bytes, as [`create_directory`](Self::create_directory) adds a
-    /// directory: a test's starting point.
+    /// directory: a test's starting point. Where its name has unsynced changes, a directory that
+    /// keeps a prefix ([`DirectoryLoss::Prefix`](crate::DirectoryLoss::Prefix)) keeps all of its
+    /// changes so far.
     ///
     /// # Errors
     ///
@@ -249,7 +251,9 @@ impl SimDisk {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        self.shared.lock().tree_mut().put(&normal(path.as_ref()), bytes)
+        let mut state = self.shared.lock();
+        let sequence = state.sequence;
+        state.tree_mut().put(&normal(path.as_ref()), bytes, sequence)
     }
 
     /// Replaces the faults; the rules count from here on.

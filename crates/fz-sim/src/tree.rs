@@ -112,17 +112,15 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds a file with these bytes, durable at once.
-    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// Adds a file with these bytes, durable at once; `sequence`: the last change before it.
+    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8], sequence: u64) -> io::Result<()> {
         let (parent, name) = self.vacant(path)?;
         let mut content = Content::default();
         content.write(0, bytes);
         let inode = self.next_inode;
         self.next_inode += 1;
         self.inodes.insert(inode, Arc::new(Inode::durable(content, bytes.len() as u64)));
-        let directory = self.directory_mut(parent)?;
-        directory.live.insert(name.clone(), inode);
-        directory.durable.insert(name, inode);
+        self.directory_mut(parent)?.put(sequence, name, inode);
         Ok(())
     }
 

@@ -181,6 +181,28 @@ fn a_removed_file_can_come_back_with_its_bytes_until_the_sync() {
     assert_eq!(disk.used_bytes(), 0);
 }
 
+/// The entry went below the unsynced changes of its own name: a cut that kept the removal took the file.
+#[test]
+fn a_file_that_is_put_is_there_whatever_was_done_with_its_name() {
+    for loss in [DirectoryLoss::Prefix, DirectoryLoss::Subset] {
+        let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
+        created(&disk, "/other");
+        disk.put("/file", b"first").unwrap();
+        assert!(can_vanish(&disk, "/other"), "what has another name is as unsure as before");
+        disk.remove("/file".as_ref()).unwrap();
+        disk.put("/file", b"second").unwrap();
+        let images: BTreeSet<_> =
+            disk.crash_space().all(10).unwrap().map(|image| image.contents("/file").ok()).collect();
+        assert_eq!(images, BTreeSet::from([Some(b"second".to_vec())]), "{loss:?}");
+        assert!(disk.is_durable("/file", 0..6) && disk.guaranteed("/file").is_some());
+        assert_eq!(can_vanish(&disk, "/other"), loss == DirectoryLoss::Subset);
+        disk.remove("/file".as_ref()).unwrap();
+        assert!(can_vanish(&disk, "/file") && !disk.is_durable("/file", 0..0));
+        disk.sync_directory("/".as_ref()).unwrap();
+        assert_eq!(disk.crash_space().count(), Some(1));
+    }
+}
+
 #[test]
 fn an_open_file_outlives_its_name_and_then_gives_its_space_back() {
     let disk = SimDisk::new(1);
