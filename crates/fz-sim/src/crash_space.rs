@@ -43,6 +43,10 @@ pub struct CrashSpace {
 /// After so many images in a row that were there before, [`CrashSpace::distinct`] ends.
 const REPEATS_MAX: usize = 64;
 
+/// For each image of a space that is to be drawn whole, so many repeats in a row before it is given
+/// up. The least likely image of *n* comes once in some ten *n* draws, so none is missed.
+const REPEATS_PER_IMAGE: usize = 1024;
+
 impl CrashSpace {
     pub(crate) fn new(config: SimDiskConfig, tree: Arc<Tree>) -> Self {
         Self { config, tree }
@@ -117,10 +121,24 @@ impl CrashSpace {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn distinct(&self, seed: u64) -> impl Iterator<Item = (u64, SimDisk)> {
+        self.new_images(seed, REPEATS_MAX)
+    }
+
+    /// At most `images_max` of the [`distinct`](Self::distinct) ones, and all that there are if they
+    /// are no more; with torn sectors, which nobody counts, as far as 64 draws bring a new one.
+    pub(crate) fn up_to(&self, images_max: usize, seed: u64) -> impl Iterator<Item = (u64, SimDisk)> {
+        let count = if self.config.tear == Tear::Never { self.count() } else { None };
+        let all = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= images_max);
+        let repeats_max = all.map_or(REPEATS_MAX, |count| count.saturating_mul(REPEATS_PER_IMAGE));
+        self.new_images(seed, repeats_max).take(all.unwrap_or(images_max))
+    }
+
+    /// Images that were not there before, until `repeats_max` in a row were.
+    fn new_images(&self, seed: u64, repeats_max: usize) -> impl Iterator<Item = (u64, SimDisk)> {
         let mut seeds = Random::new(seed);
         let mut seen = HashSet::new();
         std::iter::from_fn(move || {
-            (0..REPEATS_MAX).find_map(|_| {
+            (0..repeats_max).find_map(|_| {
                 let seed = seeds.word();
                 let mut hash = DefaultHasher::new();
                 let image = self.draw(seed, Some(&mut hash));

@@ -10,12 +10,14 @@ use crate::{Operation, SimDisk, SimDiskConfig, SimStats};
 /// Runs a workload once for every point at which the power can go, and checks what each cut leaves.
 ///
 /// The *workload* drives the engine on the disk and returns what the engine promised: the writes
-/// it acknowledged. It must come to an end when calls fail, and must not panic for it. The *check*
-/// opens the engine on a crash image and returns (or panics with) what is missing. Both may be
-/// called often; both get a disk of their own.
+/// it acknowledged. It must come to an end when calls fail, and must not panic for it: a panic ends
+/// the test as a failure. The *check* opens the engine on a crash image and returns (or panics with)
+/// what is missing. Both may be called often; both get a disk of their own.
 ///
-/// The workload is cut at operation 1, 2, 3, … until it ends before the cut; each time, distinct
-/// images are checked, and at last those of the whole run's end. Faults beside the cut are the
+/// The workload is cut at operation 1, 2, 3, … until three runs in a row end before the cut: with
+/// several threads some runs are shorter than others. Each time images are checked, of a run that
+/// was not cut those of its end; no two are alike, and they are all that there are, if these are no
+/// more than [`images_max`](Self::images_max) and sectors do not tear. Faults beside the cut are the
 /// workload's to set, with [`SimDisk::set_faults`]. A workload with one thread replays
 /// exactly; with several, operations interleave as the scheduler pleases, and so does what a cut
 /// at the n-th finds.
@@ -51,6 +53,9 @@ pub struct CrashTest {
     cuts_max: u64,
 }
 
+/// Runs in a row that ended before their cut, after which a [`CrashTest`] ends.
+const UNCUT_MAX: u64 = 3;
+
 impl CrashTest {
     /// With a disk as [`SimDiskConfig::new`] describes, 32 images for each cut, at most 100,000
     /// cuts.
@@ -75,7 +80,8 @@ impl CrashTest {
         Self { config, images_max: 32, cuts_max: 100_000 }
     }
 
-    /// At most this many images for each cut, no two alike.
+    /// At most this many images for each cut, no two alike; all of them if there are no more, and
+    /// sectors do not tear.
     ///
     /// ```
     /// # use fz_sim::CrashTest;
@@ -104,7 +110,8 @@ impl CrashTest {
     ///
     /// # Errors
     ///
-    /// The first image that `check` refused, with what [`replay`](Self::replay) needs.
+    /// The first image that `check` refused, or the first panic of the workload, with what
+    /// [`replay`](Self::replay) needs.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, Volume};
@@ -125,20 +132,24 @@ impl CrashTest {
         check: impl Fn(&SimDisk, &A) -> Result<(), String>,
     ) -> Result<CrashReport, CrashFailure> {
         let mut report = CrashReport::default();
+        let mut uncut = 0;
         for cut_at in 1..=self.cuts_max {
-            let (disk, promised) = self.cut(cut_at, &workload);
+            let (disk, promised) = self.cut(cut_at, &workload)?;
             report.stats.add(&disk.stats());
             let space = disk.crash_space();
-            let judge = |image_seed, image: &SimDisk| judge(&disk, cut_at, image_seed, || check(image, &promised));
-            for (image_seed, image) in space.distinct(self.image_seed(cut_at)).take(self.images_max) {
+            for (image_seed, image) in space.up_to(self.images_max, self.image_seed(cut_at)) {
                 report.images += 1;
-                judge(image_seed, &image)?;
+                judge(&disk, cut_at, image_seed, || check(&image, &promised))?;
             }
             if disk.power_is_on() {
-                // The workload ended before the cut; what was checked is its end.
-                return Ok(report);
+                uncut += 1;
+                if uncut == UNCUT_MAX {
+                    return Ok(report);
+                }
+            } else {
+                uncut = 0;
+                report.cuts += 1;
             }
-            report.cuts += 1;
         }
         report.truncated = true;
         Ok(report)
@@ -170,16 +181,19 @@ impl CrashTest {
         workload: impl Fn(&SimDisk) -> A,
         check: impl Fn(&SimDisk, &A) -> Result<(), String>,
     ) -> Result<(), CrashFailure> {
-        let (disk, promised) = self.cut(cut_at, &workload);
+        let (disk, promised) = self.cut(cut_at, &workload)?;
         let image = disk.power_cut(image_seed);
         judge(&disk, cut_at, image_seed, || check(&image, &promised))
     }
 
-    fn cut<A>(&self, cut_at: u64, workload: &impl Fn(&SimDisk) -> A) -> (SimDisk, A) {
+    fn cut<A>(&self, cut_at: u64, workload: &impl Fn(&SimDisk) -> A) -> Result<(SimDisk, A), CrashFailure> {
         let disk = SimDisk::with_config(self.config.clone());
         disk.cut_power_at(cut_at);
-        let promised = workload(&disk);
-        (disk, promised)
+        // What the workload leaves behind is dropped unseen, but for the disk, which a panic leaves whole.
+        match catch_unwind(AssertUnwindSafe(|| workload(&disk))) {
+            Ok(promised) => Ok((disk, promised)),
+            Err(panic) => Err(failure(&disk, cut_at, 0, format!("the workload panicked: {}", text(&*panic)))),
+        }
     }
 
     fn image_seed(&self, cut_at: u64) -> u64 {
@@ -193,13 +207,19 @@ fn judge(
     image_seed: u64,
     check: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), CrashFailure> {
-    let text = |panic: Box<dyn Any + Send>| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the check panicked".to_owned())
-    };
     // The check owns all that it changes: what it leaves behind is dropped unseen.
-    let verdict = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(text(panic)));
-    verdict.map_err(|message| CrashFailure { seed: disk.seed(), cut_at, image_seed, message, history: disk.history() })
+    let verdict = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(text(&*panic).to_owned()));
+    verdict.map_err(|message| failure(disk, cut_at, image_seed, message))
+}
+
+fn failure(disk: &SimDisk, cut_at: u64, image_seed: u64, message: String) -> CrashFailure {
+    CrashFailure { seed: disk.seed(), cut_at, image_seed, message, history: disk.history() }
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
 /// What a [`CrashTest`] did.
@@ -210,8 +230,8 @@ fn judge(
 /// let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
 /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
 /// assert_eq!((report.cuts(), report.is_truncated()), (1, false));
-/// assert_eq!(report.images(), 4); // with the file and without: of the cut, and of the end
-/// assert_eq!(report.stats().calls(Op::Create), 2);
+/// assert_eq!(report.images(), 8); // with the file and without: of the cut, and of three ends
+/// assert_eq!(report.stats().calls(Op::Create), 4);
 /// println!("{report}");
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -242,14 +262,15 @@ impl CrashReport {
     /// # use fz_sim::{CrashTest, SimDisk, Volume};
     /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
     /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
-    /// assert_eq!(report.images(), 4); // with the file and without: of the cut, and of the end
+    /// assert_eq!(report.images(), 8); // with the file and without: of the cut, and of three ends
     /// ```
     #[must_use]
     pub fn images(&self) -> u64 {
         self.images
     }
 
-    /// Whether the workload had more operations than [`CrashTest::cuts_max`].
+    /// Whether [`CrashTest::cuts_max`] was reached before the workload's end was: before three runs
+    /// in a row had ended before their cut.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, SimDisk, Volume};
@@ -268,7 +289,7 @@ impl CrashReport {
     /// # use fz_sim::{CrashTest, Op, SimDisk, Volume};
     /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
     /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
-    /// assert_eq!(report.stats().calls(Op::Create), 2); // once cut short, once to its end
+    /// assert_eq!(report.stats().calls(Op::Create), 4); // once cut short, three times to its end
     /// ```
     #[must_use]
     pub fn stats(&self) -> &SimStats {
@@ -283,7 +304,7 @@ impl fmt::Display for CrashReport {
     }
 }
 
-/// A crash image that an engine's check refused, and how to see it again.
+/// A crash image that an engine's check refused, or a panic of the workload, and how to see it again.
 ///
 /// ```
 /// use fz_sim::{CrashTest, SimDisk, Volume};
@@ -323,7 +344,7 @@ impl CrashFailure {
         self.seed
     }
 
-    /// The operation at which the power was cut.
+    /// The operation at which the power was cut, or was to be.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, SimDisk, Volume};
@@ -337,7 +358,7 @@ impl CrashFailure {
         self.cut_at
     }
 
-    /// The seed of the image.
+    /// The seed of the image; 0 if the workload panicked, and there was none.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, SimDisk, Volume};
@@ -351,7 +372,7 @@ impl CrashFailure {
         self.image_seed
     }
 
-    /// What the check said.
+    /// What the check said, or how the workload panicked.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, SimDisk, Volume};

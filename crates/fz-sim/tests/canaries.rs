@@ -1,13 +1,14 @@
 //! A checker that cannot fail proves nothing: each broken twin of a small store must be caught by
 //! the same few lines that let the right one pass.
 
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use fz_sim::{
-    CrashFailure, CrashReport, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk, Storage,
-    Volume, WholeTransfers,
+    Access, CrashFailure, CrashReport, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk,
+    Storage, Volume, WholeTransfers,
 };
 
 /// What is wrong with the store.
@@ -203,6 +204,53 @@ fn a_check_that_panics_is_reported_with_its_seeds() {
         .expect_err("the check always panics");
     assert_eq!((failure.seed(), failure.cut_at(), failure.message()), (9, 1, "as an assertion does"));
     assert_eq!(failure.history().len(), 1);
+}
+
+/// The panic went through, and nobody was told which cut it was.
+#[test]
+fn a_workload_that_panics_is_reported_with_its_seed_and_cut() {
+    let unwraps = |disk: &SimDisk| {
+        let file = disk.create(Path::new("/file")).unwrap();
+        file.write_all_at(&[1], 0).expect("the write");
+    };
+    let nothing = |_: &SimDisk, (): &()| Ok(());
+    let failure = CrashTest::new(9).run(unwraps, nothing).expect_err("the first cut panics");
+    assert_eq!((failure.seed(), failure.cut_at(), failure.history().len()), (9, 1, 1));
+    assert!(failure.message().starts_with("the workload panicked: called `Result::unwrap()`"), "{failure}");
+    let again = CrashTest::new(9).replay(2, failure.image_seed(), unwraps, nothing).expect_err("so does the second");
+    assert!(again.message().starts_with("the workload panicked: the write"), "{again}");
+}
+
+/// Sampling ended after 64 repeats, with images of a space as small as this never checked.
+#[test]
+fn every_image_is_checked_if_there_are_no_more_than_the_limit() {
+    let unsynced = |disk: &SimDisk| {
+        disk.put("/file", &[0; 5 * 512]).unwrap();
+        let file = disk.open(Path::new("/file"), Access::ReadWrite);
+        file.and_then(|file| file.write_all_at(&[1; 5 * 512], 0))
+    };
+    for seed in 0..5 {
+        let seen = RefCell::new(BTreeSet::new());
+        let check = |image: &SimDisk, _: &io::Result<()>| {
+            seen.borrow_mut().insert(image.contents("/file").unwrap());
+            Ok(())
+        };
+        CrashTest::new(seed).run(unsynced, check).unwrap();
+        assert_eq!(seen.into_inner().len(), 32, "seed {seed}");
+    }
+}
+
+/// The first run that was shorter than its cut ended the test, and the rest of the longer ones was never cut.
+#[test]
+fn a_run_that_happens_to_be_short_does_not_end_the_test() {
+    let run = Cell::new(0);
+    let varies = |disk: &SimDisk| {
+        run.set(run.get() + 1);
+        let operations = if run.get() % 3 == 0 { 20 } else { 2 };
+        let _ = (0..operations).try_for_each(|n| disk.create(Path::new(&format!("/{n}"))).map(drop));
+    };
+    let report = CrashTest::new(9).images_max(1).run(varies, |_, ()| Ok(())).unwrap();
+    assert_eq!(report.cuts(), 2 + 6, "at 1 and 2, and at every third from there to 20");
 }
 
 #[test]

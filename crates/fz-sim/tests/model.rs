@@ -1,10 +1,11 @@
 //! The disk against a second, simpler model of itself: whole snapshots of the file after each call.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::path::Path;
 
-use fz_sim::{Access, SECTOR_BYTES, SimDisk, Storage, Volume};
+use fz_sim::{Access, CrashTest, SECTOR_BYTES, SimDisk, Storage, Volume};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
@@ -105,17 +106,22 @@ fn file_on(disk: &SimDisk) -> Box<dyn Storage> {
 }
 
 fn apply(file: &dyn Storage, step: &Step) {
+    try_apply(file, step).unwrap();
+}
+
+fn try_apply(file: &dyn Storage, step: &Step) -> io::Result<()> {
     match *step {
         Step::Write { offset, bytes, fill } => {
             let bytes = vec![fill; bytes];
             let (first, second) = bytes.split_at(bytes.len() / 3);
-            let written = file.write_vectored_at(&[IoSlice::new(first), IoSlice::new(second)], offset as u64).unwrap();
+            let written = file.write_vectored_at(&[IoSlice::new(first), IoSlice::new(second)], offset as u64)?;
             assert_eq!(written, bytes.len());
+            Ok(())
         }
-        Step::SetLength(bytes) => file.set_length(bytes as u64).unwrap(),
-        Step::Allocate { offset, bytes } => file.allocate(offset as u64, bytes as u64).unwrap(),
-        Step::WriteBack => file.write_back(0, 1 << 20).unwrap(),
-        Step::Sync => file.sync_data().unwrap(),
+        Step::SetLength(bytes) => file.set_length(bytes as u64),
+        Step::Allocate { offset, bytes } => file.allocate(offset as u64, bytes as u64),
+        Step::WriteBack => file.write_back(0, 1 << 20),
+        Step::Sync => file.sync_data(),
     }
 }
 
@@ -181,6 +187,30 @@ proptest! {
             }
         }
         prop_assert!(false, "20,000 images without {} of {}", missing.len(), all.len());
+    }
+
+    /// What the sampling takes for different is what the enumeration counts.
+    #[test]
+    fn a_crash_test_checks_each_image_of_a_small_space_once(steps in steps(6), seed: u64) {
+        let cuts = RefCell::new(Vec::new());
+        let workload = |disk: &SimDisk| {
+            disk.put(FILE, &[]).unwrap();
+            if let Ok(file) = disk.open(Path::new(FILE), Access::ReadWrite) {
+                let _ = steps.iter().try_for_each(|step| try_apply(&*file, step));
+            }
+            cuts.borrow_mut().push((disk.clone(), 0));
+        };
+        let check = |_: &SimDisk, (): &()| {
+            cuts.borrow_mut().last_mut().expect("a cut comes before its images").1 += 1;
+            Ok(())
+        };
+        CrashTest::new(seed).images_max(10).run(workload, check).unwrap();
+        for (disk, checked) in cuts.into_inner() {
+            match disk.crash_space().count() {
+                Some(count) if count <= 10 => prop_assert_eq!(checked, count),
+                _ => prop_assert!(checked <= 10),
+            }
+        }
     }
 
     #[test]
