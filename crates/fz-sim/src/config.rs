@@ -18,7 +18,7 @@ pub enum Tear {
     /// A sector holds all of a write or nothing of it.
     #[default]
     Never,
-    /// A sector can hold the first bytes of a newer version and the rest of an older one. What the
+    /// A sector can hold the first bytes of a newer version and the rest of any older one. What the
     /// two have in common stays: bytes beside the written ones are safe ("powersafe overwrite").
     Prefix,
     /// A sector with an unsynced write can hold anything: bytes that were durable, and shared the

@@ -38,7 +38,7 @@
 //!   SSDs under Power Fault*, FAST 2013.
 //! - Never part of a sector: devices promise that one logical block is written whole or not at all
 //!   (NVMe: `AWUPF`, at least one). Drives that break it exist (the "shorn writes" of Zheng et al.):
-//!   [`Tear::Prefix`](crate::Tear::Prefix) tears between a newer and an older version. With
+//!   [`Tear::Prefix`](crate::Tear::Prefix) tears between a newer and any older version. With
 //!   [`Tear::Damage`](crate::Tear::Damage) a sector that was being written reads as garbage, also
 //!   where its bytes were durable and were not written: no "powersafe overwrite", as SQLite's
 //!   documentation (`psow.html`) names it.
@@ -87,9 +87,10 @@
 //! # What is not modelled
 //!
 //! Damage to sectors that were not being written (bit rot, misdirected writes), stale blocks of
-//! other files in a file (ext4 with `data=writeback`), a device that forgets what it flushed, links,
-//! permissions, and renames across directories. Directories are made by the test, durable at once.
-//! Reads see a write half done only while a fault pauses it.
+//! other files in a file (ext4 with `data=writeback`), a device that forgets what it flushed. Nor
+//! what [`Volume`] has no method for: a rename that replaces a file or leaves its directory, links,
+//! permissions, a directory's listing. Directories are made by the test, durable at once. Reads see
+//! a write half done only while a fault pauses it.
 //!
 //! # Chance and replay
 //!

@@ -71,11 +71,13 @@ impl Op {
         Op::SyncDirectory,
     ];
 
-    /// The method's name.
+    /// The method's name; but `read` and `write` without what all transfers share, and for the two
+    /// that are called `identity`, `file_identity` and `path_identity`.
     ///
     /// ```
     /// # use fz_sim::Op;
     /// assert_eq!(Op::Rename.name(), "rename_new");
+    /// assert_eq!(Op::Write.name(), "write"); // write_vectored_at
     /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
