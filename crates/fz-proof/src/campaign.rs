@@ -180,8 +180,7 @@ impl Shared<'_> {
     fn run_seed(&self, seed: u64) -> Result<RunReport, Box<Failure>> {
         let report = run(seed)?;
         if self.campaign.twice && report.tally.exact_runs > 0 && run(seed)?.trace != report.trace {
-            let message = format!("seed {seed} is one of one thread, and did not replay");
-            return Err(Box::new(Failure::new(seed, true, message, Vec::new())));
+            return Err(Box::new(Failure::not_replayed(seed)));
         }
         Ok(report)
     }

@@ -15,13 +15,21 @@ use std::fmt;
 pub struct Failure {
     seed: u64,
     is_exact: bool,
+    /// Only a second run of the seed shows it.
+    is_of_two: bool,
     message: String,
     trace: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(seed: u64, is_exact: bool, message: String, trace: Vec<String>) -> Self {
-        Self { seed, is_exact, message, trace }
+        Self { seed, is_exact, is_of_two: false, message, trace }
+    }
+
+    /// The second run was another than the first.
+    pub(crate) fn not_replayed(seed: u64) -> Self {
+        let message = format!("seed {seed} is one of one thread, and did not replay");
+        Self { is_of_two: true, ..Self::new(seed, true, message, Vec::new()) }
     }
 
     pub(crate) fn hang(seed: u64, limit: std::time::Duration) -> Self {
@@ -63,7 +71,11 @@ impl Failure {
     /// The command that runs the seed again.
     #[must_use]
     pub fn repeat(&self) -> String {
-        format!("cargo xtask sim --seed {} --runs 1", self.seed)
+        let seed = self.seed;
+        if self.is_of_two {
+            return format!("cargo run --release -p fz-proof -- sim --seed {seed} --runs 1 --twice");
+        }
+        format!("cargo xtask sim --seed {seed} --runs 1")
     }
 }
 
@@ -81,3 +93,16 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The command ran the seed once, which cannot show that a second run differs.
+    #[test]
+    fn a_run_that_did_not_replay_is_repeated_twice() {
+        assert!(Failure::not_replayed(7).to_string().ends_with("sim --seed 7 --runs 1 --twice"));
+        let broken = Failure::new(7, true, "A: lost".to_owned(), Vec::new());
+        assert_eq!(broken.repeat(), "cargo xtask sim --seed 7 --runs 1");
+    }
+}
