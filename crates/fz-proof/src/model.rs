@@ -158,7 +158,8 @@ impl<'a> View<'a> {
         if held == expected || self.candidates(slot).any(|id| matches(held, id, number, at)) {
             return true;
         }
-        // The beginning of one version and the rest of another.
+        // Any mixture of the versions, byte by byte. A disk tears a sector once, between two of them, but
+        // what it tears may be the beginning of a write that was cut short.
         let mixed = || {
             held.iter().zip(expected).zip(at..).all(|((held, expected), at)| {
                 held == expected || self.candidates(slot).any(|id| byte(id, number, at) == *held)
