@@ -1,7 +1,9 @@
 //! Broken disks and broken files that the checks must reject: a checker that accepts everything
 //! would pass every other test.
 
-use fz_sim::{Fault, FaultPlan, FaultRule, Op, OpSet, SimDisk, Tear};
+use std::ops::Range;
+
+use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, SimDisk, Tear};
 
 use crate::content::fill;
 use crate::dice::Dice;
@@ -15,8 +17,16 @@ use crate::verify::verify;
 
 /// Runs the first generation of each of these seeds on a disk with this fault all the time; how
 /// many of them the checks refuse.
-fn refused(seeds: std::ops::Range<u64>, ops: impl Into<OpSet>, fault: Fault) -> usize {
-    let plan = FaultPlan::new().with(FaultRule::new(ops, fault));
+fn refused(seeds: Range<u64>, ops: impl Into<OpSet>, fault: Fault) -> usize {
+    refused_with(seeds, Faults { from_the_start: true, ..unannounced(ops, fault) })
+}
+
+/// A fault of which the checks do not know: for them, a pipeline that fails for no reason.
+fn unannounced(ops: impl Into<OpSet>, fault: Fault) -> Faults {
+    Faults { plan: FaultPlan::new().with(FaultRule::new(ops, fault)), ..Faults::none() }
+}
+
+fn refused_with(seeds: Range<u64>, faults: Faults) -> usize {
     let run = |seed: &u64| {
         let mut dice = Dice::new(*seed);
         let scenario = Scenario::new(&mut dice);
@@ -27,8 +37,8 @@ fn refused(seeds: std::ops::Range<u64>, ops: impl Into<OpSet>, fault: Fault) -> 
             slots: None,
             slots_max,
             first_id: 1,
-            faults: Faults { plan: plan.clone(), from_the_start: true, ..Faults::none() },
-            is_tainted: false,
+            faults: faults.clone(),
+            left: &[],
         };
         let mut tally = Tally::default();
         let checked = generation.run(&mut dice, &mut tally).and_then(|remains| {
@@ -54,6 +64,27 @@ fn a_disk_that_ignores_syncs_is_rejected() {
 #[test]
 fn a_disk_that_ignores_directory_syncs_is_rejected() {
     let refused = refused(0..30, Op::SyncDirectory, Fault::SyncIgnored);
+    assert!(refused > 25, "only {refused} of 30 runs saw it");
+}
+
+#[test]
+fn k_a_read_that_fails_for_no_reason_is_rejected() {
+    let refused = refused_with(0..30, unannounced(Op::Read, Fault::Error(Errno::Eio)));
+    assert!(refused > 15, "only {refused} of 30 runs saw it");
+}
+
+#[test]
+fn j_a_growth_that_fails_for_no_reason_is_rejected() {
+    let refused = refused_with(0..60, unannounced(Op::SetLength | Op::Allocate, Fault::Error(Errno::Eio)));
+    assert!(refused > 10, "only {refused} of 60 runs saw it");
+}
+
+/// As of a pipeline that takes for a failure what is none, while the plan has another.
+#[test]
+fn c_another_error_than_the_plan_has_is_rejected() {
+    let plan = FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, Fault::Error(Errno::Edquot)));
+    let harmful = vec![Fault::Error(Errno::Eio)];
+    let refused = refused_with(0..30, Faults { plan, harmful, ..Faults::none() });
     assert!(refused > 25, "only {refused} of 30 runs saw it");
 }
 

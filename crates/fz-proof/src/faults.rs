@@ -12,8 +12,8 @@ pub(crate) struct Faults {
     pub(crate) plan: FaultPlan,
     /// The power goes in this operation, counted from the generation's first.
     pub(crate) cut_at: Option<u64>,
-    /// Nothing in the plan entitles the pipeline to fail: signals, short transfers, delays.
-    pub(crate) is_harmless: bool,
+    /// Those in the plan that entitle the pipeline to fail: all but signals, short transfers, delays.
+    pub(crate) harmful: Vec<Fault>,
     /// The plan holds from before the file is opened; else from when the pipe runs.
     pub(crate) from_the_start: bool,
     /// A write may be seen, or end, at any of its bytes, not only between sectors.
@@ -32,12 +32,17 @@ impl Faults {
         Self {
             plan: FaultPlan::new(),
             cut_at: None,
-            is_harmless: true,
+            harmful: Vec::new(),
             from_the_start: false,
             splits_writes: false,
             page_fates: Vec::new(),
             hangs: false,
         }
+    }
+
+    /// Nothing entitles the pipeline to fail.
+    pub(crate) fn is_harmless(&self) -> bool {
+        self.harmful.is_empty() && self.cut_at.is_none()
     }
 
     /// `pauses`: whether calls may take time, which only several threads notice.
@@ -46,11 +51,10 @@ impl Faults {
         faults.from_the_start = dice.chance(0.25);
         if dice.chance(0.25) {
             faults.cut_at = Some(dice.within(1, if faults.from_the_start { 40 } else { 90 }));
-            faults.is_harmless = false;
         }
         for _ in 0..dice.pick(&[0, 0, 1, 1, 2]) {
             let (ops, fault) = if dice.chance(0.3) { harmless(dice) } else { harmful(dice) };
-            faults.is_harmless &= is_harmless(ops, fault);
+            faults.harmful.extend((!is_harmless(ops, fault)).then_some(fault));
             faults.splits_writes |= matches!(fault, Fault::Short | Fault::ErrorAfterPart(_));
             faults.page_fates.extend(match fault {
                 Fault::SyncFailed(_, PageFate::Dropped) => Some("dropped and marked clean"),
@@ -116,6 +120,17 @@ fn harmful(dice: &mut Dice) -> Choice {
             let ops = Op::Open | Op::Lock | Op::Length | Op::Remove | Op::PathIdentity | Op::FileIdentity;
             (ops, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
         }
+    }
+}
+
+/// The error that the system call returns, then or later.
+pub(crate) fn errno(fault: Fault) -> Option<Errno> {
+    match fault {
+        Fault::Error(errno)
+        | Fault::ErrorAfterPart(errno)
+        | Fault::SyncFailed(errno, _)
+        | Fault::LostInBackground(errno) => Some(errno),
+        _ => None,
     }
 }
 

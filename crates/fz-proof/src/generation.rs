@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use fz_bufpool::{BufPool, BufPoolConfig};
 use fz_file::{FileError, FileErrorKind, SlotFile, SlotFileConfig};
-use fz_sim::{Errno, FaultKind, FaultPlan, SimDisk};
+use fz_sim::{Errno, FaultPlan, SimDisk};
 use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteTicket};
 
 use crate::content::WriteId;
 use crate::dice::Dice;
 use crate::faults::Faults;
+use crate::grounds::Grounds;
 use crate::hand::{Hand, Submission};
 use crate::ledger::{Accepted, Ledger};
 use crate::phase::{Phase, during};
@@ -44,8 +45,8 @@ pub(crate) struct Generation<'a> {
     pub(crate) slots_max: u64,
     pub(crate) first_id: WriteId,
     pub(crate) faults: Faults,
-    /// An earlier generation on this disk may have left something to fail later.
-    pub(crate) is_tainted: bool,
+    /// The errors with which writes of earlier generations on this disk may have been lost unseen.
+    pub(crate) left: &'a [Errno],
 }
 
 /// How it ended.
@@ -61,24 +62,27 @@ impl Generation<'_> {
         tally.generations += 1;
         let cut_at = self.faults.cut_at.map_or(u64::MAX, |operation| self.disk.operations() + operation);
         self.disk.cut_power_at(cut_at);
+        let grounds = Grounds::new(self.disk, &self.faults, self.left, self.scenario.capacity_bytes.is_some());
         if self.faults.from_the_start {
             self.disk.set_faults(self.faults.plan.clone());
         }
         let watch = Arc::new(Watch::new(self.disk.clone(), self.slots, dice.fork()));
         let ledger = Ledger::new(self.first_id);
         let mut ending = Ending { durable: 0, kept: Vec::new(), failure: None, reads: Vec::new() };
-        if let Some(file) = self.open(&watch, tally)? {
+        if let Some(file) = self.open(&watch, &grounds, tally)? {
             // What the file shows before anything is written.
             let live = self.disk.contents(PATH).map_err(|error| format!("J: the open file is gone: {error}"))?;
             self.disk.set_faults(self.faults.plan.clone());
-            ending = self.live(&watch, &file, &ledger, dice, tally)?;
+            ending = self.live(&watch, &file, &ledger, &grounds, dice, tally)?;
             let accepted = ledger.close()?;
-            self.reckon(&ending, &accepted)?;
+            self.reckon(&ending, &accepted, &grounds)?;
             // With several threads a read can come after the call that failed and before anybody
             // is told of it.
-            if ending.failure.is_none() || self.scenario.drive.is_exact() {
-                readback::check(&live, &accepted, &ending.reads, self.scenario.slot_size())?;
+            if ending.failure.is_some() && !self.scenario.drive.is_exact() {
+                ending.reads.retain(|read| read.is_before_failures);
+                *tally.reads.entry("checked, and later the pipe stopped").or_default() += ending.reads.len() as u64;
             }
+            readback::check(&live, &accepted, &ending.reads, self.scenario.slot_size())?;
             watch.promise(ending.durable);
             watch.look(Phase::Idle);
             return Ok(self.remains(&watch, &ledger, accepted, &ending));
@@ -98,7 +102,12 @@ impl Generation<'_> {
 
     /// Opens the file, from the second attempt on without faults; none if the power is gone
     /// or the disk full.
-    fn open(&self, watch: &Arc<Watch>, tally: &mut Tally) -> Result<Option<Arc<SlotFile>>, String> {
+    fn open(
+        &self,
+        watch: &Arc<Watch>,
+        grounds: &Grounds<'_>,
+        tally: &mut Tally,
+    ) -> Result<Option<Arc<SlotFile>>, String> {
         let volume = TapVolume::new(watch);
         let config = SlotFileConfig::new(PATH, self.scenario.slot_size())
             .initial_slots(self.scenario.initial_slots)
@@ -123,8 +132,11 @@ impl Generation<'_> {
                 }
                 // Without faults there is nothing to fail, but for the report of what was lost in the
                 // background before: one sync gets it, and an open syncs.
-                Err(error) if attempt > 1 || attempt > 0 && !is_report(&error) || !self.may_fail() => {
+                Err(error) if attempt > 1 || attempt > 0 && !is_report(&error) => {
                     return Err(format!("J: the file does not open on a disk without faults: {error:?}"));
+                }
+                Err(error) if !grounds.excuse(error.io_error()) => {
+                    return Err(format!("J: nothing failed but to open the file: {error:?}"));
                 }
                 Err(_) => {
                     count(&mut tally.ends, "opening failed, then succeeded");
@@ -133,14 +145,6 @@ impl Generation<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// Whether a call to the pipeline may fail at all.
-    fn may_fail(&self) -> bool {
-        let stats = self.disk.stats();
-        let pauses = [FaultKind::Delay, FaultKind::Hang];
-        let injected = FaultKind::ALL.iter().any(|kind| !pauses.contains(kind) && stats.faults(*kind) > 0);
-        self.is_tainted || self.scenario.capacity_bytes.is_some() || (!self.faults.is_harmless && injected)
     }
 
     fn is_full(&self, error: &FileError) -> bool {
@@ -152,6 +156,7 @@ impl Generation<'_> {
         watch: &Arc<Watch>,
         file: &Arc<SlotFile>,
         ledger: &Ledger,
+        grounds: &Grounds<'_>,
         dice: &mut Dice,
         tally: &mut Tally,
     ) -> Result<Ending, String> {
@@ -159,8 +164,7 @@ impl Generation<'_> {
         let config = BufPoolConfig::new(size, size.bytes() * self.scenario.pool_buffers).prefault(false);
         let pool = BufPool::new(config).map_err(|error| format!("no pool: {error:?}"))?;
         let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(file)).map_err(|error| format!("{error:?}"))?;
-        let slots_max = self.slots_max;
-        let stage = Stage::new(self.scenario, watch, Arc::clone(file), pool.clone(), Arc::new(pipe), ledger, slots_max);
+        let stage = Stage::new(self, watch, Arc::clone(file), pool.clone(), Arc::new(pipe), ledger, grounds);
         let kept = self.work(&stage, dice, tally)?;
         let ending = self.end(stage, kept, dice, tally)?;
         if Arc::strong_count(file) != 1 {
@@ -259,11 +263,11 @@ impl Generation<'_> {
     }
 
     /// What must hold when all is over.
-    fn reckon(&self, ending: &Ending, accepted: &[Accepted]) -> Result<(), String> {
+    fn reckon(&self, ending: &Ending, accepted: &[Accepted], grounds: &Grounds<'_>) -> Result<(), String> {
         let last = accepted.last().map_or(0, |write| write.epoch);
         let Ending { durable, kept, failure, .. } = ending;
         match failure {
-            Some(error) if !self.may_fail() => {
+            Some(error) if !grounds.excuse(error.io_error()) => {
                 return Err(format!("C: nothing failed but the pipe: {error:?}, caused by {:?}", error.io_error()));
             }
             None if *durable != last => {

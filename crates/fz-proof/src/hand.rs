@@ -223,10 +223,14 @@ impl<'s, 'a> Hand<'s, 'a> {
         match stage.pipe.read(slot, &mut bytes) {
             Ok(()) => {
                 count(&mut self.reads, "read");
-                stage.read_back(ReadBack { slot, bytes, floor });
+                let is_before_failures = !stage.grounds.may_have_failed();
+                stage.read_back(ReadBack { slot, bytes, floor, is_before_failures });
                 Ok(())
             }
             Err(error) if matches!(error.kind(), PipeErrorKind::ReadFailed { .. }) => {
+                if !stage.grounds.excuse(error.io_error()) {
+                    return Err(format!("K: nothing failed but the read: {error:?}"));
+                }
                 count(&mut self.reads, "failed");
                 Ok(())
             }
@@ -249,6 +253,9 @@ impl<'s, 'a> Hand<'s, 'a> {
                 }
                 stage.watch.opened(now);
                 stage.watch.look(Phase::Growing);
+            }
+            Err(error) if !stage.grounds.excuse(error.io_error()) => {
+                return Err(format!("J: nothing failed but to grow by {slots} slots: {error:?}"));
             }
             Err(error) => {
                 count(&mut self.writes, "growth failed");

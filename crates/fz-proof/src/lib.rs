@@ -11,6 +11,7 @@ mod failure;
 mod faults;
 mod gauge;
 mod generation;
+mod grounds;
 mod hand;
 mod impatient;
 mod ledger;

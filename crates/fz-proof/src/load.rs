@@ -80,7 +80,7 @@ pub(crate) fn live(dice: &mut Dice, pool: &BufPool, done: &Done) -> Result<(), S
             return Err(format!("E: close succeeded at epoch {durable}, accepted were {accepted}"));
         }
         Ok(_) => {}
-        Err(error) if faults.is_harmless => return Err(format!("C: nothing failed but the pipe: {error:?}")),
+        Err(error) if faults.is_harmless() => return Err(format!("C: nothing failed but the pipe: {error:?}")),
         Err(_) => add(&done.stopped, 1),
     }
     add(&done.durable, pipe.durable_epoch());

@@ -61,7 +61,7 @@ mod tests {
             let start = usize::try_from(slot).unwrap() * 8;
             fill(&mut bytes[start..start + 8], u32::try_from(epoch).unwrap(), slot);
         }
-        ReadBack { slot: 0, bytes, floor }
+        ReadBack { slot: 0, bytes, floor, is_before_failures: true }
     }
 
     fn holds(floor: u64, shows: [u64; 2]) -> bool {

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fz_sim::{Outcome, SimDisk};
+use fz_sim::{Errno, Fault, Outcome, SimDisk};
 
 use crate::Failure;
 use crate::dice::Dice;
@@ -52,8 +52,8 @@ struct Life<'a> {
     states: Vec<u64>,
     trace: DefaultHasher,
     faults: Faults,
-    /// An earlier generation on this disk may have left something to fail later.
-    is_tainted: bool,
+    /// The errors with which writes of earlier generations on this disk may have been lost unseen.
+    left: Vec<Errno>,
 }
 
 impl<'a> Life<'a> {
@@ -72,7 +72,7 @@ impl<'a> Life<'a> {
             states: Vec::new(),
             trace: DefaultHasher::new(),
             faults: Faults::none(),
-            is_tainted: false,
+            left: Vec::new(),
         }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Life<'a> {
                 slots_max: self.slots_max,
                 first_id: self.next_id,
                 faults: self.faults.clone(),
-                is_tainted: self.is_tainted,
+                left: &self.left,
             };
             let remains = generation.run(dice, &mut self.tally)?;
             let Remains { accepted, instants, .. } = &remains;
@@ -118,7 +118,10 @@ impl<'a> Life<'a> {
             let bytes = self.contents(next.as_ref().unwrap_or(&self.disk))?;
             view.check(&bytes, self.slots.unwrap_or(0))?;
             self.model.advance(&remains.accepted, remains.durable);
-            self.is_tainted |= !self.faults.is_harmless;
+            self.left.extend(self.faults.harmful.iter().filter_map(|fault| match fault {
+                Fault::LostInBackground(errno) => Some(*errno),
+                _ => None,
+            }));
             if let Some(next) = next {
                 count(&mut self.tally.ends, "then killed");
                 self.change_disk(next);
@@ -133,7 +136,7 @@ impl<'a> Life<'a> {
             view.advance(remains.durable);
             view.check(&bytes, self.slots.unwrap_or(0))?;
             self.model.set(&bytes);
-            self.is_tainted = false;
+            self.left.clear();
             self.change_disk(next);
         }
         Ok(())

@@ -7,6 +7,8 @@ use fz_bufpool::BufPool;
 use fz_file::SlotFile;
 use fz_wpipe::{PipeError, WritePipe};
 
+use crate::generation::Generation;
+use crate::grounds::Grounds;
 use crate::ledger::Ledger;
 use crate::scenario::Scenario;
 use crate::watch::{Watch, lock};
@@ -15,6 +17,7 @@ use crate::watch::{Watch, lock};
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     pub(crate) scenario: &'a Scenario,
+    pub(crate) grounds: &'a Grounds<'a>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) file: Arc<SlotFile>,
     pub(crate) pool: BufPool,
@@ -38,27 +41,30 @@ pub(crate) struct ReadBack {
     pub(crate) bytes: Vec<u8>,
     /// Every write up to this epoch had been accepted before the call.
     pub(crate) floor: u64,
+    /// It was over before anything could have failed.
+    pub(crate) is_before_failures: bool,
 }
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(
-        scenario: &'a Scenario,
+        generation: &'a Generation<'a>,
         watch: &Arc<Watch>,
         file: Arc<SlotFile>,
         pool: BufPool,
         pipe: Arc<WritePipe>,
         ledger: &'a Ledger,
-        slots_max: u64,
+        grounds: &'a Grounds<'a>,
     ) -> Self {
         watch.attach(&pipe);
         Self {
-            scenario,
+            scenario: generation.scenario,
+            grounds,
             watch: Arc::clone(watch),
             file,
             pool,
             pipe,
             ledger,
-            slots_max,
+            slots_max: generation.slots_max,
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
             file_failed: AtomicBool::new(false),
