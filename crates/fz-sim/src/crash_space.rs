@@ -84,7 +84,7 @@ impl CrashSpace {
     /// ```
     #[must_use]
     pub fn count(&self) -> Option<u128> {
-        Enumeration::new(&self.tree, self.config.directory_loss)?.count()
+        Some(Enumeration::new(&self.tree, self.config.directory_loss, u128::MAX)?.count())
     }
 
     /// Every image once, without torn sectors; `None` if there are more than `images_max`.
@@ -101,8 +101,8 @@ impl CrashSpace {
     /// ```
     #[must_use]
     pub fn all(&self, images_max: usize) -> Option<impl Iterator<Item = SimDisk> + use<>> {
-        let enumeration = Enumeration::new(&self.tree, self.config.directory_loss)?;
-        let count = enumeration.count().filter(|count| *count <= images_max as u128)?;
+        let enumeration = Enumeration::new(&self.tree, self.config.directory_loss, images_max as u128)?;
+        let count = enumeration.count();
         let (config, tree) = (self.config.clone(), Arc::clone(&self.tree));
         Some((0..count).map(move |index| SimDisk::holding(config.clone(), enumeration.image(&tree, index))))
     }
@@ -127,8 +127,9 @@ impl CrashSpace {
     /// At most `images_max` of the [`distinct`](Self::distinct) ones, and all that there are if they
     /// are no more; with torn sectors, which nobody counts, as far as 64 draws bring a new one.
     pub(crate) fn up_to(&self, images_max: usize, seed: u64) -> impl Iterator<Item = (u64, SimDisk)> {
-        let count = if self.config.tear == Tear::Never { self.count() } else { None };
-        let all = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= images_max);
+        let enumerated = || Enumeration::new(&self.tree, self.config.directory_loss, images_max as u128);
+        let all = if self.config.tear == Tear::Never { enumerated() } else { None };
+        let all = all.and_then(|all| usize::try_from(all.count()).ok());
         let repeats_max = all.map_or(REPEATS_MAX, |count| count.saturating_mul(REPEATS_PER_IMAGE));
         self.new_images(seed, repeats_max).take(all.unwrap_or(images_max))
     }

@@ -1,5 +1,6 @@
 //! Crash images by number, each once.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,31 +18,43 @@ const NAMES_MAX: usize = 1 << 16;
 pub(crate) struct Enumeration {
     /// One for each possible state of all entries.
     worlds: Vec<World>,
+    count: u128,
 }
 
 /// One state of the entries, with the unsynced files that have one.
 struct World {
     names: BTreeMap<Arc<Path>, Names>,
     files: Vec<(u64, Arc<FileStates>)>,
-    /// `None` if it exceeds `u128`; likewise below.
-    count: Option<u128>,
+    count: u128,
 }
 
 struct FileStates {
     by_length: Vec<LengthStates>,
-    count: Option<u128>,
+    count: u128,
 }
 
 /// The states of a file of one length: each sector is one of its candidates.
 struct LengthStates {
     length: u64,
     sectors: Vec<(u64, Vec<Arc<Sector>>)>,
-    count: Option<u128>,
+    count: u128,
+}
+
+/// The sum of counts, if it is no more than `max`.
+fn sum(counts: impl Iterator<Item = u128>, max: u128) -> Option<u128> {
+    counts.into_iter().try_fold(0u128, |sum, count| sum.checked_add(count).filter(|sum| *sum <= max))
+}
+
+/// `count` times `factor`, if it is no more than `max`.
+fn product(count: u128, factor: u128, max: u128) -> Option<u128> {
+    count.checked_mul(factor).filter(|product| *product <= max)
 }
 
 impl LengthStates {
-    fn new(inode: &Inode, length: u64) -> Self {
+    /// `None` if there are more than `max`; likewise below.
+    fn new(inode: &Inode, length: u64, max: u128) -> Option<Self> {
         let mut sectors = Vec::new();
+        let mut count = 1;
         for (sector, versions) in &inode.sectors {
             let start = sector * SECTOR_BYTES as u64;
             let visible = usize::try_from(length.saturating_sub(start)).unwrap_or(usize::MAX).min(SECTOR_BYTES);
@@ -52,12 +65,11 @@ impl LengthStates {
                 }
             }
             if candidates.len() > 1 {
+                count = product(count, candidates.len() as u128, max)?;
                 sectors.push((*sector, candidates));
             }
         }
-        let count =
-            sectors.iter().try_fold(1u128, |count, (_, candidates)| count.checked_mul(candidates.len() as u128));
-        Self { length, sectors, count }
+        Some(Self { length, sectors, count })
     }
 
     fn file(&self, inode: &Inode, mut index: u128) -> Inode {
@@ -72,35 +84,38 @@ impl LengthStates {
 }
 
 impl FileStates {
-    fn new(inode: &Inode) -> Self {
+    fn new(inode: &Inode, max: u128) -> Option<Self> {
         let lengths: BTreeSet<u64> =
             inode.lengths.iter().map(|length| length.bytes).chain([inode.stable_length]).collect();
-        let by_length: Vec<_> = lengths.into_iter().map(|length| LengthStates::new(inode, length)).collect();
-        let count = by_length.iter().try_fold(0u128, |count, states| count.checked_add(states.count?));
-        Self { by_length, count }
+        let by_length = lengths.into_iter().map(|length| LengthStates::new(inode, length, max));
+        let by_length: Vec<_> = by_length.collect::<Option<_>>()?;
+        let count = sum(by_length.iter().map(|states| states.count), max)?;
+        Some(Self { by_length, count })
     }
 
     fn file(&self, inode: &Inode, mut index: u128) -> Inode {
         for states in &self.by_length {
-            let count = states.count.expect("the whole was counted");
-            if index < count {
+            if index < states.count {
                 return states.file(inode, index);
             }
-            index -= count;
+            index -= states.count;
         }
         unreachable!("the index is less than the count of all lengths")
     }
 }
 
 impl Enumeration {
-    pub(crate) fn new(tree: &Tree, loss: DirectoryLoss) -> Option<Self> {
+    /// `None` if there are more than `max` images, or too many states of the entries. What it costs
+    /// is bounded by `max`, not by how many there are.
+    pub(crate) fn new(tree: &Tree, loss: DirectoryLoss, max: u128) -> Option<Self> {
+        let worlds_max = usize::try_from(max).unwrap_or(NAMES_MAX).min(NAMES_MAX);
         let mut maps = vec![BTreeMap::new()];
         for (path, directory) in &tree.directories {
             if directory.changes.is_empty() {
                 continue;
             }
-            let states = names_of(directory, loss)?;
-            if maps.len() * states.len() > NAMES_MAX {
+            let states = names_of(directory, loss, worlds_max)?;
+            if maps.len() * states.len() > worlds_max {
                 return None;
             }
             maps = maps
@@ -113,42 +128,49 @@ impl Enumeration {
                 })
                 .collect();
         }
-        let mut files: BTreeMap<u64, Arc<FileStates>> = BTreeMap::new();
-        for (number, inode) in tree.inodes.iter().filter(|(_, inode)| !inode.is_clean()) {
-            files.insert(*number, Arc::new(FileStates::new(inode)));
-        }
-        let world = |names: BTreeMap<Arc<Path>, Names>| {
+        let mut known: BTreeMap<u64, Arc<FileStates>> = BTreeMap::new();
+        let mut worlds = Vec::new();
+        for names in maps {
             let entries = tree.directories.iter().flat_map(|(path, directory)| {
                 let names = names.get(path).unwrap_or(&directory.live);
-                names.values().copied().collect::<Vec<_>>()
+                names.values().copied()
             });
-            let present: BTreeSet<u64> = entries.collect();
-            let files = present.iter().filter_map(|number| Some((*number, Arc::clone(files.get(number)?))));
-            let files: Vec<(u64, Arc<FileStates>)> = files.collect();
-            let count = files.iter().try_fold(1u128, |count, (_, states)| count.checked_mul(states.count?));
-            World { names, files, count }
-        };
-        Some(Self { worlds: maps.into_iter().map(world).collect() })
+            let mut files = Vec::new();
+            let mut count = 1;
+            for number in entries.collect::<BTreeSet<u64>>() {
+                let inode = tree.inode(number);
+                if inode.is_clean() {
+                    continue;
+                }
+                let states = match known.entry(number) {
+                    Entry::Occupied(known) => Arc::clone(known.get()),
+                    Entry::Vacant(unknown) => Arc::clone(unknown.insert(Arc::new(FileStates::new(inode, max)?))),
+                };
+                count = product(count, states.count, max)?;
+                files.push((number, states));
+            }
+            worlds.push(World { names, files, count });
+        }
+        let count = sum(worlds.iter().map(|world| world.count), max)?;
+        Some(Self { worlds, count })
     }
 
-    pub(crate) fn count(&self) -> Option<u128> {
-        self.worlds.iter().try_fold(0u128, |count, world| count.checked_add(world.count?))
+    pub(crate) fn count(&self) -> u128 {
+        self.count
     }
 
     /// The tree of image number `index`, which is less than the count.
     pub(crate) fn image(&self, tree: &Tree, mut index: u128) -> Tree {
         let world = self.worlds.iter().find(|world| {
-            let count = world.count.expect("the whole was counted");
-            let here = index < count;
-            index -= if here { 0 } else { count };
+            let here = index < world.count;
+            index -= if here { 0 } else { world.count };
             here
         });
         let world = world.expect("the index is less than the count of all worlds");
         let mut choices = BTreeMap::new();
         for (number, states) in &world.files {
-            let count = states.count.expect("the whole was counted");
-            choices.insert(*number, (states, index % count));
-            index /= count;
+            choices.insert(*number, (states, index % states.count));
+            index /= states.count;
         }
         let names = |path: &Arc<Path>, _: &Directory| world.names[path].clone();
         tree.crashed(names, |number, inode| {
@@ -158,8 +180,8 @@ impl Enumeration {
     }
 }
 
-/// Every state of the entries that a crash can leave, each once.
-fn names_of(directory: &Directory, loss: DirectoryLoss) -> Option<BTreeSet<Names>> {
+/// Every state of the entries that a crash can leave, each once, if there are no more than `max`.
+fn names_of(directory: &Directory, loss: DirectoryLoss, max: usize) -> Option<BTreeSet<Names>> {
     let changes = &directory.changes;
     let mut states = BTreeSet::new();
     let ends = match loss {
@@ -182,6 +204,9 @@ fn names_of(directory: &Directory, loss: DirectoryLoss) -> Option<BTreeSet<Names
                 position < end
                     && free.iter().position(|other| *other == position).is_none_or(|bit| choice >> bit & 1 == 1)
             }));
+            if states.len() > max {
+                return None;
+            }
         }
     }
     Some(states)
