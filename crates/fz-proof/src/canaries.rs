@@ -18,7 +18,7 @@ use crate::verify::verify;
 /// Runs the first generation of each of these seeds on a disk with this fault all the time; how
 /// many of them the checks refuse.
 fn refused(seeds: Range<u64>, ops: impl Into<OpSet>, fault: Fault) -> usize {
-    refused_with(seeds, Faults { from_the_start: true, ..unannounced(ops, fault) })
+    refused_with(seeds, &Faults { from_the_start: true, ..unannounced(ops, fault) })
 }
 
 /// A fault of which the checks do not know: for them, a pipeline that fails for no reason.
@@ -26,7 +26,7 @@ fn unannounced(ops: impl Into<OpSet>, fault: Fault) -> Faults {
     Faults { plan: FaultPlan::new().with(FaultRule::new(ops, fault)), ..Faults::none() }
 }
 
-fn refused_with(seeds: Range<u64>, faults: Faults) -> usize {
+fn refused_with(seeds: Range<u64>, faults: &Faults) -> usize {
     let run = |seed: &u64| {
         let mut dice = Dice::new(*seed);
         let scenario = Scenario::new(&mut dice);
@@ -69,13 +69,13 @@ fn a_disk_that_ignores_directory_syncs_is_rejected() {
 
 #[test]
 fn k_a_read_that_fails_for_no_reason_is_rejected() {
-    let refused = refused_with(0..30, unannounced(Op::Read, Fault::Error(Errno::Eio)));
+    let refused = refused_with(0..30, &unannounced(Op::Read, Fault::Error(Errno::Eio)));
     assert!(refused > 15, "only {refused} of 30 runs saw it");
 }
 
 #[test]
 fn j_a_growth_that_fails_for_no_reason_is_rejected() {
-    let refused = refused_with(0..60, unannounced(Op::SetLength | Op::Allocate, Fault::Error(Errno::Eio)));
+    let refused = refused_with(0..60, &unannounced(Op::SetLength | Op::Allocate, Fault::Error(Errno::Eio)));
     assert!(refused > 10, "only {refused} of 60 runs saw it");
 }
 
@@ -84,7 +84,7 @@ fn j_a_growth_that_fails_for_no_reason_is_rejected() {
 fn c_another_error_than_the_plan_has_is_rejected() {
     let plan = FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, Fault::Error(Errno::Edquot)));
     let harmful = vec![Fault::Error(Errno::Eio)];
-    let refused = refused_with(0..30, Faults { plan, harmful, ..Faults::none() });
+    let refused = refused_with(0..30, &Faults { plan, harmful, ..Faults::none() });
     assert!(refused > 25, "only {refused} of 30 runs saw it");
 }
 
