@@ -71,8 +71,8 @@ impl Op {
         Op::SyncDirectory,
     ];
 
-    /// The method's name; but `read` and `write` without what all transfers share, and for the two
-    /// that are called `identity`, `file_identity` and `path_identity`.
+    /// The method's name. Of the vectored transfers it is only `read` and `write`, and of the two
+    /// methods called `identity` it is `file_identity` and `path_identity`.
     ///
     /// ```
     /// # use fz_sim::Op;
