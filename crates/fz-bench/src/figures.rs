@@ -14,6 +14,14 @@ pub(crate) enum Better {
     Lower,
 }
 
+/// How one figure is made of those of all rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    Median,
+    /// The largest: what a median would hide is what such a metric is there to show.
+    Max,
+}
+
 /// What a number means.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric {
@@ -21,10 +29,15 @@ pub(crate) struct Metric {
     /// As in the head of the table.
     pub(crate) title: &'static str,
     pub(crate) better: Better,
+    pub(crate) aggregate: Aggregate,
 }
 
 const fn metric(key: &'static str, title: &'static str, better: Better) -> Metric {
-    Metric { key, title, better }
+    Metric { key, title, better, aggregate: Aggregate::Median }
+}
+
+const fn maximum(key: &'static str, title: &'static str) -> Metric {
+    Metric { key, title, better: Better::Lower, aggregate: Aggregate::Max }
 }
 
 /// Every metric of every suite. Units stand in the titles.
@@ -43,9 +56,9 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("p99_us", "p99 µs", Better::Lower),
     metric("p99_9_us", "p99.9 µs", Better::Lower),
     metric("p99_99_us", "p99.99 µs", Better::Lower),
-    metric("max_us", "max µs", Better::Lower),
+    maximum("max_us", "max µs"),
     metric("submit_p99_9_us", "submit p99.9 µs", Better::Lower),
-    metric("submit_max_us", "submit max µs", Better::Lower),
+    maximum("submit_max_us", "submit max µs"),
     metric("read_p99_us", "read p99 µs", Better::Lower),
     metric("cpu_us", "CPU µs/record", Better::Lower),
     metric("cpu_s", "CPU s", Better::Lower),
@@ -54,7 +67,7 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("device_flushes", "device flushes/record", Better::Lower),
     metric("amplification", "page cache bytes dirtied/byte", Better::Lower),
     metric("device_amplification", "bytes to the device/byte", Better::Lower),
-    metric("peak_mib", "peak MiB", Better::Lower),
+    maximum("peak_mib", "peak MiB"),
 ];
 
 /// The metric with this key.

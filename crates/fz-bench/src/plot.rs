@@ -46,7 +46,7 @@ fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
     for (at, work) in group.iter().enumerate() {
         let x = work.work.x().unwrap_or(at as u64).max(1) as f64;
         for row in &work.rows {
-            let Some(y) = row.median(metric.key).filter(|y| y.is_finite() && *y > 0.0) else { continue };
+            let Some(y) = row.figure(metric.key).filter(|y| y.is_finite() && *y > 0.0) else { continue };
             match lines.iter_mut().find(|line| line.name == row.contestant.name) {
                 Some(line) => line.points.push((x, y)),
                 None => lines.push(Line { name: row.contestant.name, role: row.contestant.role, points: vec![(x, y)] }),

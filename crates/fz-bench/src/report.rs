@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use crate::contestant::Role;
-use crate::figures::metric_of;
+use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
 use crate::suites::ALL;
 use crate::summary::{Row, SuiteResult, WorkResult};
@@ -56,13 +56,14 @@ fn remove_older(out: &Path) -> Outcome<()> {
 fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
     let of = |key: &str| machine[key].as_str().unwrap_or_default().to_owned();
     let mut text = format!(
-        "{} processors ({}), {}, {}, {}, commit {}; medians of {rounds} rounds; load at the start {load}\n",
+        "{} processors ({}), {}, {}, {}, commit {}; {rounds} rounds: {}; load at the start {load}\n",
         machine["processors"],
         of("processor"),
         of("kernel"),
         of("file_system"),
         of("rustc"),
         of("commit"),
+        aggregates(),
     );
     for result in results {
         text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
@@ -78,6 +79,12 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
         }
     }
     text
+}
+
+/// What stands for all rounds.
+fn aggregates() -> String {
+    let largest = METRICS.iter().filter(|metric| metric.aggregate == Aggregate::Max).map(|metric| metric.title);
+    format!("their medians, of {} the largest", largest.collect::<Vec<_>>().join(", "))
 }
 
 /// The works of one plot each, in their order.
@@ -98,7 +105,7 @@ const BASES: [(&str, Role); 4] =
 
 fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
     let suite = &result.suite;
-    let has = |key: &str| group.iter().any(|work| work.rows.iter().any(|row| row.median(key).is_some()));
+    let has = |key: &str| group.iter().any(|work| work.rows.iter().any(|row| row.figure(key).is_some()));
     let with_x = group[0].work.x().is_some();
     let bases: Vec<_> =
         BASES.into_iter().filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some())).collect();
@@ -119,13 +126,13 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
             cells.push(row.contestant.name.to_owned());
             for &key in suite.ratios {
                 let metric = metric_of(key);
-                cells.push(shown(row.median(key)));
+                cells.push(shown(row.figure(key)));
                 for &(_, role) in &bases {
                     let base = if role == Role::Peer { work.best_peer(metric) } else { work.base(role) };
                     cells.push(shown(base.and_then(|base| row.ratio(base, metric))));
                 }
             }
-            cells.extend(columns.iter().map(|key| shown(row.median(key))));
+            cells.extend(columns.iter().map(|key| shown(row.figure(key))));
             table.add_row(cells);
         }
     }

@@ -1,7 +1,7 @@
-//! Medians and ratios of what the rounds measured.
+//! What the rounds measured, each metric as one figure, and ratios.
 
 use crate::contestant::{Contestant, Role};
-use crate::figures::{Better, Figures, Metric};
+use crate::figures::{Aggregate, Better, Figures, Metric, metric_of};
 use crate::suites::Suite;
 use crate::work::Work;
 
@@ -40,9 +40,13 @@ impl Row {
         Self { contestant, rounds: Vec::new(), failure: None }
     }
 
-    /// The median of the rounds.
-    pub(crate) fn median(&self, key: &str) -> Option<f64> {
-        median(self.rounds.iter().filter_map(|figures| figures.get(key).copied()).collect())
+    /// One figure for all rounds: their median, or the largest where that is what the metric is about.
+    pub(crate) fn figure(&self, key: &str) -> Option<f64> {
+        let values = self.rounds.iter().filter_map(|figures| figures.get(key).copied());
+        match metric_of(key).aggregate {
+            Aggregate::Median => median(values.collect()),
+            Aggregate::Max => values.max_by(f64::total_cmp),
+        }
     }
 
     /// How much better than `base`, as the median over the rounds of the ratio in each: above 1 is
@@ -75,7 +79,7 @@ impl WorkResult {
     /// The other project that is best at `metric` of those that make anything durable.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
         let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer && row.contestant.is_durable);
-        let ranked = peers.filter_map(|row| Some((row, row.median(metric.key)?)));
+        let ranked = peers.filter_map(|row| Some((row, row.figure(metric.key)?)));
         let best = match metric.better {
             Better::Higher => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
             Better::Lower => ranked.min_by(|a, b| a.1.total_cmp(&b.1)),
@@ -98,7 +102,6 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::metric_of;
     use crate::peers;
     use crate::work::Shape;
 
@@ -112,6 +115,14 @@ mod tests {
         // Medians of both are 10, yet it was half as fast in two rounds of three.
         let (own, base) = (row("commits_per_s", &[5.0, 10.0, 30.0]), row("commits_per_s", &[10.0, 20.0, 3.0]));
         assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(0.5));
+    }
+
+    #[test]
+    fn one_stall_in_five_rounds_is_the_maximum() {
+        for key in ["max_us", "submit_max_us", "peak_mib"] {
+            assert_eq!(row(key, &[9.0, 8.0, 16_000.0, 9.0, 8.0]).figure(key), Some(16_000.0), "{key}");
+        }
+        assert_eq!(row("p99_us", &[9.0, 8.0, 16_000.0, 9.0, 8.0]).figure("p99_us"), Some(9.0));
     }
 
     #[test]
@@ -130,7 +141,7 @@ mod tests {
         let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
         let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], foreign: vec![] };
         let best = result.best_peer(metric_of("commits_per_s")).unwrap();
-        assert_eq!(best.median("commits_per_s"), Some(1.0));
+        assert_eq!(best.figure("commits_per_s"), Some(1.0));
     }
 
     #[test]
