@@ -11,8 +11,11 @@ use crate::work::{By, Shape, Work};
 /// What a contestant is compared as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The best that the machine can do: every ratio's base.
+    /// The least work that makes the same bytes durable, one large write and one sync, by one thread: every ratio's
+    /// base. Copy and transfer come one after the other, so who lets them overlap can be ahead of it.
     Ceiling,
+    /// The same with copy and transfer side by side.
+    WriteBack,
     /// The simplest competitor, written by hand.
     Flusher,
     /// The heap, where memory is what is compared.

@@ -16,6 +16,8 @@ pub(crate) struct Setup {
     pub(crate) slots: u64,
     /// How many records are submitted and not yet durable at most.
     pub(crate) in_flight: usize,
+    /// Bytes of records that may wait in memory, where that is bounded for everybody: who submits more waits.
+    pub(crate) waiting_bytes_max: Option<usize>,
 }
 
 impl Setup {

@@ -100,8 +100,13 @@ pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
 }
 
 /// What the tables compare with, where it takes part.
-const BASES: [(&str, Role); 4] =
-    [("ceiling", Role::Ceiling), ("flusher", Role::Flusher), ("malloc", Role::Heap), ("best peer", Role::Peer)];
+const BASES: [(&str, Role); 5] = [
+    ("ceiling", Role::Ceiling),
+    ("write-back", Role::WriteBack),
+    ("flusher", Role::Flusher),
+    ("malloc", Role::Heap),
+    ("best peer", Role::Peer),
+];
 
 fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
     let suite = &result.suite;
@@ -196,6 +201,7 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
             let to = |base: Option<&Row>| base.and_then(|base| row.ratio(base, metric));
             let value = json!({
                 "ceiling": to(work.base(Role::Ceiling)),
+                "write_back": to(work.base(Role::WriteBack)),
                 "flusher": to(work.base(Role::Flusher)),
                 "malloc": to(work.base(Role::Heap)),
                 "best_peer": to(work.best_peer(metric)),

@@ -145,6 +145,12 @@ impl Work {
             Shape::Scaling { .. } | Shape::Mixed { .. } => 8192,
         }
     }
+
+    /// How many bytes of records may wait in memory, where the suite bounds that: the bandwidth of a file
+    /// larger than memory is what one of this size stands for.
+    pub(crate) fn waiting_bytes_max(&self) -> Option<usize> {
+        (self.shape == Shape::Bandwidth).then(|| self.in_flight() * self.bytes)
+    }
 }
 
 #[cfg(test)]

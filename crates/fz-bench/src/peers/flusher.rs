@@ -1,8 +1,9 @@
 //! The simplest competitor, written by hand: a byte buffer under a mutex, one thread that writes
 //! and syncs it, one condition variable for everybody who waits.
 //!
-//! It appends: records lie in the order in which they came, not in their slots, and its memory has
-//! no bound.
+//! It appends: records lie in the order in which they came, not in their slots. Its memory has no
+//! bound, except where the suite sets one: there a writer waits while the buffer is full. The batch
+//! that is being written may be as large again.
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -25,8 +26,10 @@ pub(crate) struct Flusher {
 pub(crate) struct Shared {
     file: File,
     file_bytes: usize,
+    buffer_bytes_max: usize,
     state: Mutex<State>,
     work: Condvar,
+    room: Condvar,
     done: Condvar,
 }
 
@@ -49,6 +52,9 @@ impl Shared {
 
     fn append(&self, bytes: &[u8]) -> u64 {
         let mut state = self.lock();
+        while !self.has_room(state.buffer.len(), bytes.len()) {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         state.buffer.extend_from_slice(bytes);
         state.appended += 1;
         if state.sleeps {
@@ -56,6 +62,32 @@ impl Shared {
             self.work.notify_one();
         }
         state.appended
+    }
+
+    /// Whether `more` bytes fit beside those that are held; a record larger than the bound fits alone.
+    fn has_room(&self, held: usize, more: usize) -> bool {
+        held == 0 || held + more <= self.buffer_bytes_max
+    }
+
+    /// Waits for records and swaps them for the empty `batch`. Returns the number of the last one, or
+    /// `None` at the end.
+    fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
+        let mut state = self.lock();
+        while state.buffer.is_empty() {
+            if state.ends {
+                return None;
+            }
+            state.sleeps = true;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.sleeps = false;
+        std::mem::swap(&mut state.buffer, batch);
+        let appended = state.appended;
+        drop(state);
+        if self.buffer_bytes_max < usize::MAX {
+            self.room.notify_all();
+        }
+        Some(appended)
     }
 
     fn wait(&self, number: u64) -> Outcome<()> {
@@ -69,20 +101,7 @@ impl Shared {
     fn run(&self) {
         let mut batch = Vec::new();
         let mut offset = 0;
-        loop {
-            let mut state = self.lock();
-            while state.buffer.is_empty() {
-                if state.ends {
-                    return;
-                }
-                state.sleeps = true;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            state.sleeps = false;
-            std::mem::swap(&mut state.buffer, &mut batch);
-            let appended = state.appended;
-            drop(state);
-
+        while let Some(appended) = self.take(&mut batch) {
             let written = self.write(&batch, &mut offset);
             batch.clear();
             let mut state = self.lock();
@@ -119,8 +138,10 @@ impl Peer for Flusher {
         let shared = Arc::new(Shared {
             file,
             file_bytes: usize::try_from(setup.file_bytes())?,
+            buffer_bytes_max: setup.waiting_bytes_max.unwrap_or(usize::MAX),
             state: Mutex::default(),
             work: Condvar::new(),
+            room: Condvar::new(),
             done: Condvar::new(),
         });
         let running = Arc::clone(&shared);
@@ -182,5 +203,66 @@ impl Drop for Flusher {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that holds back at most 32 bytes.
+    fn flusher(directory: &tempfile::TempDir) -> Flusher {
+        let directory = directory.path().to_owned();
+        Flusher::open(&Setup { directory, bytes: 8, slots: 64, in_flight: 4, waiting_bytes_max: Some(32) }).unwrap()
+    }
+
+    #[test]
+    fn a_full_buffer_has_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let flusher = flusher(&directory);
+        let fits = |held| flusher.shared.has_room(held, 8);
+        assert_eq!([0, 24, 25, 32].map(fits), [true, true, false, false]);
+        assert!(flusher.shared.has_room(0, 33), "or a large record would wait for ever");
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_the_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut flusher = flusher(&directory);
+        // The test takes the thread's place.
+        flusher.shared.lock().ends = true;
+        flusher.shared.work.notify_one();
+        flusher.thread.take().unwrap().join().unwrap();
+        flusher.shared.lock().ends = false;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..100_u64 {
+                    flusher.shared.append(&number.to_be_bytes());
+                }
+            });
+            let (mut batch, mut taken) = (Vec::new(), Vec::new());
+            while taken.len() < 800 {
+                flusher.shared.take(&mut batch).unwrap();
+                assert!(batch.len() <= 32, "{} bytes", batch.len());
+                taken.append(&mut batch);
+            }
+            assert!(taken.chunks(8).map(|bytes| u64::from_be_bytes(bytes.try_into().unwrap())).eq(0..100));
+        });
+    }
+
+    #[test]
+    fn all_is_durable_although_writers_wait_for_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let flusher = flusher(&directory);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut writer = flusher.writer().unwrap();
+                    (0..100).for_each(|slot| writer.submit(slot, &[7; 8]).unwrap());
+                });
+            }
+        });
+        flusher.sync().unwrap();
+        assert_eq!(flusher.shared.lock().durable, 400);
     }
 }

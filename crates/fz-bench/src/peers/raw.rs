@@ -1,4 +1,5 @@
-//! The ceiling: one thread, one large write, one sync, alone.
+//! The ceiling: one thread, one large write, one sync, alone. For bandwidth also with syncs in between, and
+//! with the device told to begin early.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use fz_file::{Access, HostVolume, Storage, Volume};
 use hdrhistogram::Histogram;
 
 use crate::Outcome;
@@ -42,13 +44,16 @@ pub(crate) fn written_file(path: &Path, bytes: u64) -> Outcome<File> {
 /// What one call of the ceiling's large writes takes, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// After how many bytes the device is told to begin with them: the pipe's default, `write_back_bytes`.
+const WRITE_BACK_BYTES: u64 = 2 << 20;
+
 pub(crate) fn measure(work: &Work, directory: &Path) -> Outcome<Figures> {
     let file = written_file(&directory.join("raw"), work.slots * work.bytes as u64)?;
     match work.shape {
         Shape::Submit { .. } => submit(work, directory, &file),
         Shape::Commit { writers, .. } => commit(work, directory, &file, writers, "commits_per_s"),
         Shape::Mixed { .. } => commit(work, directory, &file, suites::MIXED_RECORDS, "writes_per_s"),
-        Shape::Bandwidth => stream(work, directory, &file, u64::MAX),
+        Shape::Bandwidth => stream(work, directory, &file, u64::MAX, None),
         Shape::Scaling { .. } => Err("has no ceiling".into()),
     }
 }
@@ -56,7 +61,16 @@ pub(crate) fn measure(work: &Work, directory: &Path) -> Outcome<Figures> {
 /// As [`measure`] of the bandwidth, with a sync each 16 MiB.
 pub(crate) fn measure_steady(work: &Work, directory: &Path) -> Outcome<Figures> {
     let file = written_file(&directory.join("raw"), work.slots * work.bytes as u64)?;
-    stream(work, directory, &file, 16 << 20)
+    stream(work, directory, &file, 16 << 20, None)
+}
+
+/// As [`measure`] of the bandwidth, with the device told to begin with each stretch when the next one comes.
+pub(crate) fn measure_write_back(work: &Work, directory: &Path) -> Outcome<Figures> {
+    let path = directory.join("raw");
+    let file = written_file(&path, work.slots * work.bytes as u64)?;
+    // The safe way to sync_file_range(2).
+    let storage = HostVolume.open(&path, Access::ReadWrite)?;
+    stream(work, directory, &file, u64::MAX, Some(&*storage))
 }
 
 fn commit(work: &Work, directory: &Path, file: &File, records: usize, rate: &str) -> Outcome<Figures> {
@@ -120,7 +134,7 @@ fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
         latencies.saturating_record(u64::try_from(began.elapsed().as_nanos())?);
     }
     black_box(&memory);
-    let mut figures = stream(work, directory, file, u64::MAX)?;
+    let mut figures = stream(work, directory, file, u64::MAX, None)?;
     // The others' processor time holds their submissions; so does this.
     for key in ["cpu_s", "cpu_us", "switches"] {
         *figures.entry(key.to_owned()).or_default() += copying.get(key).copied().unwrap_or_default();
@@ -131,14 +145,27 @@ fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
     Ok(figures)
 }
 
-/// Writes the whole file in large pieces, with a sync each `sync_bytes` and one at the end.
-fn stream(work: &Work, directory: &Path, file: &File, sync_bytes: u64) -> Outcome<Figures> {
+/// Writes the whole file in large pieces, with a sync each `sync_bytes` and one at the end. Tells the device to
+/// begin by way of `write_back`, the same file.
+fn stream(
+    work: &Work,
+    directory: &Path,
+    file: &File,
+    sync_bytes: u64,
+    write_back: Option<&dyn Storage>,
+) -> Outcome<Figures> {
     let piece = suites::payload(PIECE_BYTES);
     let bytes = work.slots * work.bytes as u64;
     let mut figures = Figures::new();
     let meter = Meter::start(directory);
     let (mut offset, mut syncs) = (0, 0.0);
     while offset < bytes {
+        if let Some(storage) = write_back
+            && offset > 0
+            && offset % WRITE_BACK_BYTES == 0
+        {
+            storage.write_back(offset - WRITE_BACK_BYTES, WRITE_BACK_BYTES)?;
+        }
         file.write_all_at(&piece, offset)?;
         offset += PIECE_BYTES as u64;
         if offset % sync_bytes == 0 || offset >= bytes {

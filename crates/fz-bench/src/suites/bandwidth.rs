@@ -12,7 +12,9 @@ use crate::{Outcome, peers};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "bandwidth",
-    about: "one writer, no waiting but at the end; the ceiling is pwrites of 1 MiB and one fdatasync",
+    about: "one writer that waits at the end, and while the memory for 256 records is full; the ceiling is pwrites of \
+            1 MiB and one fdatasync, which copies first and transfers then; raw-write-back also tells the device to begin \
+            with each 2 MiB (sync_file_range), as fz does",
     works,
     contestants,
     ratios: &["mb_per_s"],
@@ -27,7 +29,7 @@ fn works(quick: bool) -> Vec<Work> {
 }
 
 fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::raw_steady(), peers::flusher(), peers::fz()]
+    vec![peers::raw(), peers::raw_write_back(), peers::raw_steady(), peers::flusher(), peers::fz()]
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures> {

@@ -57,7 +57,13 @@ pub(crate) fn measure_tasks<P: TaskPeer + 'static>(work: &Work, directory: &Path
 }
 
 pub(crate) fn setup(work: &Work, directory: &Path) -> Setup {
-    Setup { directory: directory.to_owned(), bytes: work.bytes, slots: work.slots, in_flight: work.in_flight() }
+    Setup {
+        directory: directory.to_owned(),
+        bytes: work.bytes,
+        slots: work.slots,
+        in_flight: work.in_flight(),
+        waiting_bytes_max: work.waiting_bytes_max(),
+    }
 }
 
 /// Bytes that no compression makes smaller.
