@@ -89,9 +89,9 @@ pub(crate) trait TaskPeer: Peer {
     fn commit_task(&self, slot: u64, bytes: &[u8]) -> impl Future<Output = Outcome<()>>;
 }
 
-/// Records that a database without cheap single writes gathers to one transaction.
+/// How many bytes of records a contestant without cheap single writes gathers to one transaction or entry.
 ///
 /// The size of a batch is the same for all of them, and large enough that the transaction's own
 /// cost fades.
 #[cfg(any(feature = "okaywal", feature = "raft-engine", feature = "walrus", feature = "sqlite", feature = "redb"))]
-pub(crate) const BATCH: usize = 1024;
+pub(crate) const BATCH_BYTES: usize = 128 << 10;

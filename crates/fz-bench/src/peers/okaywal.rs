@@ -5,7 +5,7 @@ use std::io;
 use okaywal::{Entry, EntryId, LogManager, SegmentReader, WriteAheadLog};
 
 use crate::Outcome;
-use crate::peer::{BATCH, Peer, Setup, Writer};
+use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct OkayWal(WriteAheadLog);
 
@@ -52,7 +52,7 @@ impl Writer for OkayWriter<'_> {
     fn submit(&mut self, _: u64, bytes: &[u8]) -> Outcome<()> {
         self.batch.extend_from_slice(bytes);
         self.bytes = bytes.len();
-        if self.batch.len() >= BATCH * 128 { self.finish() } else { Ok(()) }
+        if self.batch.len() >= BATCH_BYTES { self.finish() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> Outcome<()> {

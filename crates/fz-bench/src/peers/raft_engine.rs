@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use raft_engine::{Config, Engine, LogBatch};
 
 use crate::Outcome;
-use crate::peer::{BATCH, Peer, Setup, Writer};
+use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct RaftEngine {
     engine: Engine,
@@ -52,7 +52,7 @@ impl Writer for RaftWriter<'_> {
     fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
         self.put(slot, bytes)?;
         self.gathered += 1;
-        if self.gathered * bytes.len() >= BATCH * 128 { self.finish() } else { Ok(()) }
+        if self.gathered * bytes.len() >= BATCH_BYTES { self.finish() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> Outcome<()> {

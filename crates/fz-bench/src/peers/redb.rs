@@ -3,7 +3,7 @@
 use redb::{Database, Durability, TableDefinition};
 
 use crate::Outcome;
-use crate::peer::{BATCH, Peer, Setup, Writer};
+use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("slots");
 
@@ -68,7 +68,7 @@ impl RedbWriter<'_> {
 impl Writer for RedbWriter<'_> {
     fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
         self.hold(slot, bytes);
-        if self.batch.len() >= BATCH * 128 { self.finish() } else { Ok(()) }
+        if self.batch.len() >= BATCH_BYTES { self.finish() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> Outcome<()> {

@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, params};
 
 use crate::Outcome;
-use crate::peer::{BATCH, Peer, Setup, Writer};
+use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct Sqlite(Mutex<State>);
 
 struct State {
     connection: Connection,
+    /// Bytes of records in the open transaction.
     gathered: usize,
 }
 
@@ -66,9 +67,9 @@ impl Writer for &Sqlite {
         if state.gathered == 0 {
             state.connection.execute_batch("BEGIN IMMEDIATE")?;
         }
-        state.gathered += 1;
+        state.gathered += bytes.len();
         state.insert(slot, bytes)?;
-        if state.gathered == BATCH { state.finish() } else { Ok(()) }
+        if state.gathered >= BATCH_BYTES { state.finish() } else { Ok(()) }
     }
 
     fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
@@ -76,5 +77,34 @@ impl Writer for &Sqlite {
         state.insert(slot, bytes)?;
         // Inside the gathered transaction, if there is one.
         state.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many records of `bytes` bytes one transaction takes.
+    fn records_of_a_transaction(bytes: usize) -> u64 {
+        let directory = tempfile::tempdir().unwrap();
+        let setup =
+            Setup { directory: directory.path().to_owned(), bytes, slots: 4096, in_flight: 1, waiting_bytes_max: None };
+        let peer = Sqlite::open(&setup).unwrap();
+        let record = vec![1; bytes];
+        let mut slot = 0;
+        loop {
+            (&peer).submit(slot, &record).unwrap();
+            slot += 1;
+            if peer.lock().connection.is_autocommit() {
+                return slot;
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_holds_as_many_bytes_whatever_the_record() {
+        for bytes in [128, 4096, 64 << 10] {
+            assert_eq!(records_of_a_transaction(bytes), (BATCH_BYTES / bytes) as u64, "{bytes} B");
+        }
     }
 }
