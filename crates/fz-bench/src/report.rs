@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::contestant::Role;
 use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
+use crate::machine::Elsewhere;
 use crate::suites::ALL;
 use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::{Outcome, machine, plot};
@@ -68,10 +69,7 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
     for result in results {
         text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
         for group in groups(result) {
-            let foreign = group.iter().map(|work| work.foreign_max()).fold(0.0, f64::max);
-            let doubt = if foreign > machine::FOREIGN_MAX { ": NOT to be trusted" } else { "" };
-            let name = group[0].work.group();
-            text += &format!("\n{name} (other processes had at most {:.0} % of a turn{doubt})\n", foreign * 100.0);
+            text += &format!("\n{} ({})\n", group[0].work.group(), disturbance(&group));
             text += &format!("{}\n", table(result, &group));
             for failure in group.iter().flat_map(|work| work.failures()) {
                 text += &format!("{failure}\n");
@@ -79,6 +77,15 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
         }
     }
     text
+}
+
+/// How much of the processors' time the turns of a table could not have had.
+fn disturbance(group: &[&WorkResult]) -> String {
+    let turns = || group.iter().flat_map(|work| &work.elsewhere);
+    let most = |share: fn(&Elsewhere) -> f64| turns().map(share).fold(0.0, f64::max) * 100.0;
+    let (processes, stolen) = (most(|turn| turn.processes), most(|turn| turn.stolen));
+    let doubt = if turns().any(|turn| turn.is_doubtful()) { ": NOT to be trusted" } else { "" };
+    format!("of a turn, other processes had at most {processes:.0} % and the host took at most {stolen:.0} %{doubt}")
 }
 
 /// What stands for all rounds.
@@ -222,7 +229,8 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
         "group": work.work.group(),
         "x": work.work.x(),
         "work": work.work,
-        "foreign_share_of_processors": work.foreign,
+        "foreign_share_of_processors": work.elsewhere.iter().map(|turn| turn.processes).collect::<Vec<_>>(),
+        "stolen_share_of_processors": work.elsewhere.iter().map(|turn| turn.stolen).collect::<Vec<_>>(),
         "rows": rows.collect::<Vec<_>>(),
     })
 }

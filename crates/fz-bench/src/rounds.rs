@@ -12,6 +12,7 @@ use wait_timeout::ChildExt;
 use crate::contestant::{Contestant, Role};
 use crate::figures::Figures;
 use crate::flags::Run;
+use crate::machine::{Elsewhere, Processors};
 use crate::suites::{ALL, Suite};
 use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::work::Work;
@@ -145,7 +146,7 @@ impl Rounds {
 
     fn work(&mut self, work: Work, contestants: &[Contestant]) -> Outcome<WorkResult> {
         let mut rows: Vec<_> = contestants.iter().map(|&contestant| Row::new(contestant)).collect();
-        let mut foreign = Vec::new();
+        let mut elsewhere = Vec::new();
         for round in 0..self.rounds {
             for place in order::of_round(round, rows.len()) {
                 let row = &mut rows[place];
@@ -155,26 +156,24 @@ impl Rounds {
                     continue;
                 }
                 let (outcome, share) = self.turn(&work, &row.contestant);
-                foreign.push(share);
+                elsewhere.push(share);
                 match outcome {
                     Ok(figures) => row.rounds.push(figures),
                     Err(error) => row.failure = Some(error.to_string()),
                 }
             }
         }
-        Ok(WorkResult { work, rows, foreign })
+        Ok(WorkResult { work, rows, elsewhere })
     }
 
-    /// One turn, and the share of the processors' time that went to other processes meanwhile.
-    fn turn(&self, work: &Work, contestant: &Contestant) -> (Outcome<Figures>, f64) {
+    /// One turn, and the share of the processors' time that went elsewhere meanwhile.
+    fn turn(&self, work: &Work, contestant: &Contestant) -> (Outcome<Figures>, Elsewhere) {
         if let Err(error) = self.settle(work) {
-            return (Err(format!("the journal could not be written before it: {error}").into()), 0.0);
+            return (Err(format!("the journal could not be written before it: {error}").into()), Elsewhere::default());
         }
-        let (began, busy, ours) = (Instant::now(), machine::busy_seconds(), machine::our_seconds());
+        let (began, before) = (Instant::now(), Processors::now());
         let outcome = self.turn_process(work, contestant);
-        let others = machine::busy_seconds() - busy - (machine::our_seconds() - ours);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-        (outcome, (others / (began.elapsed().as_secs_f64() * processors)).max(0.0))
+        (outcome, before.elsewhere(&Processors::now(), began.elapsed().as_secs_f64()))
     }
 
     /// What the last turn removed is its own business, not the next one's: on a journalling file system
@@ -249,7 +248,7 @@ mod tests {
         let mut rows: Vec<_> = (suite.contestants)(&work).into_iter().map(Row::new).collect();
         let name = rows[1].contestant.name;
         let result =
-            |rows| SuiteResult { suite, works: vec![WorkResult { work: work.clone(), rows, foreign: vec![] }] };
+            |rows| SuiteResult { suite, works: vec![WorkResult { work: work.clone(), rows, elsewhere: vec![] }] };
         let whole = [result(rows.clone())];
         assert!(verdict(&whole).is_ok());
         rows[1].failure = Some("it hangs".to_owned());

@@ -2,6 +2,7 @@
 
 use crate::contestant::{Contestant, Role};
 use crate::figures::{Aggregate, Better, Figures, Metric, metric_of};
+use crate::machine::Elsewhere;
 use crate::suites::Suite;
 use crate::work::Work;
 
@@ -22,8 +23,8 @@ impl SuiteResult {
 pub(crate) struct WorkResult {
     pub(crate) work: Work,
     pub(crate) rows: Vec<Row>,
-    /// For each turn, the share of the processors' time that other processes had.
-    pub(crate) foreign: Vec<f64>,
+    /// For each turn, the share of the processors' time that went elsewhere.
+    pub(crate) elsewhere: Vec<Elsewhere>,
 }
 
 /// One contestant's rounds of one work.
@@ -86,11 +87,6 @@ impl WorkResult {
         };
         best.map(|(row, _)| row)
     }
-
-    /// The largest share that other processes had in a turn.
-    pub(crate) fn foreign_max(&self) -> f64 {
-        self.foreign.iter().copied().fold(0.0, f64::max)
-    }
 }
 
 /// The middle value, the lower of the two middle ones if there are two.
@@ -139,7 +135,7 @@ mod tests {
         let mut fast = slow;
         fast.is_durable = false;
         let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
-        let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], foreign: vec![] };
+        let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], elsewhere: vec![] };
         let best = result.best_peer(metric_of("commits_per_s")).unwrap();
         assert_eq!(best.figure("commits_per_s"), Some(1.0));
     }
