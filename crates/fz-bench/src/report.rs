@@ -71,6 +71,7 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
         for group in groups(result) {
             text += &format!("\n{} ({})\n", group[0].work.group(), disturbance(&group));
             text += &format!("{}\n", table(result, &group));
+            text += &best_peers(result, &group);
             for failure in group.iter().flat_map(|work| work.failures()) {
                 text += &format!("{failure}\n");
             }
@@ -86,6 +87,31 @@ fn disturbance(group: &[&WorkResult]) -> String {
     let (processes, stolen) = (most(|turn| turn.processes), most(|turn| turn.stolen));
     let doubt = if turns().any(|turn| turn.is_doubtful()) { ": NOT to be trusted" } else { "" };
     format!("of a turn, other processes had at most {processes:.0} % and the host took at most {stolen:.0} %{doubt}")
+}
+
+/// A line for each ratio that says who the best peer is: it may be another one for each N.
+fn best_peers(result: &SuiteResult, group: &[&WorkResult]) -> String {
+    let mut text = String::new();
+    for &key in result.suite.ratios {
+        let metric = metric_of(key);
+        let mut best: Vec<(&str, Vec<String>)> = Vec::new();
+        for work in group {
+            let Some(row) = work.best_peer(metric) else { continue };
+            let x: Vec<_> = work.work.x().map(|x| x.to_string()).into_iter().collect();
+            match best.iter_mut().find(|(name, _)| *name == row.contestant.name) {
+                Some((_, list)) => list.extend(x),
+                None => best.push((row.contestant.name, x)),
+            }
+        }
+        if !best.is_empty() {
+            let shown = best.into_iter().map(|(name, x)| match x.as_slice() {
+                [] => name.to_owned(),
+                x => format!("{name} ({})", x.join(", ")),
+            });
+            text += &format!("best peer, {}: {}\n", metric.title, shown.collect::<Vec<_>>().join(", "));
+        }
+    }
+    text
 }
 
 /// What stands for all rounds.
@@ -257,6 +283,25 @@ fn csv(result: &SuiteResult) -> Outcome<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_names_its_best_peers() {
+        let row = |name, value| {
+            let mut contestant = crate::peers::raw();
+            (contestant.name, contestant.role) = (name, Role::Peer);
+            let figures = crate::figures::Figures::from([("commits_per_s".to_owned(), value)]);
+            Row { rounds: vec![figures], ..Row::new(contestant) }
+        };
+        let suite = ALL.into_iter().find(|suite| suite.name == "commit").unwrap();
+        let works = (suite.works)(true).into_iter().take(3);
+        let works = works.zip([[9.0, 1.0], [1.0, 9.0], [9.0, 1.0]]).map(|(work, [first, second])| WorkResult {
+            work,
+            rows: vec![row("first", first), row("second", second)],
+            elsewhere: vec![],
+        });
+        let result = SuiteResult { suite, works: works.collect() };
+        assert_eq!(best_peers(&result, &groups(&result)[0]), "best peer, commits/s: first (1, 16), second (4)\n");
+    }
 
     #[test]
     fn numbers_keep_about_three_digits() {

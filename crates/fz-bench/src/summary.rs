@@ -77,9 +77,11 @@ impl WorkResult {
         self.rows.iter().find(|row| row.contestant.role == role)
     }
 
-    /// The other project that is best at `metric` of those that make anything durable.
+    /// The other project that is best at `metric` of those that make something durable and came to the end of
+    /// their rounds: who failed after two of five has a figure, but not one to be measured by.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
-        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer && row.contestant.is_durable);
+        let whole = |row: &&Row| row.contestant.is_durable && row.failure.is_none();
+        let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer).filter(whole);
         let ranked = peers.filter_map(|row| Some((row, row.figure(metric.key)?)));
         let best = match metric.better {
             Better::Higher => ranked.max_by(|a, b| a.1.total_cmp(&b.1)),
@@ -128,14 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn who_makes_nothing_durable_is_not_the_best_peer() {
+    fn who_fails_or_makes_nothing_durable_is_not_the_best_peer() {
         let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
         let mut slow = peers::raw();
         slow.role = Role::Peer;
         let mut fast = slow;
         fast.is_durable = false;
+        let failed = Row { failure: Some("it hangs".to_owned()), ..peer(slow, 5.0) };
         let work = Work { shape: Shape::Bandwidth, bytes: 1, slots: 1, millis: 0 };
-        let result = WorkResult { work, rows: vec![peer(fast, 9.0), peer(slow, 1.0)], elsewhere: vec![] };
+        let result = WorkResult { work, rows: vec![peer(fast, 9.0), failed, peer(slow, 1.0)], elsewhere: vec![] };
         let best = result.best_peer(metric_of("commits_per_s")).unwrap();
         assert_eq!(best.figure("commits_per_s"), Some(1.0));
     }
