@@ -40,11 +40,19 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Lines over the group's axis, or bars if it has one point only.
-fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
+impl Line {
+    /// Whether a logarithmic axis has a place for all of it.
+    fn is_on_log_axis(&self) -> bool {
+        self.points.iter().all(|&(x, _)| x > 0.0)
+    }
+}
+
+/// Each contestant's points.
+fn lines(group: &[&WorkResult], metric: Metric) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
-    for (at, work) in group.iter().enumerate() {
-        let x = work.work.x().unwrap_or(at as u64).max(1) as f64;
+    for work in group {
+        // A group without an axis is one work.
+        let x = work.work.x().unwrap_or_default() as f64;
         for row in &work.rows {
             let Some(y) = row.figure(metric.key).filter(|y| y.is_finite() && *y > 0.0) else { continue };
             match lines.iter_mut().find(|line| line.name == row.contestant.name) {
@@ -53,6 +61,13 @@ fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
             }
         }
     }
+    lines
+}
+
+/// Lines over the group's axis; bars if it has one point only, or a zero, which is no number of producers more but
+/// another way to do it.
+fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
+    let lines = lines(group, metric);
     let title = format!("{}: {}", group[0].work.group(), metric.title);
     let mut svg = String::new();
     if lines.is_empty() {
@@ -60,10 +75,10 @@ fn plot(group: &[&WorkResult], metric: Metric) -> Outcome<String> {
     }
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        if lines.iter().any(|line| line.points.len() > 1) {
+        if lines.iter().any(|line| line.points.len() > 1) && lines.iter().all(Line::is_on_log_axis) {
             draw_lines(&area, &title, &lines)?;
         } else {
-            draw_bars(&area, &title, &lines)?;
+            draw_bars(&area, &title, &bars(&lines))?;
         }
         area.present()?;
     }
@@ -131,20 +146,37 @@ where
     Ok(chart)
 }
 
+struct Bar {
+    label: String,
+    value: f64,
+    colour: RGBColor,
+}
+
+/// One for each point of each line.
+fn bars(lines: &[Line]) -> Vec<Bar> {
+    let of = |(at, line): (usize, &Line)| {
+        let (name, colour, several) = (line.name, colour(line, at), line.points.len() > 1);
+        let label = move |x| if several { format!("{name}: {x}") } else { name.to_owned() };
+        let bars = line.points.iter().map(move |&(x, value)| Bar { label: label(x), value, colour });
+        bars.collect::<Vec<_>>()
+    };
+    lines.iter().enumerate().flat_map(of).collect()
+}
+
 /// Horizontal bars, each with its name and value.
-fn draw_bars(area: &Area<'_>, title: &str, lines: &[Line]) -> Outcome<()> {
-    let (_, most) = bounds(lines.iter().map(|line| line.points[0].1));
+fn draw_bars(area: &Area<'_>, title: &str, bars: &[Bar]) -> Outcome<()> {
+    let (_, most) = bounds(bars.iter().map(|bar| bar.value));
     area.fill(&WHITE)?;
     area.draw(&Text::new(title.to_owned(), (10, 8), ("sans-serif", 20)))?;
-    let step = (i32::try_from(SIZE.1)? - 50) / i32::try_from(lines.len())?;
+    let step = (i32::try_from(SIZE.1)? - 50) / i32::try_from(bars.len())?;
     let (left, width) = (200, f64::from(SIZE.0) - 320.0);
-    for (at, line) in lines.iter().enumerate() {
-        let (value, top) = (line.points[0].1, 40 + step * i32::try_from(at)?);
+    for (at, Bar { label, value, colour }) in bars.iter().enumerate() {
+        let (value, top) = (*value, 40 + step * i32::try_from(at)?);
         #[expect(clippy::cast_possible_truncation, reason = "a length in pixels")]
         let right = left + (width * value / most) as i32;
         let bottom = top + (step * 3 / 4).min(28);
-        area.draw(&Rectangle::new([(left, top), (right.max(left + 1), bottom)], colour(line, at).filled()))?;
-        area.draw(&Text::new(line.name, (10, top + 4), ("sans-serif", 15)))?;
+        area.draw(&Rectangle::new([(left, top), (right.max(left + 1), bottom)], colour.filled()))?;
+        area.draw(&Text::new(label.as_str(), (10, top + 4), ("sans-serif", 15)))?;
         area.draw(&Text::new(shown(Some(value)), (right + 6, top + 4), ("sans-serif", 15)))?;
     }
     Ok(())
@@ -152,4 +184,35 @@ fn draw_bars(area: &Area<'_>, title: &str, lines: &[Line]) -> Outcome<()> {
 
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, 0.0), |(low, high), value| (value.min(low), value.max(high)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contestant::Contestant;
+    use crate::figures::Figures;
+    use crate::summary::Row;
+    use crate::work::{Dimension, Shape, Work};
+
+    fn row(contestant: Contestant, nanos: f64) -> Row {
+        Row { rounds: vec![Figures::from([("op_ns".to_owned(), nanos)])], ..Row::new(contestant) }
+    }
+
+    #[test]
+    fn no_producer_and_one_producer_have_a_bar_each() {
+        let result = |x, nanos| WorkResult {
+            work: Work { shape: Shape::Scaling { what: Dimension::Push, x }, bytes: 128, slots: 1, millis: 0 },
+            rows: vec![row(crate::peers::raw(), nanos)],
+            elsewhere: vec![],
+        };
+        let (none, one, four) = (result(0, 5.0), result(1, 25.0), result(4, 125.0));
+        let metric = metric_of("op_ns");
+        let shown = bars(&lines(&[&none, &one, &four], metric));
+        let shown: Vec<_> = shown.iter().map(|bar| (bar.label.as_str(), bar.value)).collect();
+        assert_eq!(shown, [("raw: 0", 5.0), ("raw: 1", 25.0), ("raw: 4", 125.0)]);
+        let svg = plot(&[&none, &one, &four], metric).unwrap();
+        assert!(svg.contains("raw: 0") && !svg.contains("polyline"), "{svg}");
+        let svg = plot(&[&one, &four], metric).unwrap();
+        assert!(svg.contains("polyline"), "{svg}");
+    }
 }
