@@ -18,8 +18,9 @@ use crate::{Outcome, peers};
 pub(crate) const SUITE: Suite = Suite {
     name: "submit",
     about: "all records submitted without waiting, then one wait for all of them. Latencies are of a second \
-            pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, and is durable by \
-            large pwrites in slot order and one sync",
+            pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's whatever \
+            the number of threads, and is durable by large pwrites in slot order and one sync. With more threads than \
+            processors a submit's time includes waiting for a processor",
     works,
     contestants,
     ratios: &["submit_ns", "durable_per_s"],

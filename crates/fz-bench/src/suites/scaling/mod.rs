@@ -17,7 +17,7 @@ pub(crate) const SUITE: Suite = Suite {
     name: "scaling",
     about: "ns per operation while one thing grows; no sync is timed, so that only the processor counts. There is no \
             ceiling; a flat line is the goal. Of waiting tickets: one more write and first poll; and from the sync's \
-            end until each task was woken, per ticket",
+            end until each task was woken, per ticket. With more threads than processors this includes waiting for one",
     works,
     contestants,
     ratios: &["op_ns"],
