@@ -49,6 +49,7 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("reads_per_s", "reads/s", Better::Higher),
     metric("submit_ns", "submit, ns/op", Better::Lower),
     metric("wall_ns", "all threads, ns/op", Better::Lower),
+    metric("records", "records", Better::Higher),
     metric("op_ns", "ns/op", Better::Lower),
     metric("through_ns", "until done, ns/op", Better::Lower),
     metric("p50_us", "p50 µs", Better::Lower),

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "fjall")]
 mod fjall;
-mod flusher;
+pub(crate) mod flusher;
 #[cfg(feature = "frozen-core")]
 mod frozen_core;
 mod fz;

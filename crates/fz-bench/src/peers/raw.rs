@@ -139,6 +139,7 @@ fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
     for key in ["cpu_s", "cpu_us", "switches"] {
         *figures.entry(key.to_owned()).or_default() += copying.get(key).copied().unwrap_or_default();
     }
+    figures.insert("records".to_owned(), records);
     figures.insert("submit_ns".to_owned(), nanos);
     figures.insert("wall_ns".to_owned(), nanos);
     add_latencies(&mut figures, &latencies);
