@@ -1,4 +1,7 @@
 //! `walrus-rust`: a topic for each writer, `FsyncSchedule::SyncEach`; batches where nobody waits.
+//!
+//! A batch spares system calls and not the disk: each record is a write of its own, all submitted to
+//! `io_uring` at once, to a file opened with `O_SYNC`. The device flushes once a record.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -20,7 +20,7 @@ pub(crate) const SUITE: Suite = Suite {
     about: "all records submitted without waiting, then one wait for all of them. Latencies are of a second \
             pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's whatever \
             the number of threads, and is durable by large pwrites in slot order and one sync. With more threads than \
-            processors a submit's time includes waiting for a processor. Who has not submitted all after 4 s is measured \
+            processors a submit's time includes waiting for a processor. Who has not submitted all after 5 s is measured \
             with what it has by then: see the records",
     works,
     contestants,
@@ -43,9 +43,9 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: true,
 };
 
-/// When a pass ends although not all is submitted: what is durable before `submit` returns, or kept in a tree, would take
-/// minutes for all of it.
-const PASS_MAX: Duration = Duration::from_secs(4);
+/// When a pass ends although not all is submitted. A million records would take `walrus-rust` minutes, because the device
+/// flushes once for each even in a batch; SQLite and `sled` spend 12 to 16 µs of processor time on each.
+const PASS_MAX: Duration = Duration::from_secs(5);
 
 /// After how many submits a writer looks at the clock.
 const LOOK_EACH: u64 = 1024;
