@@ -13,8 +13,8 @@ use crate::{Outcome, peers};
 pub(crate) const SUITE: Suite = Suite {
     name: "bandwidth",
     about: "one writer that waits at the end, and while the memory for 256 records is full; the ceiling is pwrites of \
-            1 MiB and one fdatasync, which copies first and transfers then; raw-write-back also tells the device to begin \
-            with each 2 MiB (sync_file_range), as fz does",
+            1 MiB and one fdatasync, which copies first and transfers then; raw-write-back also tells the device to \
+            begin with each 2 MiB (sync_file_range), as fz does",
     works,
     contestants,
     ratios: &["mb_per_s"],

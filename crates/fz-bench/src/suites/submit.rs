@@ -18,10 +18,10 @@ use crate::{Outcome, peers};
 pub(crate) const SUITE: Suite = Suite {
     name: "submit",
     about: "all records submitted without waiting, then one wait for all of them. Latencies are of a second \
-            pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's whatever \
-            the number of threads, and is durable by large pwrites in slot order and one sync. With more threads than \
-            processors a submit's time includes waiting for a processor. Who has not submitted all after 5 s is measured \
-            with what it has by then: see the records",
+            pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's \
+            whatever the number of threads, and is durable by large pwrites in slot order and one sync. With more \
+            threads than processors a submit's time includes waiting for a processor. Who has not submitted all after \
+            5 s is measured with what it has by then: see the records",
     works,
     contestants,
     ratios: &["submit_ns", "durable_per_s"],
@@ -43,8 +43,8 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: true,
 };
 
-/// When a pass ends although not all is submitted. A million records would take `walrus-rust` minutes, because the device
-/// flushes once for each even in a batch; SQLite and `sled` spend 12 to 16 µs of processor time on each.
+/// When a pass ends although not all is submitted. A million records would take `walrus-rust` minutes, because the
+/// device flushes once for each even in a batch; SQLite and `sled` spend 12 to 16 µs of processor time on each.
 const PASS_MAX: Duration = Duration::from_secs(5);
 
 /// After how many submits a writer looks at the clock.
