@@ -31,7 +31,10 @@ pub enum Create {
 /// way.
 ///
 /// On file systems that copy on write (btrfs, ZFS) overwriting takes new blocks, whatever is chosen
-/// here. Slots that a growth left which failed may have no blocks either.
+/// here. A crash during a growth, or a sync of it that failed, may leave the new slots there without
+/// their blocks. An open with [`Allocated`](Self::Allocated) or [`Zeroed`](Self::Zeroed) reserves those
+/// that its [`initial_slots`](SlotFileConfig::initial_slots) lack, where the file system can, and does
+/// not write them with zeros.
 ///
 /// ```
 /// # use fz_file::{Preallocation, SlotFile, SlotFileConfig};
@@ -109,7 +112,8 @@ impl SlotFileConfig {
     }
 
     /// The slots that the file has at least once it is open: a new file gets as many, a smaller
-    /// one is grown, a larger one is left alone. Default 0.
+    /// one is grown, a larger one keeps its length. Those that were there already get the blocks that
+    /// they lack, unless the file is [sparse](Preallocation::Sparse). Default 0.
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};

@@ -200,7 +200,8 @@ pub enum FileErrorKind {
         cause: String,
     },
     /// The operating system refused a step of giving the file its slots, in `grow` or in `open`.
-    /// The file keeps the slots it has; of a new one nothing is left.
+    /// The file keeps the slots it has, and is cut to them again unless that is refused, too; of a new
+    /// one nothing is left.
     #[error("growing from {slots} to {slots_asked} slots failed: could not {step}; the cause says why")]
     GrowFailed {
         /// The slots before, and still.

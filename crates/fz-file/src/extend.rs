@@ -4,6 +4,9 @@
 //! slots, so that whatever happens afterwards the file opens again; blocks are reserved and zeros
 //! written only inside that length (a `fallocate(2)` that extends the file may leave any length
 //! when the disk is full). The caller syncs, and shows the new slots to nobody before.
+//!
+//! A failure takes the length back: the next open would take slots without blocks for whole ones, and
+//! a full disk would stay full of what nobody can use.
 
 use std::io::{self, IoSlice};
 
@@ -27,7 +30,8 @@ pub(crate) enum ExtendError {
 }
 
 /// Makes bytes `from..to` exist, as `preallocation` says. Never shrinks: a file that is longer
-/// than `to` (a growth that failed half-way) stays so.
+/// than `to` (a growth that a crash ended) stays so, and after an error the file is as long as it was,
+/// unless that fails, too.
 pub(crate) fn extend(
     storage: &dyn Storage,
     preallocation: Preallocation,
@@ -42,18 +46,34 @@ pub(crate) fn extend(
     if length < to || mutants::active("grow_truncates") {
         uninterrupted(|| storage.set_length(to)).map_err(refused("set the file's length"))?;
     }
+    fill(storage, preallocation, from, to).inspect_err(|_| {
+        if length < to && !mutants::active("keep_failed_growth") {
+            // Nobody was shown these slots, so nobody is in them. There is an error to report already.
+            let _ = uninterrupted(|| storage.set_length(length));
+        }
+    })
+}
+
+/// Does to the blocks of bytes `from..to` what `preallocation` says.
+fn fill(storage: &dyn Storage, preallocation: Preallocation, from: u64, to: u64) -> Result<(), ExtendError> {
     if from == to || preallocation == Preallocation::Sparse {
         return Ok(());
     }
-    let reserved = match uninterrupted(|| storage.allocate(from, to - from)) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => false,
-        Err(cause) => return Err(ExtendError::Refused { step: "reserve blocks", cause }),
-    };
+    let refused = |step| move |cause| ExtendError::Refused { step, cause };
+    let reserved = reserve(storage, from, to).map_err(refused("reserve blocks"))?;
     if reserved && preallocation == Preallocation::Allocated {
         return Ok(());
     }
     write_zeros(storage, from, to).map_err(refused("write zeros"))
+}
+
+/// Whether there is a block now for each of the bytes `from..to`; not where blocks cannot be reserved.
+pub(crate) fn reserve(storage: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
+    match uninterrupted(|| storage.allocate(from, to - from)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+        Err(cause) => Err(cause),
+    }
 }
 
 fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {

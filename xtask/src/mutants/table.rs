@@ -91,6 +91,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "keep_failed_growth",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "growth::j_a_failed_growth_gives_back_what_it_took_and_is_not_taken_for_slots_later"),
+            test("slot_file", "faults::g_a_full_disk_is_an_error_with_its_cause_and_growth_can_be_tried_again"),
+        ],
+    },
+    Mutant {
         name: "eintr_is_failure",
         package: "fz-file",
         checks: &[

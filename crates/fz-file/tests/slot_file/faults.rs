@@ -299,6 +299,7 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("create", "sync the directory"),
         ("grow", "ask for the file's length"),
         ("grow", "reserve blocks"),
+        ("grow", "reserve blocks for the slots that are there"),
         ("grow", "set the file's length"),
         ("grow", "write zeros"),
         ("open", "ask for the file's length"),
@@ -340,6 +341,7 @@ fn g_a_full_disk_is_an_error_with_its_cause_and_growth_can_be_tried_again() {
         assert_eq!(error.raw_os_error(), Some(errno as i32));
         assert_eq!(file.slots(), 2);
         assert!(matches!(file.write(2, &[0; 8]).unwrap_err().kind(), FileErrorKind::OutOfRange { .. }));
+        assert_eq!(disk.bytes(PATH).unwrap().len(), 16, "the disk stays full of what nobody can use");
         assert_eq!(file.grow(3).unwrap(), 5);
         file.sync().unwrap();
         assert_eq!(disk.bytes(PATH).unwrap()[..16], [[0; 8], [9; 8]].concat());

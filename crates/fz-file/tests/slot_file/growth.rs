@@ -67,8 +67,8 @@ fn each_preallocation_does_what_it_says() {
 
 #[test]
 fn zeros_are_written_once_over_the_whole_range_whatever_its_size() {
-    // 4 MiB is one call; a byte less or more must not leave a gap.
-    for slots in [1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9_000_000] {
+    // 64 KiB is one call; a byte less or more must not leave a gap.
+    for slots in [1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 200_000] {
         let disk = Disk::with_buffers_max(48);
         let file = disk.open(SlotFileConfig::new(PATH, 1).initial_slots(3)).unwrap();
         disk.take_calls();
@@ -94,20 +94,93 @@ fn growing_by_nothing_does_nothing() {
     assert_eq!(disk.take_calls(), []);
 }
 
-/// A growth that failed after the length was set leaves the file longer than its slots. A smaller one
+/// A growth whose undoing failed, too, leaves the file longer than its slots. A smaller one
 /// afterwards must not cut it: `ftruncate(2)` does, when told a length that is right for itself only.
 #[test]
 fn j_a_smaller_growth_after_a_failed_larger_one_does_not_cut_the_file() {
     let disk = Disk::new();
     let file = disk.open(config().initial_slots(1)).unwrap();
     disk.script(Rule::once("Allocate", Errno::ENOSPC));
-    file.grow(9).unwrap_err();
+    disk.script(Rule::once("SetLength", Errno::EIO).after(1));
+    let error = file.grow(9).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32), "the first failure is what counts");
     assert_eq!(disk.bytes(PATH).unwrap().len(), 80);
     assert_eq!(file.grow(2).unwrap(), 3);
     assert_eq!(disk.bytes(PATH).unwrap().len(), 80, "the file was cut");
     assert_eq!(file.grow(9).unwrap(), 12);
     drop(file);
     assert_eq!(disk.open(config()).unwrap().slots(), 12);
+}
+
+/// The length that a failed growth left was taken for slots by the next open, although they had no
+/// blocks: the disk was found full by a write, or, once another had room, never.
+#[test]
+fn j_a_failed_growth_gives_back_what_it_took_and_is_not_taken_for_slots_later() {
+    for (call, times) in [("Allocate", 1), ("Write", 1), ("Write", usize::MAX)] {
+        let mut rule = Rule::once(call, Errno::ENOSPC);
+        rule.times = times;
+        let disk = Disk::new();
+        disk.change(|world| world.put(PATH, &[3; 32]));
+        disk.script(if call == "Allocate" { rule.after(1) } else { rule });
+        // Five slots more than the disk has room for, asked for by an open; then by a growth.
+        let error = disk.open(config().initial_slots(9)).unwrap_err();
+        assert!(matches!(error.kind(), FileErrorKind::GrowFailed { slots: 4, slots_asked: 9, .. }), "{error:?}");
+        assert_eq!(disk.bytes(PATH).unwrap(), [3; 32]);
+        disk.heal();
+        let file = disk.open(config()).unwrap();
+        assert_eq!(file.slots(), 4);
+        disk.script(Rule::once(call, Errno::EDQUOT));
+        file.grow(5).unwrap_err();
+        assert_eq!(disk.bytes(PATH).unwrap(), [3; 32]);
+        drop(file);
+        disk.take_calls();
+        assert_eq!(disk.open(config().initial_slots(9)).unwrap().slots(), 9);
+        assert_eq!(disk.take_calls().iter().map(bytes_written).sum::<usize>(), 40, "the new slots were not filled");
+    }
+}
+
+/// A crash between the length and the blocks of a growth leaves slots that look like all others, and
+/// a later write in them finds the disk full.
+#[test]
+fn j_an_open_reserves_the_blocks_that_its_initial_slots_lack() {
+    let left_by_a_crash = || {
+        let disk = Disk::new();
+        disk.change(|world| world.put(PATH, &[0; 64]));
+        disk
+    };
+    let is_allocation = |call: &Call| matches!(call, Call::Allocate { .. });
+    for preallocation in [Preallocation::Allocated, Preallocation::Zeroed] {
+        for (initial_slots, bytes) in [(1, 8), (8, 64), (10, 64)] {
+            let config = config().initial_slots(initial_slots).preallocation(preallocation);
+            let disk = left_by_a_crash();
+            drop(disk.open(config.clone()).unwrap());
+            let calls = disk.take_calls();
+            let reserved = calls.iter().position(|call| *call == Call::Allocate { offset: 0, bytes }).unwrap();
+            let synced = calls.iter().position(|call| matches!(call, Call::SyncData | Call::SyncAll)).unwrap();
+            assert!(reserved < synced, "{calls:?}");
+            // A disk that is full says so now, each time, and keeps what is there.
+            let disk = left_by_a_crash();
+            disk.script(Rule::always("Allocate", Errno::ENOSPC));
+            for _ in 0..2 {
+                let error = disk.open(config.clone()).unwrap_err();
+                assert!(matches!(error.kind(), FileErrorKind::GrowFailed { slots: 8, .. }), "{error:?}");
+                assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32));
+                assert_eq!(disk.bytes(PATH).unwrap(), [0; 64]);
+            }
+        }
+        // Where blocks cannot be reserved, nothing is written over what is there.
+        let disk = left_by_a_crash();
+        disk.script(Rule::always("Allocate", Errno::EOPNOTSUPP));
+        disk.open(config().initial_slots(8).preallocation(preallocation)).unwrap();
+        assert_eq!(disk.take_calls().iter().map(bytes_written).sum::<usize>(), 0);
+        // Slots that nobody asked for stay as they are.
+        let disk = left_by_a_crash();
+        disk.open(config().preallocation(preallocation)).unwrap();
+        assert!(!disk.take_calls().iter().any(is_allocation));
+    }
+    let disk = left_by_a_crash();
+    disk.open(config().initial_slots(8).preallocation(Preallocation::Sparse)).unwrap();
+    assert!(!disk.take_calls().iter().any(is_allocation));
 }
 
 #[test]
