@@ -52,7 +52,12 @@ impl SyncLatch {
         }
         match uninterrupted(attempt) {
             Ok(()) => Ok(()),
-            Err(cause) => Err(SyncRefused::Now(self.failed.get_or_init(|| describe(cause)))),
+            Err(cause) => {
+                let is_first = self.failed.set(describe(cause)).is_ok();
+                let first = self.failed.get().expect("set just now, or before");
+                // Of two that ran beside each other and failed, one was first.
+                Err(if is_first { SyncRefused::Now(first) } else { SyncRefused::Earlier(first) })
+            }
         }
     }
 }
@@ -69,4 +74,29 @@ pub(crate) enum SyncRefused<'a> {
 /// The kind for a sync that failed in `operation`.
 pub(crate) fn sync_failed(operation: &'static str, cause: &io::Error) -> FileErrorKind {
     FileErrorKind::SyncFailed { failed_in: operation, cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SyncLatch, SyncRefused, sync_failed};
+    use crate::FileError;
+
+    /// Each got the same error as if it were its own, so that a `sync_range` said that a `sync` had failed.
+    #[test]
+    fn c_of_two_syncs_that_fail_beside_each_other_one_is_the_first() {
+        let latch = SyncLatch::default();
+        let describe = |operation| move |cause| FileError::new(7, operation, sync_failed(operation, &cause));
+        let refused = || Err(std::io::Error::from(nix::errno::Errno::EIO));
+        let attempt = || {
+            let Err(SyncRefused::Now(first)) = latch.sync_beside_others(refused, describe("sync_range")) else {
+                panic!("the first is a failure of its own");
+            };
+            assert_eq!(first.operation(), "sync_range");
+            refused()
+        };
+        let Err(SyncRefused::Earlier(first)) = latch.sync(attempt, describe("sync")) else {
+            panic!("the second is the first one's consequence");
+        };
+        assert_eq!(first.operation(), "sync_range");
+    }
 }
