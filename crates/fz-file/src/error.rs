@@ -44,11 +44,15 @@ pub enum FileErrorKind {
         /// The size of one, in bytes.
         slot_size: usize,
     },
-    /// The path names no file: it is empty, `/`, or ends in `..`.
-    #[error("the path names no file; give it a file name")]
+    /// The path names no file: it is empty, or ends in `/`, `.` or `..`.
+    #[error("the path names no file; let it end in a file name")]
     InvalidPath,
-    /// There is no such file, and creating it was not asked for.
-    #[error("there is no such file, and creating it was not asked for; use Create::IfMissing or check the path")]
+    /// There is no such file, and it was not to be created: because of
+    /// [`Create::Never`](crate::Create::Never), or because it was to be opened read-only.
+    #[error(
+        "there is no such file, and it was not to be created; check the path, or use Create::IfMissing without \
+         read_only(true)"
+    )]
     NotFound,
     /// There is such a file already, and [`Create::New`](crate::Create::New) was asked for.
     #[error("the file exists already; use Create::IfMissing to open it, or remove it")]

@@ -72,7 +72,11 @@ impl<'a> Opening<'a> {
         let Some(initial_bytes) = bytes_of(initial_slots, slot_size) else {
             return Err(error(config, FileErrorKind::FileTooLarge { slots: initial_slots, slot_size }));
         };
-        let Some(name) = config.path.file_name() else {
+        // A slash at the end asks for a directory: `file_name` looks past it, and so the kernel would
+        // refuse the name only once a whole file had been made for it.
+        let path = config.path.as_os_str().as_encoded_bytes();
+        let name = config.path.file_name().filter(|_| !path.ends_with(b"/") && !path.ends_with(b"/."));
+        let Some(name) = name else {
             return Err(error(config, FileErrorKind::InvalidPath));
         };
         if config.read_only && config.create == Create::New {

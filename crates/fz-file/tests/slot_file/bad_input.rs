@@ -100,6 +100,13 @@ fn g_a_bad_config_is_an_error_before_anything_is_asked_of_the_disk() {
         (SlotFileConfig::new("", 8), Kind::InvalidPath),
         (SlotFileConfig::new("/", 8), Kind::InvalidPath),
         (SlotFileConfig::new("/data/..", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("/data/.", 8), Kind::InvalidPath),
+        (SlotFileConfig::new(".", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("x/", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("/data/x/", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("/data/x//", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("/data/x/.", 8), Kind::InvalidPath),
+        (SlotFileConfig::new("/data/x/./", 8), Kind::InvalidPath),
         (config().read_only(true).create(Create::New), Kind::ReadOnly),
     ] {
         let error = disk.open(config).unwrap_err();
@@ -107,6 +114,8 @@ fn g_a_bad_config_is_an_error_before_anything_is_asked_of_the_disk() {
     }
     assert_eq!(disk.take_calls(), []);
     disk.open(SlotFileConfig::new(PATH, slot_size_max)).unwrap();
+    // A dot belongs to a name.
+    disk.open(SlotFileConfig::new("/data/./x.", 8)).unwrap();
 }
 
 #[test]
