@@ -11,17 +11,20 @@ compile_error!("fz-file knows the system calls of Linux and macOS only; another 
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::process;
 
 use nix::errno::Errno;
-use nix::fcntl::FlockArg;
 #[expect(deprecated, reason = "nix's Flock panics when its unlock in Drop fails, and wants to own the file")]
 use nix::fcntl::flock;
+use nix::fcntl::{FcntlArg, FlockArg, OFlag, fcntl};
+use nix::libc::off_t;
 use nix::sys::uio::{preadv, pwritev};
 
-use crate::{Access, FileIdentity, Storage, Volume};
+use crate::{Access, FileIdentity, SlotFile, Storage, Volume};
 
 /// The operating system's files: what [`SlotFile::open`](crate::SlotFile::open) uses.
 ///
@@ -46,27 +49,26 @@ pub struct HostVolume;
 #[derive(Debug)]
 struct HostFile {
     file: File,
+    /// The process that opened it. A child of `fork(2)` has another.
+    opener: u32,
 }
 
 impl Volume for HostVolume {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
-        // Asked before the open, because opening a FIFO waits for its other end, and after it,
-        // because the path may mean something else by then.
+        // Asked first, because opening a device can do things (rewind a tape, start a watchdog).
         require_regular(&fs::metadata(path)?)?;
-        let file = OpenOptions::new().read(true).write(access == Access::ReadWrite).open(path)?;
-        require_regular(&file.metadata()?)?;
-        Ok(Box::new(HostFile { file }))
+        Ok(Box::new(HostFile::new(open_regular(path, access)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Box::new(HostFile { file }))
+        Ok(Box::new(HostFile::new(file)))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         match rename_no_replace(from, to) {
             // Not every file system has the flag, and a kernel before 3.15 not the call.
-            Err(Errno::EINVAL | Errno::ENOSYS) => link_and_unlink(from, to),
+            Err(Errno::EINVAL | Errno::ENOSYS) => link_and_unlink(from, to, |path| fs::remove_file(path)),
             result => Ok(result?),
         }
     }
@@ -82,6 +84,18 @@ impl Volume for HostVolume {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+}
+
+/// Opens a path that may have come to mean something else since it was looked at. Without `O_NONBLOCK`
+/// the open of a FIFO waits for its other end. The flag means nothing to a regular file, but a file
+/// system in user space is told of it with each call, so it goes again.
+fn open_regular(path: &Path, access: Access) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(access == Access::ReadWrite).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path)?;
+    require_regular(&file.metadata()?)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
 }
 
 fn require_regular(metadata: &fs::Metadata) -> io::Result<()> {
@@ -111,21 +125,21 @@ fn rename_no_replace(_from: &Path, _to: &Path) -> nix::Result<()> {
 
 /// `link(2)` refuses a name that is taken, which `rename(2)` does not. A crash in between leaves
 /// both names; the next open removes the first.
-fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
+fn link_and_unlink(from: &Path, to: &Path, unlink: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
     fs::hard_link(from, to)?;
-    fs::remove_file(from).inspect_err(|_| {
+    unlink(from).inspect_err(|_| {
         // Undone as far as possible: the caller was told that `to` is not there.
-        let _ = fs::remove_file(to);
+        let _ = unlink(to);
     })
 }
 
 impl Storage for HostFile {
     fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        Ok(preadv(&self.file, buffers, file_offset(offset)?)?)
+        read_at(&self.file, buffers, file_offset(offset)?, BYTES_MAX)
     }
 
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        Ok(pwritev(&self.file, buffers, file_offset(offset)?)?)
+        write_at(&self.file, buffers, file_offset(offset)?, BYTES_MAX)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -147,7 +161,7 @@ impl Storage for HostFile {
         // is borrowed.
         let result =
             unsafe { libc::sync_file_range(self.file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE) };
-        Ok(Errno::result(result).map(drop)?)
+        Ok(begun(Errno::result(result))?)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -192,6 +206,10 @@ impl Storage for HostFile {
 }
 
 impl HostFile {
+    fn new(file: File) -> Self {
+        Self { file, opener: process::id() }
+    }
+
     fn flock(&self, operation: FlockArg) -> nix::Result<()> {
         #[expect(deprecated, reason = "see the import")]
         flock(self.file.as_raw_fd(), operation)
@@ -201,8 +219,62 @@ impl HostFile {
 impl Drop for HostFile {
     /// Unlocks by name, because a child that another thread is just spawning holds a copy of the
     /// descriptor until its `exec`, and closing ours would leave the file locked until then.
+    ///
+    /// Not in a child that goes on without an `exec` and drops its copy: the lock is one for all copies,
+    /// and its parent's.
     fn drop(&mut self) {
-        let _ = self.flock(FlockArg::Unlock);
+        if self.opener == process::id() {
+            let _ = self.flock(FlockArg::Unlock);
+        }
+    }
+}
+
+/// The most bytes in one transfer: macOS refuses more than an `int` can count, with EINVAL. Linux takes
+/// of any number as many as it can.
+const BYTES_MAX: usize = if cfg!(target_os = "macos") { SlotFile::SLOT_SIZE_MAX } else { usize::MAX };
+
+fn write_at(file: &File, buffers: &[IoSlice<'_>], offset: off_t, bytes_max: usize) -> io::Result<usize> {
+    let call = one_call(buffers.iter().map(|buffer| buffer.len()), bytes_max);
+    match &buffers[call] {
+        [only] if only.len() > bytes_max => Ok(pwritev(file, &[IoSlice::new(&only[..bytes_max])], offset)?),
+        call => Ok(pwritev(file, call, offset)?),
+    }
+}
+
+fn read_at(file: &File, buffers: &mut [IoSliceMut<'_>], offset: off_t, bytes_max: usize) -> io::Result<usize> {
+    let call = one_call(buffers.iter().map(|buffer| buffer.len()), bytes_max);
+    match &mut buffers[call] {
+        [only] if only.len() > bytes_max => Ok(preadv(file, &mut [IoSliceMut::new(&mut only[..bytes_max])], offset)?),
+        call => Ok(preadv(file, call, offset)?),
+    }
+}
+
+/// Which of the buffers of these lengths one call takes: no more than `bytes_max` bytes, or a single one
+/// that is longer. Never only empty ones while there are others: that it moved nothing would say that it
+/// cannot.
+fn one_call(lengths: impl ExactSizeIterator<Item = usize> + Clone, bytes_max: usize) -> Range<usize> {
+    let count = lengths.len();
+    if bytes_max == usize::MAX {
+        return 0..count;
+    }
+    let from = lengths.clone().position(|length| length > 0).unwrap_or(0);
+    let mut left = bytes_max;
+    let fit = lengths.skip(from).take_while(|&length| {
+        let rest = left.checked_sub(length);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    from..(from + fit.count().max(1)).min(count)
+}
+
+/// What a call of `sync_file_range(2)` comes to. Where there is no such call (a sandbox, a kernel that is
+/// emulated) nothing was begun, nothing is lost, and the sync does all of the work. Any other failure may
+/// be that of pages which the kernel then drops, and stays one.
+#[cfg(target_os = "linux")]
+fn begun<T>(result: nix::Result<T>) -> nix::Result<()> {
+    match result {
+        Err(Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(()),
+        result => result.map(drop),
     }
 }
 
@@ -212,25 +284,4 @@ fn file_offset<T: TryFrom<u64>>(bytes: u64) -> nix::Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::ErrorKind;
-
-    use super::link_and_unlink;
-
-    /// What a file system without RENAME_NOREPLACE gets; none of those at hand is one.
-    #[test]
-    fn link_and_unlink_moves_a_file_and_replaces_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
-        fs::write(&from, "new").unwrap();
-        link_and_unlink(&from, &to).unwrap();
-        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
-        assert!(!from.exists());
-
-        fs::write(&from, "newer").unwrap();
-        assert_eq!(link_and_unlink(&from, &to).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
-        assert_eq!(fs::read_to_string(&from).unwrap(), "newer");
-    }
-}
+mod tests;
