@@ -68,7 +68,7 @@ impl Arena {
     }
 
     fn touch_pages(&self) {
-        for offset in (0..self.layout.size()).step_by(PAGE_BYTES_MIN) {
+        for offset in touched(self.layout.size()) {
             // SAFETY: the offset is below the block's size.
             let page = unsafe { self.block.add(offset) };
             // SAFETY: the byte is inside the block, which nobody else knows yet. Volatile, because
@@ -78,9 +78,34 @@ impl Arena {
     }
 }
 
+/// The bytes of a block of `bytes` that lie in all of its pages together. The block begins anywhere in a
+/// page, so that the steps may miss the last one.
+fn touched(bytes: usize) -> impl Iterator<Item = usize> {
+    (0..bytes).step_by(PAGE_BYTES_MIN).chain(bytes.checked_sub(1))
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
         // SAFETY: `block` came from `alloc_zeroed` with this layout and is freed here only.
         unsafe { dealloc(self.block.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{PAGE_BYTES_MIN, touched};
+
+    #[test]
+    fn every_page_is_touched_wherever_the_block_begins() {
+        for bytes in [16, 4096 - 8, 4096, 4096 + 16, 3 * 4096 - 16, 3 * 4096 + 8] {
+            for begin in (0..PAGE_BYTES_MIN).step_by(16) {
+                let pages: BTreeSet<_> = touched(bytes).map(|offset| (begin + offset) / PAGE_BYTES_MIN).collect();
+                let last = (begin + bytes - 1) / PAGE_BYTES_MIN;
+                assert_eq!(pages, (0..=last).collect(), "{bytes} bytes from byte {begin} of a page");
+                assert!(touched(bytes).all(|offset| offset < bytes));
+            }
+        }
     }
 }
