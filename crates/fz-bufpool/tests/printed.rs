@@ -27,6 +27,9 @@ fn a_pool_says_what_it_was_made_for_and_its_line_whether_requests_wait() {
     let held = pool.allocate(1).unwrap();
     let line = held.line();
     assert_eq!(format!("{line:?}"), format!("PoolLine {{ id: {}, is_waiting: false }}", line.id()));
+    let mut request = pin!(pool.allocate_async(1));
+    assert!(request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(format!("{line:?}"), format!("PoolLine {{ id: {}, is_waiting: true }}", line.id()));
 }
 
 #[test]
