@@ -89,8 +89,14 @@ impl PoolLine {
     }
 
     /// From now on calls `alarm` whenever a request has to wait, in the thread of that request, under no lock of the
-    /// pool; keep it short. It may use the pool, even serve the request. If it panics, the hook reports it and nobody
-    /// else is concerned.
+    /// pool; keep it short. It may release the pool's memory, and so serve the request, and take what is there
+    /// (`try_allocate`). If it panics, the hook reports it and nobody else is concerned.
+    ///
+    /// - It must not wait for the pool: that is a request that has to wait, and calls it again, without an end.
+    /// - Who asks the pool for memory, in whatever way but `try_allocate`, must hold no lock that the alarm takes: it
+    ///   runs in that very thread, which then waits for itself.
+    /// - It may still be running, and be run once more, when its last `Arc` elsewhere is dropped: a request that has
+    ///   just come holds it for as long as it calls it.
     ///
     /// The pool holds it weakly and forgets it with its last `Arc`. The same one added twice is called once. Requests
     /// that wait already do not call it. Takes a short lock, so not for each allocation; may be called from async code.
