@@ -16,7 +16,7 @@ pub type Result<T, K> = std::result::Result<T, Error<K>>;
 /// One pointer wide, and `Clone` shares it: the ticket of every write that one failed sync took
 /// down holds the same error. Match on [`kind`](Self::kind); the text is for people.
 ///
-/// The text does not repeat the cause; walk [`source`](StdError::source) for it, or ask
+/// The text does not repeat the cause, unless that is among the kind's values; walk [`source`](StdError::source) for it, or ask
 /// [`io_error`](Self::io_error) and [`raw_os_error`](Self::raw_os_error), which search the chain.
 ///
 /// ```
@@ -52,17 +52,8 @@ impl<K: Kind> Error<K> {
     /// An error of `kind` in `operation`, owned by the caller's module `module_id`.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12));
     /// assert_eq!(error.to_string(), "evict: page 12 is pinned; unpin it [0x0740_0001]");
     /// ```
@@ -74,17 +65,8 @@ impl<K: Kind> Error<K> {
     /// The same error, naming the path it happened on.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12)).with_path("/data/pages");
     /// assert!(error.to_string().starts_with("evict /data/pages: page 12"));
     /// ```
@@ -97,17 +79,8 @@ impl<K: Kind> Error<K> {
     /// The same error, with what caused it.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let cause = std::io::Error::from_raw_os_error(28);
     /// let error = Error::new(7, "evict", Pinned(12)).with_source(cause);
     /// assert!(std::error::Error::source(&error).is_some());
@@ -121,17 +94,8 @@ impl<K: Kind> Error<K> {
     /// The stable id: module, the kind's domain, the kind's reason.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// assert_eq!(Error::new(7, "evict", Pinned(12)).id(), ErrorId::new(7, 0x40, 1));
     /// ```
     #[must_use]
@@ -142,17 +106,8 @@ impl<K: Kind> Error<K> {
     /// The reason, with its values, to match on.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12));
     /// assert!(matches!(error.kind(), Pinned(12)));
     /// ```
@@ -164,17 +119,8 @@ impl<K: Kind> Error<K> {
     /// What was tried: a verb, as the public method is named.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// assert_eq!(Error::new(7, "evict", Pinned(12)).operation(), "evict");
     /// ```
     #[must_use]
@@ -185,17 +131,8 @@ impl<K: Kind> Error<K> {
     /// The `module_id` of the config that made the object which failed.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// assert_eq!(Error::new(7, "evict", Pinned(12)).module_id(), 7);
     /// ```
     #[must_use]
@@ -206,17 +143,8 @@ impl<K: Kind> Error<K> {
     /// The file or directory it happened on, if there is one.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12));
     /// assert_eq!(error.path(), None);
     /// assert_eq!(error.with_path("/data").path(), Some("/data".as_ref()));
@@ -229,17 +157,8 @@ impl<K: Kind> Error<K> {
     /// The first [`io::Error`] among the causes.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12));
     /// assert!(error.io_error().is_none());
     /// let caused = error.with_source(std::io::Error::from(std::io::ErrorKind::StorageFull));
@@ -260,17 +179,8 @@ impl<K: Kind> Error<K> {
     /// The operating system's number for the cause, e.g. 28 for `ENOSPC` on Linux.
     ///
     /// ```
-    /// # use fz_error::{Error, ErrorId, Kind, Reason};
-    /// # #[derive(Clone, Debug, thiserror::Error)]
-    /// # #[error("page {0} is pinned; unpin it")]
-    /// # struct Pinned(u64);
-    /// # impl Kind for Pinned {
-    /// #     const DOMAIN: u8 = 0x40;
-    /// #     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-    /// #     fn reason(&self) -> u16 {
-    /// #         1
-    /// #     }
-    /// # }
+    /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+    /// # use {cache::Pinned, fz_error::{Error, ErrorId}};
     /// let error = Error::new(7, "evict", Pinned(12)).with_source(std::io::Error::from_raw_os_error(28));
     /// assert_eq!(error.raw_os_error(), Some(28));
     /// ```
