@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use fz_file::{Access, FileIdentity, SlotFile, SlotFileConfig, Storage, Volume};
 use nix::errno::Errno;
@@ -155,12 +157,17 @@ struct State {
     calls: Vec<Call>,
     script: Vec<Rule>,
     fired: usize,
+    first_error: Option<Errno>,
 }
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     state: Arc<Mutex<State>>,
+    /// Syncs of files that are in the kernel now.
+    syncing: Arc<AtomicUsize>,
+    /// How often a sync lets others run before it has an effect.
+    sync_yields: usize,
     buffers_max: usize,
 }
 
@@ -174,7 +181,12 @@ impl Disk {
     }
 
     pub(crate) fn with_buffers_max(buffers_max: usize) -> Self {
-        Self { state: Arc::default(), buffers_max }
+        Self { state: Arc::default(), syncing: Arc::default(), sync_yields: 0, buffers_max }
+    }
+
+    /// A disk whose syncs take a while, so that another may come meanwhile.
+    pub(crate) fn with_slow_syncs() -> Self {
+        Self { sync_yields: 20, ..Self::new() }
     }
 
     /// Opens with the config.
@@ -195,6 +207,11 @@ impl Disk {
     /// How many calls met a fault.
     pub(crate) fn fired(&self) -> usize {
         self.state().fired
+    }
+
+    /// The first error that a call met.
+    pub(crate) fn first_error(&self) -> Option<Errno> {
+        self.state().first_error
     }
 
     /// The calls since the last time, in order.
@@ -231,7 +248,7 @@ impl Disk {
     fn enter(&self, call: Call, bytes: usize) -> io::Result<(usize, MutexGuard<'_, State>)> {
         let mut state = self.state();
         let mut moved = bytes;
-        let State { world, script, fired, .. } = &mut *state;
+        let State { world, script, fired, first_error, .. } = &mut *state;
         for rule in script.iter_mut() {
             if rule.call.is_some_and(|name| name != call.name()) {
                 continue;
@@ -244,6 +261,7 @@ impl Disk {
                 match &mut rule.fault {
                     Fault::Error(errno) => {
                         let errno = *errno;
+                        first_error.get_or_insert(errno);
                         state.calls.push(call);
                         return Err(errno.into());
                     }
@@ -319,6 +337,17 @@ struct OpenFile {
 }
 
 impl OpenFile {
+    /// A sync, with no other beside it: that could be told that all is well when the first is about to be
+    /// told the contrary.
+    fn sync(&self, call: Call) -> io::Result<()> {
+        let beside = self.disk.syncing.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(beside, 0, "two syncs of one file at the same time");
+        (0..self.disk.sync_yields).for_each(|_| thread::yield_now());
+        let result = self.on_content(call, |content| content.durable = content.bytes.clone());
+        self.disk.syncing.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
     fn on_content<T>(&self, call: Call, action: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
         let (_, mut state) = self.disk.enter(call, 0)?;
         Ok(action(state.world.files.get_mut(&self.inode).unwrap()))
@@ -364,11 +393,11 @@ impl Storage for OpenFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.on_content(Call::SyncData, |content| content.durable = content.bytes.clone())
+        self.sync(Call::SyncData)
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.on_content(Call::SyncAll, |content| content.durable = content.bytes.clone())
+        self.sync(Call::SyncAll)
     }
 
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {

@@ -34,6 +34,8 @@ struct Life {
     removed: Option<bool>,
     errors: BTreeSet<(&'static str, &'static str)>,
     error_count: usize,
+    /// What the operating system said to the first of them.
+    first_os_error: Option<i32>,
 }
 
 impl Life {
@@ -43,6 +45,9 @@ impl Life {
             Err(error) => {
                 assert_eq!(error.path(), Some(PATH.as_ref()), "{error:?}");
                 self.errors.insert(branch(error.kind()));
+                if self.error_count == 0 {
+                    self.first_os_error = error.raw_os_error();
+                }
                 self.error_count += 1;
                 None
             }
@@ -256,6 +261,8 @@ fn j_a_second_fault_while_cleaning_up_leaves_a_file_that_opens() {
             disk.script(Rule::always("Remove", Errno::EIO));
             let life = Life::live(&disk, start, false);
             met += usize::from(disk.fired() > 1);
+            assert_eq!(life.error_count > 0, disk.fired() > 0, "a failed call was told to nobody");
+            assert_eq!(life.first_os_error, disk.first_error().map(|errno| errno as i32), "the first fault was hidden");
             disk.heal();
             life.check(&disk);
         }

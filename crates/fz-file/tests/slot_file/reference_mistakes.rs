@@ -1,8 +1,11 @@
 //! One test for each mistake of the reference implementation, `frozen-core` 0.0.22, that a file can
 //! make. Each says what went wrong there.
+//!
+//! One is the compiler's: there, `delete` closes the descriptor while other threads read and write through it,
+//! and the next file that is opened gets its number. Here [`SlotFile::remove`] takes the file by value, and its
+//! documentation has the program that must not compile.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::thread;
 
 use fz_file::{Create, FileErrorKind, Preallocation, SlotFile, SlotFileConfig};
@@ -111,20 +114,6 @@ fn errors_carry_the_module_id_of_their_own_file() {
     assert_eq!(first.write(9, &[0; 8]).unwrap_err().id().module(), 4);
     assert_eq!(second.write(9, &[0; 8]).unwrap_err().id().module(), 5);
     assert_eq!(open("/data/a", 6).unwrap_err().id().module(), 6);
-}
-
-/// There: `delete` closes the descriptor while other threads read and write through it, and the next file that
-/// is opened gets its number. Here `remove` takes the file by value: as long as anybody has it, there is no
-/// value to give. (`SlotFile::remove` also has an example that must not compile.)
-#[test]
-fn a_file_in_use_cannot_be_removed() {
-    let disk = Disk::new();
-    let file = Arc::new(disk.open(config().initial_slots(1)).unwrap());
-    let user = Arc::clone(&file);
-    let file = Arc::try_unwrap(file).expect_err("it is in use");
-    thread::spawn(move || user.write(0, &[1; 8])).join().unwrap().unwrap();
-    Arc::into_inner(file).expect("nobody uses it").remove().unwrap();
-    assert_eq!(disk.bytes(PATH), None);
 }
 
 /// There: two growths at the same time each set an absolute length, and the smaller one that comes last cuts
