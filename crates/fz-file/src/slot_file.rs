@@ -1,5 +1,6 @@
 //! The file itself: reads, writes, syncs, growth, removal.
 
+mod latched;
 mod ranges;
 
 use std::fmt;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fz_error::mutants;
 
 use crate::extend::{ExtendError, extend};
-use crate::latch::{SyncLatch, SyncRefused, sync_failed};
+use crate::latch::{SyncLatch, sync_failed};
 use crate::open::{Opened, Opening, bytes_of, directory_of, means, sync_directory};
 use crate::transfer::{read_all, uninterrupted, write_all};
 use crate::{FileError, FileErrorKind, HostVolume, Result, SlotFileConfig, Storage, Volume};
@@ -75,6 +76,10 @@ impl SlotFile {
 
     /// Opens, or creates, a file of the operating system.
     ///
+    /// Blocks for the disk, and it may be for long: new slots are written with zeros, unless the config says
+    /// [otherwise](crate::Preallocation), and in each case but that of a read-only file the file and its
+    /// directory are synced, with whatever an earlier process left for it.
+    ///
     /// # Errors
     ///
     /// For the config: [`InvalidSlotSize`](FileErrorKind::InvalidSlotSize),
@@ -86,7 +91,8 @@ impl SlotFile {
     /// [`TooFewSlots`](FileErrorKind::TooFewSlots), [`PathUnstable`](FileErrorKind::PathUnstable).
     /// For what the system refuses: [`OpenFailed`](FileErrorKind::OpenFailed),
     /// [`CreateFailed`](FileErrorKind::CreateFailed), [`GrowFailed`](FileErrorKind::GrowFailed),
-    /// [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier process wrote.
+    /// [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier process wrote. And
+    /// [`FileCut`](FileErrorKind::FileCut), if somebody who does not ask for locks cuts it meanwhile.
     ///
     /// Whatever the error, a later open is in no worse a position: nothing half-made is at the path.
     ///
@@ -369,8 +375,9 @@ impl SlotFile {
     /// Starts to write the dirty pages of `slots` slots from `slot_index` on to the device, so that a
     /// later [`sync`](Self::sync) finds less to do (`sync_file_range(2)`).
     ///
-    /// Makes **nothing** durable: it neither waits for the device nor flushes its cache. Does
-    /// nothing on systems without the call. It may run beside a sync.
+    /// Makes **nothing** durable: it neither waits until the device is done nor flushes its cache. It may
+    /// block while the device's queue is full. Does nothing on systems without the call. It may run beside a
+    /// sync.
     ///
     /// # Errors
     ///
@@ -540,26 +547,6 @@ impl SlotFile {
                     .with_source(cause),
             }
         })
-    }
-
-    fn latched(&self, operation: &'static str, attempt: impl FnMut() -> io::Result<()>) -> Result<()> {
-        self.latch
-            .sync(attempt, |cause| self.error(operation, sync_failed(operation, &cause)).with_source(cause))
-            .map_err(|refused| self.refused(operation, &refused))
-    }
-
-    fn check_latch(&self, operation: &'static str) -> Result<()> {
-        match self.latch.failed() {
-            None => Ok(()),
-            Some(first) => Err(self.refused(operation, &SyncRefused::Earlier(first))),
-        }
-    }
-
-    fn refused(&self, operation: &'static str, refused: &SyncRefused<'_>) -> FileError {
-        match *refused {
-            SyncRefused::Now(first) => first.clone(),
-            SyncRefused::Earlier(first) => self.error(operation, first.kind().clone()).with_source(first.clone()),
-        }
     }
 
     fn check_writable(&self, operation: &'static str) -> Result<()> {

@@ -82,6 +82,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "syncs_overlap",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "latch::c_of_syncs_at_the_same_time_none_succeeds_after_one_failed"),
+            test("slot_file", "latch::c_syncs_run_one_at_a_time"),
+        ],
+    },
+    Mutant {
         name: "grow_truncates",
         package: "fz-file",
         checks: &[

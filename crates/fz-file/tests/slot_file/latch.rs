@@ -41,6 +41,7 @@ fn c_after_a_failed_sync_every_sync_and_write_is_refused_without_asking_the_kern
             let disk = Disk::new();
             let file = disk.open(config().initial_slots(2)).unwrap();
             file.write(0, &[5; 8]).unwrap();
+            assert!(file.sync_failure().is_none());
             disk.script(Rule::once(call, errno));
             assert_sync_failed(&fail(&file).unwrap_err(), failed_in, failed_in, errno);
             disk.take_calls();
@@ -51,6 +52,7 @@ fn c_after_a_failed_sync_every_sync_and_write_is_refused_without_asking_the_kern
             }
             assert_eq!(disk.take_calls(), [], "the kernel was asked again");
             assert_eq!(file.slots(), 2);
+            assert_sync_failed(file.sync_failure().unwrap(), failed_in, failed_in, errno);
             // Reads go on.
             let mut bytes = [0; 8];
             file.read(0, &mut bytes).unwrap();
@@ -68,7 +70,7 @@ fn c_after_a_failed_sync_every_sync_and_write_is_refused_without_asking_the_kern
 #[test]
 fn c_of_syncs_at_the_same_time_none_succeeds_after_one_failed() {
     for _ in 0..50 {
-        let disk = Disk::new();
+        let disk = Disk::with_slow_syncs();
         let file = Arc::new(disk.open(config().initial_slots(1)).unwrap());
         disk.script(Rule::once("SyncData", Errno::EIO).after(1));
         disk.take_calls();
@@ -84,6 +86,30 @@ fn c_of_syncs_at_the_same_time_none_succeeds_after_one_failed() {
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
         assert_eq!(disk.take_calls(), [Call::SyncData, Call::SyncData]);
     }
+}
+
+/// Whichever call it is that syncs. (The disk of these tests minds.)
+#[test]
+fn c_syncs_run_one_at_a_time() {
+    let disk = Disk::with_slow_syncs();
+    let file = Arc::new(disk.open(config().initial_slots(1)).unwrap());
+    disk.take_calls();
+    let syncs: [fn(&SlotFile) -> fz_file::Result<()>; 3] =
+        [SlotFile::sync, SlotFile::sync_all, |file| file.grow(1).map(drop)];
+    let start = Barrier::new(6);
+    thread::scope(|scope| {
+        for sync in syncs.iter().chain(&syncs) {
+            let (file, start) = (&file, &start);
+            scope.spawn(move || {
+                start.wait();
+                for _ in 0..20 {
+                    sync(file).unwrap();
+                }
+            });
+        }
+    });
+    let synced = disk.take_calls().into_iter().filter(|call| matches!(call, Call::SyncData | Call::SyncAll)).count();
+    assert_eq!((synced, file.slots()), (120, 41));
 }
 
 /// `EINTR` says that nothing happened yet, unlike a failure.
