@@ -290,8 +290,8 @@ impl Bitmap {
 
     fn count_surplus(&self, claims: u64) {
         if claims > 0 {
-            // Relaxed: a statistic.
-            self.counts_surplus.fetch_add(claims, Ordering::Relaxed);
+            // Release pairs with the acquire in `allocations`.
+            self.counts_surplus.fetch_add(claims, Ordering::Release);
         }
     }
 
@@ -334,10 +334,14 @@ impl Bitmap {
 
     /// Allocations made so far.
     pub(crate) fn allocations(&self) -> u64 {
-        // Relaxed, all three: a statistic.
+        // Acquire, and first, pairs with the release in `count_surplus`: the claims that are subtracted are
+        // among those added up below.
+        let surplus = self.counts_surplus.load(Ordering::Acquire);
+        // Relaxed, both: a statistic.
         let claims: u64 = (0..self.words()).map(|word| self.word(word).load(Ordering::Relaxed) / CLAIM).sum();
         let wrapped = self.counts_wrapped.load(Ordering::Relaxed);
-        (claims + wrapped * CLAIM).wrapping_sub(self.counts_surplus.load(Ordering::Relaxed))
+        // Saturating, because a word may wrap between the two lines.
+        (claims + wrapped * CLAIM).saturating_sub(surplus)
     }
 }
 

@@ -37,4 +37,5 @@ explored! {
     a_refusal_means_that_there_was_no_run
     a_request_that_waits_is_seen_or_calls
     a_request_that_waits_is_seen_or_finds_a_new_alarm
+    a_count_beside_a_long_claim_is_no_huge_one
 }

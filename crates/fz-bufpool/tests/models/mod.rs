@@ -33,7 +33,7 @@ fn poll(future: &mut AllocateFuture) -> Poll<fz_bufpool::Result<Allocation>> {
 }
 
 /// Every model: its name and its body.
-pub(crate) const ALL: [(&str, fn()); 13] = [
+pub(crate) const ALL: [(&str, fn()); 14] = [
     ("two_claimers_cannot_claim_one_buffer", two_claimers_cannot_claim_one_buffer),
     ("a_new_owner_comes_after_the_last", a_new_owner_comes_after_the_last),
     ("a_release_wakes_the_waiter", a_release_wakes_the_waiter),
@@ -47,6 +47,7 @@ pub(crate) const ALL: [(&str, fn()); 13] = [
     ("a_refusal_means_that_there_was_no_run", a_refusal_means_that_there_was_no_run),
     ("a_request_that_waits_is_seen_or_calls", a_request_that_waits_is_seen_or_calls),
     ("a_request_that_waits_is_seen_or_finds_a_new_alarm", a_request_that_waits_is_seen_or_finds_a_new_alarm),
+    ("a_count_beside_a_long_claim_is_no_huge_one", a_count_beside_a_long_claim_is_no_huge_one),
 ];
 
 fn two_claimers_cannot_claim_one_buffer() {
@@ -281,4 +282,18 @@ fn a_request_that_waits_is_seen_or_finds_a_new_alarm() {
         keeper.look(line);
     };
     queue_beside_a_request(queue, &keeper, &pool);
+}
+
+/// A run over two words is a claim in each, and one of them is subtracted again. It was subtracted from a sum that had
+/// neither: 2^64 allocations.
+fn a_count_beside_a_long_claim_is_no_huge_one() {
+    let pool = pool(WORD + 1);
+    let claimer = {
+        let pool = pool.clone();
+        thread::spawn(move || drop(pool.try_allocate(WORD + 1).expect("nobody else claims")))
+    };
+    let allocations = pool.stats().allocations;
+    assert!(allocations <= 2, "{allocations} allocations of one");
+    claimer.join().unwrap();
+    assert_eq!(pool.stats().allocations, 1);
 }
