@@ -30,7 +30,7 @@ pub struct AllocateFuture {
 
 enum State {
     New,
-    InLine { place: Place, wanted: u32 },
+    InLine(Place),
     Done,
 }
 
@@ -60,12 +60,12 @@ impl Future for AllocateFuture {
                         Poll::Ready(Ok(allocation))
                     }
                     Err(place) => {
-                        this.state = State::InLine { place, wanted };
+                        this.state = State::InLine(place);
                         Poll::Pending
                     }
                 }
             }
-            State::InLine { place, wanted } => match this.pool.poll_place(place, *wanted, context) {
+            State::InLine(place) => match this.pool.poll_place(place, context) {
                 Poll::Ready(allocation) => {
                     this.state = State::Done;
                     Poll::Ready(Ok(allocation))
@@ -79,8 +79,8 @@ impl Future for AllocateFuture {
 
 impl Drop for AllocateFuture {
     fn drop(&mut self) {
-        if let State::InLine { place, wanted } = &self.state {
-            self.pool.leave(place, *wanted);
+        if let State::InLine(place) = &self.state {
+            self.pool.leave(place);
         }
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Debug for AllocateFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::New => "new",
-            State::InLine { .. } => "in line",
+            State::InLine(_) => "in line",
             State::Done => "done",
         };
         f.debug_struct("AllocateFuture").field("count", &self.count).field("state", &state).finish_non_exhaustive()

@@ -132,7 +132,7 @@ impl TryFrom<usize> for BufferSize {
     /// [`BufPoolErrorKind::InvalidBufferSize`] unless `bytes` is a power of two from 8 to 1 MiB; it
     /// carries module id 0, because no pool is involved yet.
     fn try_from(bytes: usize) -> Result<Self, Self::Error> {
-        let refused = || BufPoolError::new(0, "buffer_size", BufPoolErrorKind::InvalidBufferSize { bytes });
+        let refused = || BufPoolError::new(0, "try_from", BufPoolErrorKind::InvalidBufferSize { bytes });
         Self::from_bytes(bytes).ok_or_else(refused)
     }
 }

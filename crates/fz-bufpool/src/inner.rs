@@ -103,17 +103,35 @@ const _: () = {
     assert_send_sync::<Inner>();
 };
 
+/// A run of buffers that nobody else has. Made here only, neither copied nor cloned, and used up by the
+/// [`Allocation`](crate::Allocation) that it becomes; dropped, its buffers are in use for ever.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Claim {
+    first: u32,
+    count: u32,
+}
+
+impl Claim {
+    /// The first buffer, and how many there are.
+    #[inline]
+    pub(crate) fn into_run(self) -> (u32, u32) {
+        (self.first, self.count)
+    }
+}
+
 /// A place in line, to be served or left.
 #[derive(Debug)]
 pub(crate) struct Place {
     number: u64,
+    count: u32,
     grant: Arc<Grant>,
 }
 
 impl Place {
-    /// The first buffer of the run, once it was handed over.
-    pub(crate) fn granted(&self) -> Option<u32> {
-        self.grant.take()
+    /// The run, once it was handed over.
+    pub(crate) fn granted(&self) -> Option<Claim> {
+        self.grant.take().map(|first| Claim { first, count: self.count })
     }
 }
 
@@ -174,7 +192,7 @@ impl Inner {
 
     /// Claims `count` buffers unless somebody waits or they are hard to find. No lock.
     #[inline]
-    pub(crate) fn claim_quickly(&self, count: u32) -> Option<u32> {
+    pub(crate) fn claim_quickly(&self, count: u32) -> Option<Claim> {
         self.probe.read();
         if count > WORD_BUFFERS || self.lot.has_line() {
             return None;
@@ -182,12 +200,12 @@ impl Inner {
         let near = cursor::get(self.id, self.bitmap.words());
         let first = self.bitmap.claim_in_word(near, count)?;
         cursor::set(self.id, first / WORD_BUFFERS);
-        Some(first)
+        Some(Claim { first, count })
     }
 
     /// Claims `count` buffers wherever they are, if nobody is in line. `None` is exact.
     #[cold]
-    pub(crate) fn claim_now(&self, count: u32) -> Option<u32> {
+    pub(crate) fn claim_now(&self, count: u32) -> Option<Claim> {
         let mut tenant = self.lot.lock();
         let tenant = self.expect_mine(&mut tenant);
         if !tenant.line.is_empty() {
@@ -200,13 +218,13 @@ impl Inner {
 
     /// Claims `count` buffers, or stands in line for them and calls those who may hold some.
     #[cold]
-    pub(crate) fn claim_or_join(&self, count: u32, wake: Wake) -> Result<u32, Place> {
+    pub(crate) fn claim_or_join(&self, count: u32, wake: Wake) -> Result<Claim, Place> {
         let mut guard = self.lot.lock();
         let tenant = self.expect_mine(&mut guard);
         if tenant.line.is_empty() {
-            if let Some(first) = self.claim_across(tenant, count) {
+            if let Some(claim) = self.claim_across(tenant, count) {
                 self.lot.lower_attention();
-                return Ok(first);
+                return Ok(claim);
             }
             tenant.head_searched = true;
         }
@@ -222,26 +240,26 @@ impl Inner {
             // and nobody to take what it is served.
             drop(panic::catch_unwind(AssertUnwindSafe(move || alarm())));
         }
-        Err(Place { number, grant })
+        Err(Place { number, count, grant })
     }
 
     /// Claims under the lock: first without disturbing the others, then so that none is missed.
-    fn claim_across(&self, tenant: &mut Tenant, count: u32) -> Option<u32> {
+    fn claim_across(&self, tenant: &mut Tenant, count: u32) -> Option<Claim> {
         let words = self.bitmap.words();
         if count > WORD_BUFFERS {
             // From where the last one ended: else each would search what the ones before it have taken.
             let claimed = self.bitmap.claim_at_first_sight(tenant.across_from, words, count);
             tenant.across_from = claimed.map_or(0, |first| (first + count) / WORD_BUFFERS);
-            if claimed.is_some() {
-                return claimed;
+            if let Some(first) = claimed {
+                return Some(Claim { first, count });
             }
         }
         self.lot.raise_attention();
-        self.bitmap.claim_settled(0, words, count)
+        self.bitmap.claim_settled(0, words, count).map(|first| Claim { first, count })
     }
 
     /// Tells the one in `place` in another way from now on; `Some` if it has been served already.
-    pub(crate) fn rewake(&self, place: &Place, wake: Wake) -> Option<u32> {
+    pub(crate) fn rewake(&self, place: &Place, wake: Wake) -> Option<Claim> {
         let mut tenant = self.lot.lock();
         let former = match self.expect_mine(&mut tenant).line.get_mut(&place.number) {
             None => return Some(place.granted().expect("who is no longer in line was served")),
@@ -254,7 +272,7 @@ impl Inner {
     }
 
     /// Leaves the line, unless it has been served already: then the claim is the caller's to give back.
-    pub(crate) fn leave(&self, place: &Place) -> Option<u32> {
+    pub(crate) fn leave(&self, place: &Place) -> Option<Claim> {
         let left = {
             let mut tenant = self.lot.lock();
             let tenant = self.expect_mine(&mut tenant);

@@ -83,10 +83,15 @@ impl Grant {
         self.first_plus_one.store(u64::from(first) + 1, Ordering::Release);
     }
 
-    /// The first buffer, once handed over.
+    /// The first buffer, once handed over, and once only: two owners of one run would write over each other.
     pub(crate) fn take(&self) -> Option<u32> {
+        // Relaxed: what is handed over is taken below. A look that finds nothing must not write: it would only be in
+        // the giver's way.
+        if self.first_plus_one.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         // Acquire pairs with the release in `give`.
-        let first = self.first_plus_one.load(Ordering::Acquire).checked_sub(1)?;
+        let first = self.first_plus_one.swap(0, Ordering::Acquire).checked_sub(1)?;
         Some(u32::try_from(first).expect("a grant is the index of a buffer"))
     }
 }

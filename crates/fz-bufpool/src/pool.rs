@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::arena::Arena;
 use crate::bitmap::Bitmap;
-use crate::inner::{Inner, Place};
+use crate::inner::{Claim, Inner, Place};
 use crate::lot::Wake;
 use crate::sync::{Arc, current, deadline_after, has_passed, park_until};
 use crate::{
@@ -114,9 +114,14 @@ impl BufPool {
     /// ```
     #[inline]
     pub fn allocate(&self, count: usize) -> Result<Allocation> {
-        let wanted = self.check_count("allocate", count)?;
+        self.allocate_for("allocate", count)
+    }
+
+    #[inline]
+    fn allocate_for(&self, operation: &'static str, count: usize) -> Result<Allocation> {
+        let wanted = self.check_count(operation, count)?;
         match self.inner().claim_quickly(wanted) {
-            Some(first) => Ok(self.allocation(first, wanted)),
+            Some(claim) => Ok(self.allocation(claim)),
             None => Ok(self.wait(wanted, None).expect("who waits for ever does not time out")),
         }
     }
@@ -139,8 +144,8 @@ impl BufPool {
     pub fn allocate_timeout(&self, count: usize, timeout: Duration) -> Result<Allocation> {
         const OPERATION: &str = "allocate_timeout";
         let wanted = self.check_count(OPERATION, count)?;
-        if let Some(first) = self.inner().claim_quickly(wanted) {
-            return Ok(self.allocation(first, wanted));
+        if let Some(claim) = self.inner().claim_quickly(wanted) {
+            return Ok(self.allocation(claim));
         }
         self.wait(wanted, deadline_after(timeout)).ok_or_else(|| {
             self.error(OPERATION, BufPoolErrorKind::TimedOut { count, capacity: self.capacity(), timeout })
@@ -166,12 +171,16 @@ impl BufPool {
     /// ```
     #[inline]
     pub fn try_allocate(&self, count: usize) -> Result<Allocation> {
-        const OPERATION: &str = "try_allocate";
-        let wanted = self.check_count(OPERATION, count)?;
+        self.try_allocate_for("try_allocate", count)
+    }
+
+    #[inline]
+    fn try_allocate_for(&self, operation: &'static str, count: usize) -> Result<Allocation> {
+        let wanted = self.check_count(operation, count)?;
         let claimed = self.inner().claim_quickly(wanted).or_else(|| self.inner().claim_now(wanted));
         match claimed {
-            Some(first) => Ok(self.allocation(first, wanted)),
-            None => Err(self.error(OPERATION, BufPoolErrorKind::Exhausted { count, capacity: self.capacity() })),
+            Some(claim) => Ok(self.allocation(claim)),
+            None => Err(self.error(operation, BufPoolErrorKind::Exhausted { count, capacity: self.capacity() })),
         }
     }
 
@@ -210,7 +219,7 @@ impl BufPool {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     pub fn allocate_copy(&self, source: &[u8]) -> Result<Allocation> {
-        filled(self.allocate(self.buffer_size().buffers_for(source.len()))?, source)
+        filled(self.allocate_for("allocate_copy", self.buffer_size().buffers_for(source.len()))?, source)
     }
 
     /// Like [`allocate_copy`](Self::allocate_copy), now or not at all; never waits, so fit for async code.
@@ -228,7 +237,7 @@ impl BufPool {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     pub fn try_allocate_copy(&self, source: &[u8]) -> Result<Allocation> {
-        filled(self.try_allocate(self.buffer_size().buffers_for(source.len()))?, source)
+        filled(self.try_allocate_for("try_allocate_copy", self.buffer_size().buffers_for(source.len()))?, source)
     }
 
     /// A snapshot of the pool's counters. Reads the whole bitmap (a quarter byte per buffer) and
@@ -302,8 +311,9 @@ impl BufPool {
     }
 
     #[inline]
-    pub(crate) fn allocation(&self, first: u32, count: u32) -> Allocation {
-        // SAFETY: the caller claimed the run in this pool, and passes the claim on.
+    fn allocation(&self, claim: Claim) -> Allocation {
+        let (first, count) = claim.into_run();
+        // SAFETY: a claim is made in this pool's `Inner`, and passed on whole.
         unsafe { Allocation::from_claim(self.inner, first, count) }
     }
 
@@ -337,15 +347,15 @@ impl BufPool {
     fn wait(&self, wanted: u32, deadline: Option<Instant>) -> Option<Allocation> {
         let inner = self.inner();
         let place = match inner.claim_or_join(wanted, Wake::Thread(current())) {
-            Ok(first) => return Some(self.allocation(first, wanted)),
+            Ok(claim) => return Some(self.allocation(claim)),
             Err(place) => place,
         };
         loop {
-            if let Some(first) = place.granted() {
-                return Some(self.allocation(first, wanted));
+            if let Some(claim) = place.granted() {
+                return Some(self.allocation(claim));
             }
             if has_passed(deadline) {
-                return inner.leave(&place).map(|first| self.allocation(first, wanted));
+                return inner.leave(&place).map(|claim| self.allocation(claim));
             }
             park_until(deadline);
         }
@@ -354,21 +364,21 @@ impl BufPool {
     /// The first poll of a future: claims, or joins the line.
     pub(crate) fn poll_join(&self, wanted: u32, context: &Context<'_>) -> std::result::Result<Allocation, Place> {
         let claimed = match self.inner().claim_quickly(wanted) {
-            Some(first) => Ok(first),
+            Some(claim) => Ok(claim),
             None => self.inner().claim_or_join(wanted, Wake::Task(context.waker().clone())),
         };
-        claimed.map(|first| self.allocation(first, wanted))
+        claimed.map(|claim| self.allocation(claim))
     }
 
     /// A later poll.
-    pub(crate) fn poll_place(&self, place: &Place, wanted: u32, context: &Context<'_>) -> Poll<Allocation> {
+    pub(crate) fn poll_place(&self, place: &Place, context: &Context<'_>) -> Poll<Allocation> {
         let granted = place.granted().or_else(|| self.inner().rewake(place, Wake::Task(context.waker().clone())));
-        granted.map_or(Poll::Pending, |first| Poll::Ready(self.allocation(first, wanted)))
+        granted.map_or(Poll::Pending, |claim| Poll::Ready(self.allocation(claim)))
     }
 
     /// The end of a future that is not finished; what it was handed goes to the next in line.
-    pub(crate) fn leave(&self, place: &Place, wanted: u32) {
-        drop(self.inner().leave(place).map(|first| self.allocation(first, wanted)));
+    pub(crate) fn leave(&self, place: &Place) {
+        drop(self.inner().leave(place).map(|claim| self.allocation(claim)));
     }
 }
 
