@@ -192,3 +192,17 @@ fn lock_vacant() -> std::sync::MutexGuard<'static, Vec<&'static Lot>> {
     }
     vacant
 }
+
+#[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+mod tests {
+    use super::Grant;
+
+    #[test]
+    fn h_a_grant_has_one_taker() {
+        let grant = Grant::new();
+        assert_eq!(grant.take(), None);
+        grant.give(0);
+        assert_eq!(grant.take(), Some(0));
+        assert_eq!(grant.take(), None, "two owners of one run");
+    }
+}

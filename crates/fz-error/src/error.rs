@@ -16,8 +16,9 @@ pub type Result<T, K> = std::result::Result<T, Error<K>>;
 /// One pointer wide, and `Clone` shares it: the ticket of every write that one failed sync took
 /// down holds the same error. Match on [`kind`](Self::kind); the text is for people.
 ///
-/// The text does not repeat the cause, unless that is among the kind's values; walk [`source`](StdError::source) for it, or ask
-/// [`io_error`](Self::io_error) and [`raw_os_error`](Self::raw_os_error), which search the chain.
+/// The text does not repeat the cause, unless that is among the kind's values; walk
+/// [`source`](StdError::source) for it, or ask [`io_error`](Self::io_error) and
+/// [`raw_os_error`](Self::raw_os_error), which search the chain.
 ///
 /// ```
 /// # #[derive(Clone, Debug, thiserror::Error)]

@@ -30,7 +30,8 @@ use crate::{Access, FileIdentity, SlotFile, Storage, Volume};
 ///
 /// Linux and macOS. Locks are `flock(2)` locks: they bind openers that ask for them, on NFS only
 /// where the server takes part, and belong to the open file, so that two opens in one process
-/// exclude each other as two processes do.
+/// exclude each other as two processes do. A child of `fork(2)` that goes on without an `exec` shares its
+/// parent's open file, and so its lock, which then ends when both have dropped it, or the parent has.
 ///
 /// ```
 /// use fz_file::{Access, HostVolume, Volume};
