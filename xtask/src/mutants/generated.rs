@@ -79,7 +79,7 @@ fn invocation(flags: &Mutants, directory: &Path) -> Invocation {
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("PROPTEST_CASES", CASES.to_string())
         .env("PROPTEST_RNG_SEED", SEED)
-        // No broken twin is on; but a property's failed case is not kept, or it would be tried with the next mutant too.
+        // No broken twin is on; but the case that fails a property is not kept, to be tried with the next mutant too.
         .env("RUSTFLAGS", "--cfg fz_mutants");
     match &flags.only {
         Some(only) => invocation.argument("--re").argument(pattern(only)),
@@ -160,14 +160,9 @@ fn verdict(outcome: &Outcome, listed: &[Entry], whole: bool) -> Result<String, S
         return Err("there is no such mutant".to_owned());
     }
     let listed: Vec<_> = listed.iter().map(|entry| (entry.line, format!("{}/{}", entry.folder, entry.text))).collect();
-    let mut left: Vec<&String> = listed.iter().map(|(_, name)| name).collect();
-    let mut findings = Vec::new();
-    for survivor in &outcome.survived {
-        match left.iter().position(|name| *name == survivor) {
-            Some(place) => drop(left.swap_remove(place)),
-            None => findings.push(format!("{survivor}: write a test that fails with it, or its reason into {LIST}")),
-        }
-    }
+    let advice = format!("write a test that fails with it, or its reason into {LIST}");
+    let unlisted = reasons::unlisted(&outcome.survived, &listed, |(_, name), survivor| name == survivor);
+    let mut findings: Vec<_> = unlisted.iter().map(|survivor| format!("{survivor}: {advice}")).collect();
     let gone = listed.iter().filter(|(_, name)| whole && !outcome.all().any(|mutant| mutant == name));
     findings.extend(gone.map(|(line, name)| format!("{LIST}:{line}: there is no such mutant any more: {name}")));
     if findings.is_empty() { Ok(format!("{} reasons", listed.len())) } else { Err(findings.join("\n")) }

@@ -24,8 +24,9 @@ enum Flaw {
     CallsNobody,
 }
 
-/// The pipe without a queue and a disk: a counter in place of both. Its methods follow those of `Core` line by line, but
-/// nobody lingers, writes ahead or has a deadline; the whole is what shuttle runs.
+/// The pipe without a queue and a disk: a counter in place of both. Its methods follow those of
+/// `Core` line by line, but nobody lingers, writes ahead or has a deadline; the whole is what
+/// shuttle runs.
 struct Pipe {
     completion: Completion,
     lead: Lead,
