@@ -64,7 +64,8 @@ impl WritePipe {
     /// [`close`](Self::close). The request is lost to the panic.
     ///
     /// ```
-    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
     /// # use fz_file::{SlotFile, SlotFileConfig};
     /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
     /// # let directory = tempfile::tempdir()?;
@@ -103,7 +104,8 @@ impl WritePipe {
     /// [`PipeErrorKind::QueueFull`]; else as [`write`](Self::write).
     ///
     /// ```
-    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
     /// # use fz_file::{SlotFile, SlotFileConfig};
     /// # use fz_wpipe::{RejectedWrite, WritePipe, WritePipeConfig, WriteRequest};
     /// # let directory = tempfile::tempdir()?;
@@ -135,7 +137,8 @@ impl WritePipe {
     /// As [`write`](Self::write).
     ///
     /// ```
-    /// #     /// # use std::time::Duration;
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
     /// # use fz_file::{SlotFile, SlotFileConfig};
     /// # use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
@@ -176,7 +179,8 @@ impl WritePipe {
     /// As [`write`](Self::write).
     ///
     /// ```
-    /// #     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
     /// # use fz_file::{SlotFile, SlotFileConfig};
     /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
     /// # let directory = tempfile::tempdir()?;
