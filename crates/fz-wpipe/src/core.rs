@@ -357,7 +357,8 @@ impl Core {
         let arrivals = self.gathering.arrivals();
         let (target, is_cut) = self.write_batch(u64::MAX)?;
         if target == syncer.synced {
-            return Ok(Outcome { work_remains: is_cut || self.completion.has_tasks(), ..Outcome::default() });
+            // Nothing was cut either: what is cut was written in part.
+            return Ok(Outcome { work_remains: self.completion.has_tasks(), ..Outcome::default() });
         }
         self.completion.begin_round(target);
         if fz_error::mutants::active("ack_before_sync") {

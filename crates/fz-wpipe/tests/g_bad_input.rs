@@ -30,6 +30,7 @@ fn refused(rig: &Rig, request: WriteRequest, kind: &PipeErrorKind) {
     let request = check(rig.pipe.write(request).unwrap_err());
     let request = check(rig.pipe.try_write(request).unwrap_err());
     let request = check(pollster::block_on(rig.pipe.write_async(request)).unwrap_err());
+    let request = check(rig.pipe.write_timeout(request, rig::NEVER).unwrap_err());
     drop(request);
     let before = rig.pipe.durable_epoch();
     assert_eq!(rig.write(1, 5).wait().unwrap(), before + 1, "the pipe goes on, and no epoch was used");
