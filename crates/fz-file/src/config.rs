@@ -32,9 +32,8 @@ pub enum Create {
 ///
 /// On file systems that copy on write (btrfs, ZFS) overwriting takes new blocks, whatever is chosen
 /// here. A crash during a growth, or a sync of it that failed, may leave the new slots there without
-/// their blocks. An open with [`Allocated`](Self::Allocated) or [`Zeroed`](Self::Zeroed) reserves those
-/// that its [`initial_slots`](SlotFileConfig::initial_slots) lack, where the file system can, and does
-/// not write them with zeros.
+/// their blocks, and a later open takes them as they are. (To reserve what is missing then, some file
+/// systems want room for all of the file, and one on a full disk would not open any more.)
 ///
 /// ```
 /// # use fz_file::{Preallocation, SlotFile, SlotFileConfig};

@@ -47,8 +47,10 @@ pub(crate) fn extend(
         uninterrupted(|| storage.set_length(to)).map_err(refused("set the file's length"))?;
     }
     fill(storage, preallocation, from, to).inspect_err(|_| {
-        if length < to && !mutants::active("keep_failed_growth") {
-            // Nobody was shown these slots, so nobody is in them. There is an error to report already.
+        // Nobody was shown these slots, so nobody is in them; unless the file is longer by now, which
+        // somebody who shares the lock has done. There is an error to report already.
+        let is_ours = || uninterrupted(|| storage.length()).is_ok_and(|now| now == to);
+        if length < to && !mutants::active("keep_failed_growth") && is_ours() {
             let _ = uninterrupted(|| storage.set_length(length));
         }
     })
@@ -68,7 +70,7 @@ fn fill(storage: &dyn Storage, preallocation: Preallocation, from: u64, to: u64)
 }
 
 /// Whether there is a block now for each of the bytes `from..to`; not where blocks cannot be reserved.
-pub(crate) fn reserve(storage: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
+fn reserve(storage: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
     match uninterrupted(|| storage.allocate(from, to - from)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),

@@ -88,12 +88,16 @@ impl Volume for HostVolume {
 }
 
 /// Opens a path that may have come to mean something else since it was looked at. Without `O_NONBLOCK`
-/// the open of a FIFO waits for its other end. The flag means nothing to a regular file, but a file
-/// system in user space is told of it with each call, so it goes again.
+/// the open of a FIFO waits for its other end. To a regular file the flag means only that nobody else's
+/// lease (`F_SETLEASE` of fcntl(2)) is waited for: then it is opened without. A file system in user
+/// space is told of it with each call, so it goes again.
 fn open_regular(path: &Path, access: Access) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(access == Access::ReadWrite).custom_flags(OFlag::O_NONBLOCK.bits());
-    let file = options.open(path)?;
+    options.read(true).write(access == Access::ReadWrite);
+    let file = match options.clone().custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => options.open(path)?,
+        opened => opened?,
+    };
     require_regular(&file.metadata()?)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(file)

@@ -12,7 +12,7 @@
 //! **Opening.** Locking and then asking again what the path means excludes the file that was
 //! removed or replaced between the open and the lock. Every opener that may write syncs the file,
 //! whose length may be that of a growth that failed, and the directory: the creator may have died
-//! before it did. The initial slots get the blocks that a growth ended by a crash did not reserve.
+//! before it did.
 
 use std::ffi::OsString;
 use std::io;
@@ -20,12 +20,10 @@ use std::path::{Path, PathBuf};
 
 use fz_error::mutants;
 
-use crate::extend::{ExtendError, extend, reserve};
+use crate::extend::{ExtendError, extend};
 use crate::latch::sync_failed;
 use crate::transfer::uninterrupted;
-use crate::{
-    Access, Create, FileError, FileErrorKind, Preallocation, Result, SlotFile, SlotFileConfig, Storage, Volume,
-};
+use crate::{Access, Create, FileError, FileErrorKind, Result, SlotFile, SlotFileConfig, Storage, Volume};
 
 /// Each further attempt means that another process created, removed or replaced the file just now.
 const ATTEMPTS_MAX: u32 = 32;
@@ -149,7 +147,6 @@ impl<'a> Opening<'a> {
             return Ok(Attempt::Opened(Opened { storage, slots }));
         }
         self.finish_creation(&*storage)?;
-        self.reserve_old(&*storage, length)?;
         if length < self.initial_bytes {
             self.fill(&*storage, length)?;
         } else {
@@ -245,19 +242,6 @@ impl<'a> Opening<'a> {
             sync_directory(self.volume, self.directory).map_err(self.create_failed("sync the directory"))?;
         }
         Ok(())
-    }
-
-    /// Reserves blocks for those initial slots that a file of `length` bytes has already. A crash
-    /// between the two steps of a growth leaves slots without any, which look like all others. Slots
-    /// that were not asked for stay as they are: a sparse file may be larger than the disk.
-    fn reserve_old(&self, storage: &dyn Storage, length: u64) -> Result<()> {
-        let bytes = length.min(self.initial_bytes);
-        if bytes == 0 || self.config.preallocation == Preallocation::Sparse {
-            return Ok(());
-        }
-        // Where blocks cannot be reserved, only writing would do, and the bytes are somebody's.
-        let failed = |cause| self.grow_failed(length, "reserve blocks for the slots that are there", cause);
-        reserve(storage, 0, bytes).map(drop).map_err(failed)
     }
 
     /// Extends the file from `length` to the initial slots and syncs it.

@@ -55,7 +55,6 @@ fn j_opening_an_existing_file_syncs_its_length_and_its_directory() {
             Call::Length,
             Call::FileIdentity,
             Call::PathIdentity(TEMPORARY.into()),
-            Call::Allocate { offset: 0, bytes: 16 },
             Call::SyncData,
             Call::SyncDirectory("/data".into()),
         ]

@@ -138,10 +138,10 @@ impl World {
         self.names.insert(to.into(), self.names[Path::new(from)]);
     }
 
-    /// Cuts the file at `path`.
-    pub(crate) fn cut(&mut self, path: &str, bytes: usize) {
+    /// Gives the file at `path` another length.
+    pub(crate) fn resize(&mut self, path: &str, bytes: usize) {
         let inode = self.names[Path::new(path)];
-        self.files.get_mut(&inode).unwrap().bytes.truncate(bytes);
+        self.files.get_mut(&inode).unwrap().bytes.resize(bytes, 0);
     }
 
     /// Locks the file at `path` for somebody who never closes it.

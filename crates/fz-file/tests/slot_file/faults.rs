@@ -306,7 +306,6 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("create", "sync the directory"),
         ("grow", "ask for the file's length"),
         ("grow", "reserve blocks"),
-        ("grow", "reserve blocks for the slots that are there"),
         ("grow", "set the file's length"),
         ("grow", "write zeros"),
         ("open", "ask for the file's length"),
