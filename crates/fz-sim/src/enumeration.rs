@@ -106,7 +106,8 @@ impl FileStates {
 
 impl Enumeration {
     /// `None` if there are more than `max` images, or too many states of the entries. What it costs
-    /// is bounded by `max`, not by how many there are.
+    /// is bounded by `max` and by how many states the entries can have, not by how many images there
+    /// are.
     pub(crate) fn new(tree: &Tree, loss: DirectoryLoss, max: u128) -> Option<Self> {
         let worlds_max = usize::try_from(max).unwrap_or(NAMES_MAX).min(NAMES_MAX);
         let mut maps = vec![BTreeMap::new()];

@@ -185,28 +185,28 @@ impl Completion {
 
     /// Stops the durable epoch for good. The first call's error is the reason.
     ///
-    /// Nobody hears of it before [`tell`](Self::tell).
-    ///
-    /// True for the first: a later error is a consequence of it.
-    pub(crate) fn freeze(&self, error: PipeError) -> bool {
-        let is_first = self.failure.set(error).is_ok();
+    /// Nobody hears of it before [`tell`](Self::tell). A later error is a consequence of the first, and
+    /// forgotten.
+    pub(crate) fn freeze(&self, error: PipeError) {
+        let _ = self.failure.set(error);
         // Release: pairs with the Acquire in `state`, for the cell.
         self.state.fetch_or(FAILED, Ordering::Release);
-        is_first
     }
 
-    /// After [`freeze`](Self::freeze): resolves each ticket above the durable epoch to the error.
-    pub(crate) fn tell(&self) {
+    /// After [`freeze`](Self::freeze): resolves each ticket above the durable epoch to the error. True
+    /// for the first call.
+    pub(crate) fn tell(&self) -> bool {
         // Release: pairs with the Acquire in `failure`: who hears of it finds the queue closed.
-        self.is_told.store(1, Ordering::Release);
+        let is_first = self.is_told.swap(1, Ordering::Release) == 0;
         if fz_error::mutants::active("forget_waiters_on_poison") {
-            return;
+            return is_first;
         }
         for bed in &self.beds {
             bed.wake_all();
         }
         let wakers = lock(&self.tasks).take_through(u64::MAX - 1);
         wake_each_once(wakers);
+        is_first
     }
 
     /// For the mutant `clear_error_on_success`.

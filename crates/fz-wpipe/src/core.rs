@@ -43,7 +43,7 @@
 //! threads.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -79,8 +79,8 @@ struct Outcome {
     /// flusher thread is sure to go on.
     work_remains: bool,
     wakers: Vec<Waker>,
-    /// What there is to tell observers, who are foreign code, when nobody waits for it.
-    synced: Option<(observe::Round, observe::Synced)>,
+    /// What there is to tell observers, who are foreign code, when those who waited are woken.
+    synced: Option<(observe::Left, observe::Synced)>,
 }
 
 /// How many rounds' time a thread lingers before it sleeps: its round may be the next, and others'
@@ -339,7 +339,7 @@ impl Core {
         let handed_over = hand_over(outcome.work_remains, self.lead.release());
         wake_each_once(outcome.wakers);
         if let Some((round, synced)) = outcome.synced {
-            round.synced(&synced);
+            round.synced(&synced, || (self.completion.durable(), self.sender.len()));
         }
         handed_over
     }
@@ -387,7 +387,7 @@ impl Core {
             write: written_at - began,
             sync: synced_at - written_at,
         };
-        Ok(Outcome { work_remains: is_cut || tasks_left > 0, wakers, synced: Some((observed, synced)) })
+        Ok(Outcome { work_remains: is_cut || tasks_left > 0, wakers, synced: Some((observed.leave(), synced)) })
     }
 
     fn account(&self, syncer: &mut Syncer, round: Duration, sync: Duration) {
@@ -413,24 +413,38 @@ impl Core {
         self.write_batch_by(&mut write(&self.writer), through)
     }
 
+    /// If it fails or panics, the durable epoch stops for good before the writer's lock is given back:
+    /// who finds a batch broken finds the reason.
     fn write_batch_by(&self, writer: &mut Writer, through: u64) -> Result<(u64, bool)> {
-        let left =
-            writer.write_batch(through, &self.config, &self.counters).map_err(|Failed { first, last, source }| {
-                let kind = match source.kind() {
-                    // A sync failed before, so the file refused the write; who made that sync is about
-                    // to say so too. (That the device could not be told to begin with the batch is a
-                    // failure of the batch.)
-                    FileErrorKind::SyncFailed { failed_in, .. } if *failed_in != "sync_range" => {
-                        PipeErrorKind::SyncFailed { written: first - 1, durable: self.completion.durable() }
-                    }
-                    _ => PipeErrorKind::WriteFailed { first, last },
-                };
-                self.error("write", kind).with_source(source)
-            })?;
+        let batch = || writer.write_batch(through, &self.config, &self.counters);
+        let left = match catch_unwind(AssertUnwindSafe(batch)) {
+            Ok(Ok(left)) => left,
+            Ok(Err(failed)) => {
+                let error = self.failed_batch(failed);
+                self.completion.freeze(error.clone());
+                return Err(error);
+            }
+            Err(panic) => {
+                self.completion.freeze(self.panicked("write", &*panic));
+                resume_unwind(panic);
+            }
+        };
         let written = writer.written();
         // Release: pairs with the Acquire in `written`. Under the lock, or it could go back.
         self.written.store(written, Ordering::Release);
         Ok((written, left))
+    }
+
+    fn failed_batch(&self, Failed { first, last, source }: Failed) -> PipeError {
+        let kind = match source.kind() {
+            // A sync failed before, so the file refused the write. (That the device could not be told to
+            // begin with the batch is a failure of the batch.)
+            FileErrorKind::SyncFailed { failed_in, .. } if *failed_in != "sync_range" => {
+                PipeErrorKind::SyncFailed { written: first - 1, durable: self.completion.durable() }
+            }
+            _ => PipeErrorKind::WriteFailed { first, last },
+        };
+        self.error("write", kind).with_source(source)
     }
 
     fn sync(&self, file: &SlotFile, written: u64) -> Result<()> {
@@ -465,7 +479,11 @@ impl Core {
     }
 
     pub(crate) fn poison_by_panic(&self, operation: &'static str, panic: &(dyn Any + Send)) {
-        self.poison(&self.error(operation, PipeErrorKind::Panicked { message: message(panic) }));
+        self.poison(&self.panicked(operation, panic));
+    }
+
+    fn panicked(&self, operation: &'static str, panic: &(dyn Any + Send)) -> PipeError {
+        self.error(operation, PipeErrorKind::Panicked { message: message(panic) })
     }
 
     /// Stops the pipe: settles every ticket, refuses every later write, gives the memory of the
@@ -473,7 +491,7 @@ impl Core {
     ///
     /// Takes the writer's lock; call it without.
     pub(crate) fn poison(&self, error: &PipeError) {
-        let is_first = self.completion.freeze(error.clone());
+        self.completion.freeze(error.clone());
         #[cfg(fz_mutants)]
         if fz_error::mutants::active("clear_error_on_success") {
             // Broken on purpose: some hear of it, and the next batch makes up for it.
@@ -488,7 +506,7 @@ impl Core {
             let _entered = rounds::enter(self);
             self.close_queue();
         }
-        self.completion.tell();
+        let is_first = self.completion.tell();
         {
             // This wakes tasks that wait for memory.
             let _entered = rounds::enter(self);
@@ -526,26 +544,24 @@ impl Core {
         Ok(())
     }
 
-    /// Runs `body` while no write is under way. True beside its result if a batch had failed before.
-    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> (R, bool) {
-        let writer = read(&self.writer);
-        (body(), writer.is_broken())
+    /// Runs `body` while no write is under way.
+    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _writer = read(&self.writer);
+        body()
     }
 
-    /// The error that stopped the pipe, if accepted writes were lost to it. `is_broken`: a batch has
-    /// failed, whether or not the thread that it failed has said so yet.
-    pub(crate) fn loss(&self, is_broken: bool) -> Option<PipeError> {
-        // Not whether it was told: what a failed sync has undone is undone before that.
-        let mut reason = self.completion.reason();
-        while is_broken && reason.is_none() {
-            thread::yield_now();
-            reason = self.completion.reason();
-        }
+    /// The error that stopped the pipe, if accepted writes were lost to it. Takes the writer's lock;
+    /// call it without.
+    pub(crate) fn loss(&self) -> Option<PipeError> {
         if fz_error::mutants::active("read_trusts_a_failed_batch") {
             return None;
         }
-        // Asked after the failure, since when neither moves.
-        reason.filter(|_| self.sender.last_position() > self.completion.durable()).cloned()
+        // Whether it happened, not whether it was told: what it has undone is undone before that.
+        let reason = self.completion.reason()?;
+        // Who hears of it must find every later write refused, so we do not wait until it is told.
+        self.poison(reason);
+        // Asked last: since the queue is closed, neither moves.
+        (self.sender.last_position() > self.completion.durable()).then(|| reason.clone())
     }
 
     /// The flusher thread, at the end: settles what is left, if who closed the pipe could not wait.

@@ -89,7 +89,8 @@ pub enum PipeErrorKind {
          and no later sync could tell"
     )]
     SyncFailed {
-        /// The highest epoch that the sync was to cover.
+        /// The highest epoch that the sync was to cover; or the one before a batch that the file
+        /// refused because a sync had failed.
         written: u64,
         /// The durable epoch, for good.
         durable: u64,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::PipeError;
 
 /// One round that made something durable.
-#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(dead_code, reason = "nobody observes"))]
+#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "nobody observes, or metrics, which look anew"))]
 pub(crate) struct Synced {
     /// Writes made durable.
     pub(crate) writes: u64,
@@ -34,7 +34,6 @@ pub(crate) struct Synced {
 
 /// The span of one round.
 pub(crate) struct Round {
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the label of metrics"))]
     module_id: u8,
     /// `None` if the subscriber panicked when it was entered, or it is being left.
     #[cfg(feature = "tracing")]
@@ -55,11 +54,36 @@ impl Round {
         }
     }
 
+    /// Leaves the span: what comes next is no part of the round.
+    #[cfg_attr(not(feature = "tracing"), expect(unused_mut, reason = "there is no span to take"))]
+    pub(crate) fn leave(mut self) -> Left {
+        Left {
+            module_id: self.module_id,
+            #[cfg(feature = "tracing")]
+            span: self.span.take().and_then(|span| quietly(|| span.exit())),
+        }
+    }
+}
+
+/// A round that is over, and whose span is still open.
+pub(crate) struct Left {
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the label of metrics"))]
+    module_id: u8,
+    #[cfg(feature = "tracing")]
+    span: Option<tracing::Span>,
+}
+
+impl Left {
+    /// `now` says what the durable epoch and the queue's depth are.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_variables, reason = "nobody observes, or a span, which is of then")
+    )]
     #[cfg_attr(
         not(any(feature = "tracing", feature = "metrics")),
-        expect(unused_variables, clippy::unused_self, reason = "nobody observes")
+        expect(clippy::unused_self, reason = "nobody observes")
     )]
-    pub(crate) fn synced(&self, round: &Synced) {
+    pub(crate) fn synced(&self, round: &Synced, now: impl Fn() -> (u64, usize)) {
         #[cfg(feature = "tracing")]
         if let Some(span) = &self.span {
             let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -78,14 +102,32 @@ impl Round {
             metrics::counter!("fz_wpipe_syncs", "module_id" => module.clone()).increment(1);
             metrics::histogram!("fz_wpipe_write_seconds", "module_id" => module.clone()).record(round.write);
             metrics::histogram!("fz_wpipe_sync_seconds", "module_id" => module.clone()).record(round.sync);
-            metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => module.clone()).set(round.epoch as f64);
-            metrics::gauge!("fz_wpipe_queue_depth", "module_id" => module).set(round.queue_depth as f64);
+            let epoch_gauge = metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => module.clone());
+            let depth_gauge = metrics::gauge!("fz_wpipe_queue_depth", "module_id" => module);
+            // The next round may have been told of already, by another thread: who sets a gauge last has
+            // seen the newest value.
+            loop {
+                let (epoch, depth) = now();
+                epoch_gauge.set(epoch as f64);
+                depth_gauge.set(depth as f64);
+                if now().0 == epoch {
+                    break;
+                }
+            }
         });
     }
 }
 
 #[cfg(feature = "tracing")]
 impl Drop for Round {
+    fn drop(&mut self) {
+        let span = self.span.take();
+        let _ = quietly(|| drop(span));
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Drop for Left {
     fn drop(&mut self) {
         let span = self.span.take();
         let _ = quietly(|| drop(span));

@@ -251,11 +251,12 @@ impl WritePipe {
         if !fz_error::mutants::active("read_past_the_queue") {
             self.core.write_through(accepted)?;
         }
-        let (read, is_broken) = self.core.between_writes(|| self.file.read(slot_index, buffer));
-        read.map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
+        self.core
+            .between_writes(|| self.file.read(slot_index, buffer))
+            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
         // After the read: a batch that failed may have left a part of a write, and with a failed sync
         // some file systems take back what the kernel had already shown.
-        self.core.loss(is_broken).map_or(Ok(()), Err)
+        self.core.loss().map_or(Ok(()), Err)
     }
 
     /// The highest epoch such that it and all before it are durable; 0 before the first. It only

@@ -11,8 +11,9 @@ use crate::{PipeError, PipeErrorKind, RejectedWrite, Result, WritePipe, WriteReq
 
 /// The pools that know this pipe's alarm, so that it is not introduced with each write.
 ///
-/// A place for each remainder of a pool's id: producers with a pool each do not push each other
-/// out, until there are more of them than places. Apart from what the producers read beside it.
+/// A place for each remainder of a pool's id, which are numbered as they are made: producers with a
+/// pool each seldom push each other out while there are no more of them than places. Apart from
+/// what the producers read beside it.
 #[derive(Debug)]
 pub(crate) struct PoolsMet(CachePadded<[AtomicU64; Self::PLACES]>);
 
@@ -48,8 +49,8 @@ impl WritePipe {
     /// Never waits for the disk while the queue has room: then it costs some tens of nanoseconds,
     /// takes no lock, makes no system call and allocates nothing. Exceptions, none of which waits:
     /// the first write after a pause sets a timer, each that fills another quarter of the queue
-    /// calls the flusher thread, and the first from a pool takes that pool's lock. While the queue
-    /// is full it blocks; in async code call [`write_async`](Self::write_async) or
+    /// calls the flusher thread, and the first from a pool (of many, also a later one) takes that
+    /// pool's lock. While the queue is full it blocks; in async code call [`write_async`](Self::write_async) or
     /// [`try_write`](Self::try_write).
     ///
     /// # Errors

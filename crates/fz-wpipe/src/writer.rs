@@ -57,11 +57,6 @@ impl Writer {
         self.written
     }
 
-    /// Whether a batch failed; between two batches.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
-    }
-
     /// True if nothing is queued; then the next write calls.
     pub(crate) fn announce_sleep(&mut self) -> bool {
         self.receiver.announce_sleep()

@@ -140,7 +140,7 @@ impl Wake for Flag {
 
 /// The bug: a round told the recorder before it gave the lead back and woke the tasks.
 #[test]
-fn d_neither_a_task_nor_the_next_round_waits_for_a_recorder() {
+fn d_neither_a_task_nor_another_threads_round_waits_for_the_recorder_of_a_leader() {
     finishes(|| {
         let rig = Arc::new(Rig::lazy());
         rig.disk.hold(Call::Sync);

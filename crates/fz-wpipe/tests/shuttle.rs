@@ -274,7 +274,12 @@ fn whatever_the_schedule_a_read_shows_no_half_of_a_write_that_fails() {
                         let mut back = [0; 2 * SLOT];
                         match rig.pipe.read(0, &mut back) {
                             Ok(()) => assert_eq!(back, [back[0]; 2 * SLOT], "half of a write"),
-                            Err(error) => assert!(error.kind().is_poison(), "{error}"),
+                            Err(error) => {
+                                assert!(error.kind().is_poison(), "{error}");
+                                let refused = rig.pipe.write(request(&rig.pool, 9, 9)).expect_err("it was told");
+                                assert_eq!(refused.error.id(), error.id());
+                                assert!(rig.pipe.is_closed() && rig.pipe.failure().is_some());
+                            }
                         }
                     }
                 })
