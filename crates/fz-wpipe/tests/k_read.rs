@@ -168,3 +168,16 @@ fn k_after_a_failed_sync_a_read_returns_the_failure() {
         assert!(failure.kind().is_poison(), "{failure}");
     });
 }
+
+/// What a sync that panicked has done is as unknown as that of one that failed.
+#[test]
+fn k_after_a_sync_that_panicked_a_read_returns_the_failure() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.write(0, 1).wait().unwrap();
+        rig.disk.fail(Call::Sync, 1, Fault::Panic);
+        rig.write(1, 2).wait().unwrap_err();
+        let failure = rig.pipe.read(1, &mut [0; SLOT]).unwrap_err();
+        assert_eq!(failure.id(), rig.pipe.failure().expect("it stopped").id());
+    });
+}

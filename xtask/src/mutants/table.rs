@@ -276,7 +276,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-wpipe",
         checks: &[
             test("k_read", "k_after_a_failed_sync_a_read_returns_the_failure"),
-            test("k_read", "k_a_read_that_meets_a_failing_batch_shows_no_part_of_it"),
+            test("k_read", "k_after_a_sync_that_panicked_a_read_returns_the_failure"),
         ],
     },
     Mutant {
