@@ -6,7 +6,7 @@ use crate::configuration::Configuration;
 use crate::flags::Lint;
 use crate::invocation::Invocation;
 use crate::runner::Runner;
-use crate::tool::{ACTIONLINT, CLIPPY, DENY, RUSTFMT};
+use crate::tool::{ACTIONLINT, ADVISORIES, CLIPPY, DENY, RUSTFMT};
 use crate::workspace::Selection;
 use crate::{loom, mutants, tidy, workflows, workspace};
 
@@ -15,7 +15,10 @@ pub(crate) fn run(runner: &mut Runner, flags: &Lint) {
         code(runner);
     }
     if runner.has("dependencies", &DENY) {
-        runner.step("dependencies", &Invocation::cargo("deny --all-features check"));
+        runner.step("dependencies", &Invocation::cargo("deny --all-features check bans licenses sources"));
+        if runner.has("advisories", &ADVISORIES) {
+            runner.step("advisories", &Invocation::cargo("deny --all-features check advisories"));
+        }
     }
 }
 

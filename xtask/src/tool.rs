@@ -21,6 +21,10 @@ pub(crate) const CLIPPY: Tool =
 pub(crate) const DENY: Tool =
     Tool { name: "cargo-deny", probe: "cargo deny --version", install: "cargo install --locked cargo-deny" };
 
+/// What is known of published versions. Comes over the network, and is kept.
+pub(crate) const ADVISORIES: Tool =
+    Tool { name: "the advisory database", probe: "cargo deny fetch db", install: "cargo deny fetch db" };
+
 pub(crate) const ACTIONLINT: Tool = Tool {
     name: "actionlint",
     probe: "actionlint -version",

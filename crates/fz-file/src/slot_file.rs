@@ -416,8 +416,8 @@ impl SlotFile {
     /// Calls at the same time run one after the other, each adding its own. Reads and writes go on
     /// beside it. The file never shrinks: after an error it has the slots it had, and gives back what it
     /// got of the new ones. (If that fails, too, or the error is that of the sync, it stays longer,
-    /// which a later open or `grow` makes up for.) A crash in the middle leaves a file that opens, with the old slots or the new; those may lack their
-    /// [blocks](crate::Preallocation).
+    /// which a later open or `grow` makes up for.) A crash in the middle leaves a file that opens, with
+    /// the old slots or the new; those may lack their [blocks](crate::Preallocation).
     ///
     /// # Errors
     ///

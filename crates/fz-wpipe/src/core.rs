@@ -58,6 +58,7 @@ use crate::gathering::Gathering;
 use crate::lead::{Asker, Lead, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
+use crate::turns::Turns;
 use crate::writer::{Failed, Writer};
 use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe, rounds};
 
@@ -86,26 +87,6 @@ struct Outcome {
 /// How many rounds' time a thread lingers before it sleeps: its round may be the next, and others'
 /// turns come between.
 const LINGERS_ROUNDS: u32 = 4;
-
-/// How long a thread that lingers has been at it.
-#[derive(Debug)]
-struct Turns {
-    limit: Duration,
-    began: Instant,
-    taken: u32,
-}
-
-impl Turns {
-    fn new(limit: Duration) -> Self {
-        Self { limit, began: Instant::now(), taken: 0 }
-    }
-
-    fn are_over(&mut self) -> bool {
-        self.taken += 1;
-        // A model has no clock.
-        if cfg!(fz_shuttle) { self.taken > 2 } else { self.began.elapsed() > self.limit }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Core {

@@ -22,6 +22,7 @@ mod stats;
 mod submit;
 mod sync;
 mod ticket;
+mod turns;
 mod wait_word;
 mod waiting;
 mod writer;
