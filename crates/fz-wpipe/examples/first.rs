@@ -28,5 +28,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     file.read(0, &mut back)?; // slots 0 and 1
     assert_eq!(back, [0xAA; 256]);
     pipe.close()?; // everything accepted is durable, or the error says why not
+    println!("epoch {epoch} is durable, and read back");
     Ok(())
 }
