@@ -493,9 +493,9 @@ impl Core {
             let _entered = rounds::enter(self);
             write(&self.writer).discard();
         }
-        if is_first {
-            // Last of all: a subscriber is foreign code.
-            observe::stopped(error);
+        if is_first && let Some(reason) = self.completion.reason() {
+            // Last of all: a subscriber is foreign code. Not `error`, which may be a consequence.
+            observe::stopped(reason);
         }
     }
 
