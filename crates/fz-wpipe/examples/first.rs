@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run -p fz-wpipe --example first
 //! ```
+#![expect(clippy::print_stdout, reason = "an example shows what it did")]
 
 use std::sync::Arc;
 
