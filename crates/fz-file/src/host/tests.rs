@@ -84,6 +84,37 @@ fn a_fifo_is_refused_without_waiting_for_its_other_end() {
     }
 }
 
+/// With `O_NONBLOCK` such an open fails, where one without it waits.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_open_waits_until_a_lease_is_given_back() {
+    use std::os::fd::AsRawFd;
+    use std::thread;
+
+    use nix::libc::{F_GETLEASE, F_RDLCK, F_SETLEASE, F_UNLCK, SIGURG, fcntl};
+
+    // As in `fcntl.h` of Linux, for all processors; the libc crate has no name for it.
+    const F_SETSIG: i32 = 10;
+
+    let (_directory, path, _) = two_names();
+    fs::write(&path, "leased").unwrap();
+    let holder = File::open(&path).unwrap();
+    // SAFETY: none of these commands takes memory, and the descriptor is open.
+    let call = |command, argument: i32| Errno::result(unsafe { fcntl(holder.as_raw_fd(), command, argument) }).unwrap();
+    // Who holds the lease hears by a signal that somebody waits for it. The default is SIGIO, which ends
+    // the process; this one is ignored.
+    call(F_SETSIG, SIGURG);
+    call(F_SETLEASE, F_RDLCK);
+    thread::scope(|scope| {
+        let opened = scope.spawn(|| open_regular(&path, Access::ReadWrite));
+        while call(F_GETLEASE, 0) == F_RDLCK {
+            thread::yield_now();
+        }
+        call(F_SETLEASE, F_UNLCK);
+        opened.join().unwrap().unwrap();
+    });
+}
+
 /// macOS refuses what is too much for one call; here a few bytes are.
 #[test]
 fn a_transfer_of_more_than_one_call_takes_is_cut_short() {

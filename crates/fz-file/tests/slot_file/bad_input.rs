@@ -185,10 +185,14 @@ fn g_a_read_only_file_refuses_every_change_and_reads() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x");
     let config = SlotFileConfig::new(&path, 8);
-    SlotFile::open(config.clone().initial_slots(2)).unwrap().write(1, &[7; 8]).unwrap();
+    let file = SlotFile::open(config.clone().initial_slots(2)).unwrap();
+    assert!(!file.is_read_only());
+    file.write(1, &[7; 8]).unwrap();
+    drop(file);
 
     let file = SlotFile::open(config.clone().read_only(true).initial_slots(2)).unwrap();
     assert!(file.is_read_only());
+    assert_eq!((file.slot_size(), file.slots()), (8, 2));
     let mut bytes = [0; 16];
     file.read(0, &mut bytes).unwrap();
     assert_eq!(bytes[8..], [7; 8]);

@@ -65,6 +65,15 @@ fn an_open_file_reads_writes_and_changes_its_length() {
 }
 
 #[test]
+fn one_call_takes_as_many_buffers_as_it_says_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = HostVolume.create(&directory.path().join("x")).unwrap();
+    let slices = vec![IoSlice::new(b"x"); file.buffers_max() + 1];
+    assert_eq!(file.write_vectored_at(&slices[1..], 0).unwrap(), file.buffers_max());
+    assert_eq!(kind(file.write_vectored_at(&slices, 0)), ErrorKind::InvalidInput);
+}
+
+#[test]
 fn an_offset_that_no_file_has_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = HostVolume.create(&directory.path().join("x")).unwrap();
