@@ -417,6 +417,7 @@ impl WritePipe {
         settled
     }
 
+    #[inline]
     pub(crate) fn ticket(&self, epoch: u64) -> WriteTicket {
         WriteTicket::new(epoch, &self.core.completion)
     }

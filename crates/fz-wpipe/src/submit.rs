@@ -209,29 +209,38 @@ impl WritePipe {
 
     pub(crate) fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
         let slots = self.file.slots();
-        // Since the file has at least one slot then, nothing below this can overflow.
-        let is_inside = slots.checked_sub(count).is_some_and(|last| slot_index <= last);
-        if is_inside || fz_error::mutants::active("accept_out_of_range") {
+        if is_inside(slot_index, count, slots) {
             Ok(())
         } else {
             Err(PipeErrorKind::OutOfRange { slot_index, count, slots })
         }
     }
 
+    /// The request, if the file has its slots and they are as large as its buffers.
     #[inline]
     pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+        let is_sized = request.allocation.buffer_size().bytes() == self.file.slot_size();
+        if is_sized && is_inside(request.slot_index, slots_of(&request), self.file.slots()) {
+            Ok(request)
+        } else {
+            self.check_again(request)
+        }
+    }
+
+    /// What is wrong with a request; nothing any more, if the file has grown meanwhile.
+    #[cold]
+    fn check_again(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
         let buffer_size = request.allocation.buffer_size().bytes();
         let slot_size = self.file.slot_size();
-        let kind = if buffer_size == slot_size {
-            let count = u64::try_from(request.allocation.count()).unwrap_or(u64::MAX);
-            match self.check_range(request.slot_index, count) {
-                Ok(()) => return Ok(request),
-                Err(kind) => kind,
-            }
+        let checked = if buffer_size == slot_size {
+            self.check_range(request.slot_index, slots_of(&request))
         } else {
-            PipeErrorKind::BufferSizeMismatch { buffer_size, slot_size }
+            Err(PipeErrorKind::BufferSizeMismatch { buffer_size, slot_size })
         };
-        Err(self.reject(request, kind))
+        match checked {
+            Ok(()) => Ok(request),
+            Err(kind) => Err(self.reject(request, kind)),
+        }
     }
 
     #[cold]
@@ -283,6 +292,18 @@ impl WritePipe {
             }
         }
     }
+}
+
+/// Whether `count` slots from `slot_index` on are below `slots`.
+#[inline]
+fn is_inside(slot_index: u64, count: u64, slots: u64) -> bool {
+    // Since there is at least one slot then, nothing below this can overflow.
+    slots.checked_sub(count).is_some_and(|last| slot_index <= last) || fz_error::mutants::active("accept_out_of_range")
+}
+
+#[inline]
+fn slots_of(request: &WriteRequest) -> u64 {
+    u64::try_from(request.allocation.count()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
