@@ -97,6 +97,33 @@ mod tests {
 
     use super::{PAGE_BYTES_MIN, touched};
 
+    /// Which pages of an arena of 4 MiB are in memory, by `pagemap` of proc(5): there is a word for each page
+    /// of the address space, and its highest bit says so.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn pages_present(prefault: bool) -> Vec<bool> {
+        use std::fs::File;
+        use std::os::unix::fs::FileExt;
+
+        use super::Arena;
+        use crate::BufferSize;
+
+        let arena = Arena::new(BufferSize::S4096, 4 << 20, prefault).unwrap();
+        let (begin, page) = (arena.block.as_ptr().addr(), PAGE_BYTES_MIN);
+        let pages = begin / page..(begin + arena.layout.size()).div_ceil(page);
+        let mut words = vec![0; 8 * pages.len()];
+        let pagemap = File::open("/proc/self/pagemap").unwrap();
+        pagemap.read_exact_at(&mut words, 8 * pages.start as u64).unwrap();
+        words.chunks(8).map(|word| word[7] & 0x80 != 0).collect()
+    }
+
+    /// Where pages are of 4 KiB for sure.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn each_page_is_in_memory_if_that_was_asked_for() {
+        assert!(!pages_present(false).into_iter().all(|is_present| is_present));
+        assert!(pages_present(true).into_iter().all(|is_present| is_present));
+    }
+
     #[test]
     fn every_page_is_touched_wherever_the_block_begins() {
         for bytes in [16, 4096 - 8, 4096, 4096 + 16, 3 * 4096 - 16, 3 * 4096 + 8] {

@@ -425,3 +425,33 @@ fn first_run(bits: u32, count: u32) -> Option<u32> {
     }
     (starts != 0).then(|| starts.trailing_zeros())
 }
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_which_a_part_is_taken_is_given_back_whole() {
+        let bitmap = Bitmap::new(96).unwrap();
+        for taken in [64, 5] {
+            assert!(bitmap.claim_run(taken, 1));
+            let (used, allocations) = (bitmap.used(), bitmap.allocations());
+            assert!(!bitmap.claim_run(5, 60), "buffer {taken} is taken");
+            assert_eq!((bitmap.used(), bitmap.allocations()), (used, allocations));
+        }
+        assert!(bitmap.claim_run(6, 58));
+        assert_eq!((bitmap.used(), bitmap.allocations()), (60, 3));
+    }
+
+    #[test]
+    fn allocations_are_counted_beyond_what_a_word_can_hold() {
+        let bitmap = Bitmap::new(2).unwrap();
+        bitmap.word(0).fetch_add(CLAIM * u64::from(u32::MAX), Ordering::Relaxed);
+        assert_eq!(bitmap.allocations(), u64::from(u32::MAX));
+        for more in 1..=2 {
+            bitmap.claim_in_word(0, 1).unwrap();
+            assert_eq!(bitmap.allocations(), u64::from(u32::MAX) + more);
+        }
+    }
+}
