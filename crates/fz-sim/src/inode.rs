@@ -107,8 +107,7 @@ impl Inode {
             self.push_version(sequence, sector, Touched::of(within), thinning);
         }
         // Past a length that was lost the file has to be made longer again, though it looks long enough.
-        let kept = self.lengths.iter().rfind(|length| !length.lost).map_or(self.stable_length, |length| length.bytes);
-        if end > kept {
+        if end > self.kept_length(self.lengths.len()) {
             self.push_length(sequence, end, true, thinning);
         }
     }
@@ -211,6 +210,33 @@ impl Inode {
         for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
             version.lost |= version.sequence <= sequence;
         }
+        self.reach_what_is_left();
+    }
+
+    /// What was written inside a length that is lost since then makes the file reach to its own end, as it would
+    /// if it were written now.
+    fn reach_what_is_left(&mut self) {
+        let mut ends = BTreeMap::<u64, u64>::new();
+        for (sector, versions) in &self.sectors {
+            for version in versions.iter().filter(|version| !version.lost) {
+                let end = (sector * SECTOR_BYTES as u64 + version.touched.end() as u64).min(self.length);
+                let last = ends.entry(version.sequence).or_default();
+                *last = end.max(*last);
+            }
+        }
+        for (sequence, bytes) in ends {
+            let place = self.lengths.partition_point(|length| length.sequence < sequence);
+            // Where a length is of the same change, that one said how long the file was to be.
+            let has_own = self.lengths.get(place).is_some_and(|length| length.sequence == sequence);
+            if !has_own && bytes > self.kept_length(place) {
+                self.lengths.insert(place, LengthVersion { sequence, bytes, written: true, lost: false });
+            }
+        }
+    }
+
+    /// How long the first `count` of the lengths make the file, without those that are lost.
+    fn kept_length(&self, count: usize) -> u64 {
+        self.lengths[..count].iter().rfind(|length| !length.lost).map_or(self.stable_length, |length| length.bytes)
     }
 
     /// The write-back of what `sequence` wrote to `range` fails unseen, and so does that of older

@@ -179,6 +179,28 @@ fn a_write_elsewhere_during_the_failing_sync_does_not_keep_a_reverted_length() {
     assert_eq!(length_after(1100), 1536, "what was written meanwhile must not vanish");
 }
 
+/// Such a write found the file long enough, and when the length was lost nothing brought it back: the bytes were
+/// reported as lost, though a sync covered them.
+#[test]
+fn a_write_inside_a_length_that_is_being_lost_makes_the_file_reach_its_own_end() {
+    let (disk, file) = disk_with(512);
+    file.write_all_at(&[1; 1024], 512).unwrap();
+    disk.set_faults(
+        FaultPlan::new().with(failing_sync(PageFate::Dropped)).with(FaultRule::new(OpSet::SYNCS, Fault::Hang).nth(1)),
+    );
+    std::thread::scope(|scope| {
+        let sync = scope.spawn(|| file.sync_data());
+        disk.wait_until_hung(1);
+        file.write_all_at(&[2; 100], 600).unwrap();
+        disk.release_hung();
+        sync.join().unwrap().unwrap_err();
+    });
+    assert_eq!(lengths(&disk), BTreeSet::from([512, 700, 1536]));
+    file.sync_data().unwrap();
+    assert_eq!(lengths(&disk), BTreeSet::from([700, 1536]));
+    assert!(disk.is_durable(FILE, 600..700));
+}
+
 #[test]
 fn a_dropped_page_that_is_written_again_is_dirty_again() {
     let (disk, file) = disk_with(1024);
