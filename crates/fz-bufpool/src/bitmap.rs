@@ -454,4 +454,10 @@ mod tests {
             assert_eq!(bitmap.allocations(), u64::from(u32::MAX) + more);
         }
     }
+    #[test]
+    #[should_panic(expected = "released twice")]
+    fn a_buffer_that_is_free_already_is_not_released() {
+        check_released(0b010, 0b101);
+        check_released(0b010, 0b011);
+    }
 }
