@@ -15,6 +15,7 @@
 //!   moves the word first and takes the lock second; a registrant takes the lock first and looks
 //!   at the word second. So either the registrant sees the new word, or the publisher finds the
 //!   waker.
+//! - `lead`: who runs the round.
 //! - `beds`: two [`WaitWord`]s for blocked threads, used in turn by successive rounds. A thread
 //!   whose epoch the round in flight covers sleeps on that round's bed, every other one on the
 //!   next round's: a round wakes the threads that it covers, with one system call, and no others.
@@ -31,7 +32,7 @@
 //!    that call come before the `prepare`, then `prepare` would have acquired the next round's
 //!    store to `round`, and the second reading would have differed.
 //!
-//! Whether there *is* a next round is [`Lead`](crate::lead::Lead)'s matter.
+//! Whether there *is* a next round is [`Lead`]'s matter.
 //!
 //! # Locks
 //!
@@ -45,6 +46,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::PipeError;
 use crate::core::Core;
+use crate::lead::Lead;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::wait_word::WaitWord;
 use crate::waiting::{Registration, Waiting};
@@ -70,6 +72,8 @@ pub(crate) struct Completion {
     state: CachePadded<AtomicU64>,
     /// `highest epoch of the round in flight << 1 | parity`. Written by the leader only.
     round: AtomicU64,
+    /// Here and not in the core, because a task that begins to wait needs nothing else of the pipe.
+    pub(crate) lead: CachePadded<Lead>,
     beds: [WaitWord; 2],
     tasks: Mutex<Waiting>,
     failure: OnceLock<PipeError>,
@@ -84,6 +88,7 @@ impl Completion {
         Self {
             state: CachePadded::new(AtomicU64::new(0)),
             round: AtomicU64::new(0),
+            lead: CachePadded::new(Lead::new()),
             beds: [WaitWord::new(), WaitWord::new()],
             tasks: Mutex::new(Waiting::default()),
             failure: OnceLock::new(),
@@ -232,6 +237,16 @@ impl Completion {
         drop(tasks);
         drop(unused);
         status
+    }
+
+    /// For a task that has left a waker and begins to wait: sees to it that a round which has not begun yet
+    /// will be led, by the flusher thread.
+    pub(crate) fn ask_for_round(&self) {
+        if !self.lead.arrive_and_ask()
+            && let Some(core) = self.core()
+        {
+            core.bell.alarm.demand();
+        }
     }
 
     /// Takes a waker back.

@@ -5,9 +5,9 @@
 //! ```text
 //! WritePipe ──Arc──► Core ──┬── sender     the queue's open end: every accepted write
 //!     │               ▲     ├── writer     RwLock: the queue's other end, the batch, the file
-//!     └─ flusher ─Arc─┤     ├── lead       who runs the round; one word
-//!        thread       │     ├── syncer     Mutex: the file, to sync; only who leads locks it
-//! WriteTicket ─Arc─► Completion             what is durable, who waits
+//!     └─ flusher ─Arc─┤     ├── syncer     Mutex: the file, to sync; only who leads locks it
+//!        thread       │     │
+//! WriteTicket ─Arc─► Completion             what is durable, who waits, and who runs the round
 //!                     (weak link to Core)
 //! ```
 //!
@@ -55,7 +55,7 @@ use fz_mpsc::Sender;
 use crate::bell::Bell;
 use crate::completion::{Completion, Published, wake_each_once};
 use crate::gathering::Gathering;
-use crate::lead::{Asker, Lead, Wishes};
+use crate::lead::{Asker, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
 use crate::turns::Turns;
@@ -95,7 +95,6 @@ pub(crate) struct Core {
     pub(crate) bell: Arc<Bell>,
     pub(crate) counters: Counters,
     config: WritePipeConfig,
-    lead: Lead,
     writer: RwLock<Writer>,
     syncer: Mutex<Syncer>,
     /// The highest epoch handed to the kernel; a copy of the writer's, to be read without its lock.
@@ -121,7 +120,6 @@ impl Core {
             bell,
             counters: Counters::default(),
             config,
-            lead: Lead::new(),
             writer: RwLock::new(writer),
             syncer: Mutex::new(Syncer { file: Some(Arc::clone(file)), synced: 0, sync_mean: Duration::ZERO }),
             written: CachePadded::new(AtomicU64::new(0)),
@@ -149,7 +147,8 @@ impl Core {
     /// gave memory back: the wait would be for its own caller.
     pub(crate) fn wait(&self, epoch: u64) -> Result<u64> {
         self.assert_outside("waited for a ticket of");
-        let _waits = self.gathering.arrive_and_wait();
+        let _waits = self.gathering.wait();
+        self.completion.lead.arrive();
         loop {
             if let Some(status) = self.completion.status(epoch) {
                 return status;
@@ -164,14 +163,14 @@ impl Core {
         if self.linger(epoch) {
             return;
         }
-        if !self.lead.try_acquire() {
-            self.completion.sleep(epoch, || self.lead.ask(Asker::Thread));
+        if !self.completion.lead.try_acquire() {
+            self.completion.sleep(epoch, || self.completion.lead.ask(Asker::Thread));
             return;
         }
         if self.completion.status(epoch).is_none() {
             self.lead_round(|work_remains, wishes| self.hand_over(work_remains, wishes));
         } else {
-            self.hand_over(false, self.lead.release());
+            self.hand_over(false, self.completion.lead.release());
         }
     }
 
@@ -180,7 +179,7 @@ impl Core {
     /// it.
     fn write_ahead(&self) {
         let is_much = || self.sender.last_position().saturating_sub(self.written()) >= self.config.queue_quarter();
-        if self.lead.is_free() || !is_much() {
+        if self.completion.lead.is_free() || !is_much() {
             return;
         }
         // An error stops the pipe, and the caller's ticket tells it.
@@ -199,7 +198,7 @@ impl Core {
     /// instead of sleeping; and it leads when *everybody* is back, which the last one to come is
     /// the first to see.
     fn linger(&self, epoch: u64) -> bool {
-        if self.lead.is_free() && self.is_gathered() {
+        if self.completion.lead.is_free() && self.is_gathered() {
             return false;
         }
         let limit = self.bell.round_mean() * LINGERS_ROUNDS;
@@ -212,22 +211,14 @@ impl Core {
             if self.completion.status(epoch).is_some() {
                 return true;
             }
-            if self.lead.is_free() && self.is_gathered() || turns.are_over() {
+            if self.completion.lead.is_free() && self.is_gathered() || turns.are_over() {
                 return false;
             }
         }
     }
 
     fn is_gathered(&self) -> bool {
-        self.gathering.is_complete(|| self.born.elapsed())
-    }
-
-    /// Sees to it that a round which has not begun yet will be led, by the flusher thread.
-    pub(crate) fn ask_for_round(&self, asker: Asker) {
-        self.gathering.arrive();
-        if !self.lead.ask(asker) {
-            self.bell.alarm.demand();
-        }
+        self.gathering.is_complete(self.completion.lead.arrivals(), || self.born.elapsed())
     }
 
     /// Sees to it that what is queued, if anything is, is written and its memory released.
@@ -268,8 +259,8 @@ impl Core {
     /// The flusher thread leads for as long as only it can, or leaves word with who leads now.
     fn lead_as(&self, asker: Asker) {
         while self.completion.failure().is_none() {
-            if !self.lead.try_acquire() {
-                if self.lead.ask(asker) {
+            if !self.completion.lead.try_acquire() {
+                if self.completion.lead.ask(asker) {
                     // The holder will call.
                     return;
                 }
@@ -317,7 +308,7 @@ impl Core {
         if self.completion.failure().is_none() {
             outcome = self.guarded("flush", || self.round(&mut lock(&self.syncer))).unwrap_or_default();
         }
-        let handed_over = hand_over(outcome.work_remains, self.lead.release());
+        let handed_over = hand_over(outcome.work_remains, self.completion.lead.release());
         wake_each_once(outcome.wakers);
         if let Some((round, synced)) = outcome.synced {
             round.synced(&synced, || (self.completion.durable(), self.sender.len()));
@@ -330,12 +321,12 @@ impl Core {
         self.gather();
         let observed = observe::Round::enter(self.module_id());
         let began = self.born.elapsed();
-        self.gathering.account(began);
+        self.gathering.account(self.completion.lead.arrivals(), began);
         self.round_began.store(nanos(began), Ordering::Relaxed);
         if fz_error::mutants::active("sync_before_last_write") {
             let _ = file.sync();
         }
-        let arrivals = self.gathering.arrivals();
+        let taken = self.completion.lead.arrivals();
         let (target, is_cut) = self.write_batch(u64::MAX)?;
         if target == syncer.synced {
             // Nothing was cut either: what is cut was written in part.
@@ -360,7 +351,7 @@ impl Core {
             return Ok(Outcome::default());
         };
         let (tasks, limit) = (wakers.len() + tasks_left, self.config.linger_max);
-        self.gathering.plan(arrivals, tasks, synced_at, syncer.sync_mean, limit);
+        self.gathering.plan([taken, self.completion.lead.arrivals()], tasks, synced_at, syncer.sync_mean, limit);
         let synced = observe::Synced {
             writes,
             epoch: target,

@@ -12,6 +12,8 @@
 //! others. How long an arrival takes is measured by the gathers themselves, of which every now and
 //! then one is for all again.
 //!
+//! Arrivals are counted by [`Lead`](crate::lead::Lead).
+//!
 //! All of this is advice: a stale value makes a round begin early or late, and no more. Hence the
 //! `Relaxed` orderings, which pair with nothing.
 
@@ -24,8 +26,6 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) struct Gathering {
     /// Threads that are blocked on a ticket now.
     waiters: AtomicU64,
-    /// How often a thread or a task began to wait.
-    arrivals: AtomicU64,
     /// The arrivals at which all are back; 0 if nobody is expected.
     complete_at: AtomicU64,
     /// When to wait no longer, in nanoseconds of the pipe's life.
@@ -55,7 +55,6 @@ impl Gathering {
     pub(crate) fn new() -> Self {
         Self {
             waiters: AtomicU64::new(0),
-            arrivals: AtomicU64::new(0),
             complete_at: AtomicU64::new(0),
             until: AtomicU64::new(0),
             pause_max: AtomicU64::new(0),
@@ -69,25 +68,14 @@ impl Gathering {
     }
 
     /// A thread begins to wait; it does until the guard is dropped.
-    pub(crate) fn arrive_and_wait(&self) -> Waits<'_> {
+    pub(crate) fn wait(&self) -> Waits<'_> {
         self.waiters.fetch_add(1, Ordering::Relaxed);
-        self.arrive();
         Waits(self)
     }
 
-    /// A task begins to wait.
-    pub(crate) fn arrive(&self) {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn arrivals(&self) -> u64 {
-        self.arrivals.load(Ordering::Relaxed)
-    }
-
-    /// Whether a round may begin: everybody is back, or nobody else seems to come. `now` is the age
-    /// of the pipe.
-    pub(crate) fn is_complete(&self, now: impl FnOnce() -> Duration) -> bool {
-        let arrivals = self.arrivals();
+    /// Whether a round may begin: everybody is back, or nobody else seems to come. There have been so many
+    /// `arrivals`, and `now` is the age of the pipe.
+    pub(crate) fn is_complete(&self, arrivals: u64, now: impl FnOnce() -> Duration) -> bool {
         if arrivals >= self.complete_at.load(Ordering::Relaxed) {
             return true;
         }
@@ -99,25 +87,33 @@ impl Gathering {
         now >= self.until.load(Ordering::Relaxed).min(self.next_until.load(Ordering::Relaxed))
     }
 
-    /// After a round: whom to expect for the next. There had been `arrivals` when it took its batch,
-    /// so who came later waits already; `tasks` were woken or still wait; a sync takes `sync`; and
-    /// nothing is waited for longer than `limit`.
-    pub(crate) fn plan(&self, arrivals: u64, tasks: usize, now: Duration, sync: Duration, limit: Duration) {
+    /// After a round: whom to expect for the next. There had been `taken` arrivals when it took its batch, and
+    /// there are `arrivals` now, so who came in between waits already; `tasks` were woken or still wait; a sync
+    /// takes `sync`; and nothing is waited for longer than `limit`.
+    pub(crate) fn plan(
+        &self,
+        [taken, arrivals]: [u64; 2],
+        tasks: usize,
+        now: Duration,
+        sync: Duration,
+        limit: Duration,
+    ) {
         let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
         let company = self.waiters.load(Ordering::Relaxed) + tasks;
         let pause_max = (sync / 3).min(limit);
         self.pause_max.store(nanos(pause_max), Ordering::Relaxed);
         self.next_until.store(nanos(now + pause_max), Ordering::Relaxed);
         self.until.store(nanos(now + (sync * 3 / 2).min(limit)), Ordering::Relaxed);
-        let expected = if tasks > 0 { self.plan_for_tasks(tasks, now, sync).unwrap_or(company) } else { company };
-        self.complete_at.store(if company > 1 { arrivals + expected } else { 0 }, Ordering::Relaxed);
+        let expected =
+            if tasks > 0 { self.plan_for_tasks(arrivals, tasks, now, sync).unwrap_or(company) } else { company };
+        self.complete_at.store(if company > 1 { taken + expected } else { 0 }, Ordering::Relaxed);
     }
 
     /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it
     /// to matter: there the fewest rounds are best.
-    fn plan_for_tasks(&self, tasks: u64, now: Duration, sync: Duration) -> Option<u64> {
+    fn plan_for_tasks(&self, arrivals: u64, tasks: u64, now: Duration, sync: Duration) -> Option<u64> {
         self.planned_at.store(nanos(now), Ordering::Relaxed);
-        self.planned_arrivals.store(self.arrivals(), Ordering::Relaxed);
+        self.planned_arrivals.store(arrivals, Ordering::Relaxed);
         let plans = self.plans.load(Ordering::Relaxed) + 1;
         self.plans.store(plans, Ordering::Relaxed);
         let share = nanos(sync).checked_div(self.arrival_mean.load(Ordering::Relaxed))?;
@@ -126,13 +122,13 @@ impl Gathering {
     }
 
     /// As a round begins: how long those who were expected took to arrive, if tasks were.
-    pub(crate) fn account(&self, now: Duration) {
+    pub(crate) fn account(&self, arrivals: u64, now: Duration) {
         let planned_at = self.planned_at.load(Ordering::Relaxed);
         if planned_at == 0 {
             return;
         }
         self.planned_at.store(0, Ordering::Relaxed);
-        let came = self.arrivals().saturating_sub(self.planned_arrivals.load(Ordering::Relaxed));
+        let came = arrivals.saturating_sub(self.planned_arrivals.load(Ordering::Relaxed));
         if let Some(each) = nanos(now).saturating_sub(planned_at).checked_div(came) {
             let mean = self.arrival_mean.load(Ordering::Relaxed);
             self.arrival_mean.store(if mean == 0 { each } else { (mean * 7 + each) / 8 }, Ordering::Relaxed);

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::completion::Completion;
-use crate::lead::Asker;
 use crate::sync::thread;
 use crate::waiting::Registration;
 use crate::{PipeError, PipeErrorKind, Result};
@@ -236,8 +235,8 @@ impl Future for WriteTicket {
             this.registration = 0;
             return Poll::Ready(status);
         }
-        if is_new && let Some(core) = completion.core() {
-            core.ask_for_round(Asker::Task);
+        if is_new {
+            completion.ask_for_round();
         }
         Poll::Pending
     }

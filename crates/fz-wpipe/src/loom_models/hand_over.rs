@@ -153,7 +153,7 @@ impl Pipe {
         if self.completion.register(epoch, &mut 0, &waker).is_some() {
             return;
         }
-        if !self.lead.ask(Asker::Task) && self.flaw != Flaw::CallsNobody {
+        if !self.lead.arrive_and_ask() && self.flaw != Flaw::CallsNobody {
             self.demand();
         }
         let mut woken = task.woken.lock().unwrap();
