@@ -4,12 +4,13 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Wake, Waker};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Poll, RawWaker, RawWakerVTable, Wake, Waker};
 
 use fz_mpsc::{PushError, QueueConfig, channel_with_alarm};
-use support::{CountingWaker, poll_once, queue};
+use support::{CountingWaker, finishes, poll_once, queue};
 
 /// As of an executor that is no more. Two of these in one unwinding would abort the process.
 struct Panics;
@@ -73,4 +74,40 @@ fn d_a_consumer_s_waker_that_panics_spoils_neither_the_push_nor_the_alarm() {
     assert_eq!(sender.try_push('x'), Ok(1));
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the alarm is called beside the waker");
     assert_eq!(poll_once(&mut wait, Waker::noop()), Poll::Ready(true));
+}
+
+/// Whether the next drop of a fragile waker panics.
+static BREAKS: AtomicBool = AtomicBool::new(false);
+
+/// A waker that may panic when it, or a copy of it, is dropped, which a [`Wake`] cannot.
+fn fragile() -> Waker {
+    fn copy(_: *const ()) -> RawWaker {
+        RawWaker::new(std::ptr::null(), &FUNCTIONS)
+    }
+    fn wake(_: *const ()) {}
+    fn drop(_: *const ()) {
+        assert!(!BREAKS.swap(false, Ordering::SeqCst), "the drop of a waker panics");
+    }
+    static FUNCTIONS: RawWakerVTable = RawWakerVTable::new(copy, wake, wake, drop);
+    // SAFETY: the functions do not look at the pointer, and may be called from any thread.
+    unsafe { Waker::from_raw(copy(std::ptr::null())) }
+}
+
+/// The place in the queue would stay empty, and the consumer would wait for it.
+#[test]
+fn f_a_waker_whose_drop_panics_leaves_no_claimed_place_unfilled() {
+    finishes(|| {
+        let (sender, mut receiver) = queue(1);
+        sender.try_push(0).unwrap();
+        let mut push = sender.push_async(10);
+        assert!(poll_once(&mut push, Waker::noop()).is_pending());
+        let mut values = Vec::new();
+        assert_eq!(receiver.drain(&mut values, 1), 1);
+        let waker = fragile();
+        BREAKS.store(true, Ordering::SeqCst);
+        catch_unwind(AssertUnwindSafe(|| poll_once(&mut push, &waker))).expect_err("its copy was dropped");
+        assert_eq!(receiver.drain(&mut values, 1), 1);
+        assert_eq!(values, [0, 10]);
+        assert_eq!(sender.try_push(20), Ok(3), "the queue goes on");
+    });
 }
