@@ -2,13 +2,11 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
-use tokio::task::LocalSet;
 
 use super::{Suite, Window, payload, setup};
 use crate::contestant::Contestant;
@@ -103,9 +101,9 @@ pub(crate) fn merge(handles: Vec<thread::ScopedJoinHandle<'_, Outcome<Histogram<
     Ok(all)
 }
 
-pub(crate) fn measure_tasks<P: TaskPeer + 'static>(work: &Work, directory: &Path, tasks: usize) -> Outcome<Figures> {
-    let peer = Arc::new(P::open(&setup(work, directory))?);
-    let window = Arc::new(Window::new(work.slots, 1));
+pub(crate) fn measure_tasks<P: TaskPeer>(work: &Work, directory: &Path, tasks: usize) -> Outcome<Figures> {
+    let peer = P::open(&setup(work, directory))?;
+    let window = Window::new(work.slots, 1);
     let mut figures = Figures::new();
     let latencies = thread::scope(|scope| {
         let executor = scope.spawn(|| run_tasks(&peer, &window, tasks, work.bytes));
@@ -117,39 +115,30 @@ pub(crate) fn measure_tasks<P: TaskPeer + 'static>(work: &Work, directory: &Path
     Ok(figures)
 }
 
-fn run_tasks<P: TaskPeer + 'static>(
-    peer: &Arc<P>,
-    window: &Arc<Window>,
-    tasks: usize,
-    bytes: usize,
-) -> Outcome<Histogram<u64>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let latencies = Rc::new(RefCell::new(histogram()));
-    let local = LocalSet::new();
-    let handles: Vec<_> = (0..tasks)
-        .map(|_| {
-            let (peer, window, latencies) = (Arc::clone(peer), Arc::clone(window), Rc::clone(&latencies));
-            let payload = payload(bytes);
-            local.spawn_local(async move {
-                while !window.is_over() {
-                    let counts = window.counts();
-                    let began = Instant::now();
-                    peer.commit_task(window.next_slot(), &payload).await?;
-                    window.add(0, 1);
-                    if counts {
-                        latencies.borrow_mut().saturating_record(u64::try_from(began.elapsed().as_nanos())?);
-                    }
+/// All tasks are woken and polled by one thread, each only when it was woken.
+fn run_tasks<P: TaskPeer>(peer: &P, window: &Window, tasks: usize, bytes: usize) -> Outcome<Histogram<u64>> {
+    let latencies = RefCell::new(histogram());
+    let payload = payload(bytes);
+    let mut running: FuturesUnordered<_> = (0..tasks)
+        .map(|_| async {
+            while !window.is_over() {
+                let counts = window.counts();
+                let began = Instant::now();
+                peer.commit_task(window.next_slot(), &payload).await?;
+                window.add(0, 1);
+                if counts {
+                    latencies.borrow_mut().saturating_record(u64::try_from(began.elapsed().as_nanos())?);
                 }
-                Outcome::Ok(())
-            })
+            }
+            Outcome::Ok(())
         })
         .collect();
-    local.block_on(&runtime, async {
-        for handle in handles {
-            handle.await.map_err(|_| "a task panicked")??;
+    futures_executor::block_on(async {
+        while let Some(ended) = running.next().await {
+            ended?;
         }
         Outcome::Ok(())
     })?;
-    drop(local);
-    Ok(latencies.replace(histogram()))
+    drop(running);
+    Ok(latencies.into_inner())
 }
