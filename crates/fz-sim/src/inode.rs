@@ -33,6 +33,8 @@ pub(crate) struct Version {
     pub(crate) sequence: u64,
     pub(crate) touched: Touched,
     pub(crate) bytes: Arc<Sector>,
+    /// Where its write ended, if the file was long enough already, so that it made no length of its own.
+    pub(crate) inside: Option<u64>,
     /// Its page was marked clean by a sync that failed: no later sync makes it durable.
     pub(crate) lost: bool,
 }
@@ -102,12 +104,13 @@ impl Inode {
             return;
         }
         let end = offset + bytes.len() as u64;
+        // Past a length that was lost the file has to be made longer again, though it looks long enough.
+        let is_longer = end > self.kept_length(self.lengths.len());
         self.live.write(offset, bytes);
         for (sector, within) in sectors_of(offset..end) {
-            self.push_version(sequence, sector, Touched::of(within), thinning);
+            self.push_version(sequence, sector, Touched::of(within), (!is_longer).then_some(end), thinning);
         }
-        // Past a length that was lost the file has to be made longer again, though it looks long enough.
-        if end > self.kept_length(self.lengths.len()) {
+        if is_longer {
             self.push_length(sequence, end, true, thinning);
         }
     }
@@ -119,7 +122,7 @@ impl Inode {
             for (sector, within) in sectors_of(bytes..self.length) {
                 // A hole has nothing to lose.
                 if cut.binary_search(&sector).is_ok() {
-                    self.push_version(sequence, sector, Touched::of(within), thinning);
+                    self.push_version(sequence, sector, Touched::of(within), None, thinning);
                 }
             }
         }
@@ -137,9 +140,17 @@ impl Inode {
         }
     }
 
-    fn push_version(&mut self, sequence: u64, sector: u64, touched: Touched, thinning: Thinning) {
+    fn push_version(
+        &mut self,
+        sequence: u64,
+        sector: u64,
+        touched: Touched,
+        inside: Option<u64>,
+        thinning: Thinning,
+    ) {
         let versions = self.sectors.entry(sector).or_default();
-        versions.push(Version { sequence, touched, bytes: Arc::new(self.live.sector(sector)), lost: false });
+        let bytes = Arc::new(self.live.sector(sector));
+        versions.push(Version { sequence, touched, bytes, inside, lost: false });
         if thinning.is_some_and(|max| versions.len() > max) {
             // Not the newest: it is what reads see.
             let forgotten = versions.remove(Random::of_call(sector, sequence).below(versions.len() - 1));
@@ -210,23 +221,17 @@ impl Inode {
         for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
             version.lost |= version.sequence <= sequence;
         }
-        self.reach_what_is_left();
+        self.reach_what_came_later(sequence);
     }
 
-    /// What was written inside a length that is lost since then makes the file reach to its own end, as it would
-    /// if it were written now.
-    fn reach_what_is_left(&mut self) {
-        let mut ends = BTreeMap::<u64, u64>::new();
-        for (sector, versions) in &self.sectors {
-            for version in versions.iter().filter(|version| !version.lost) {
-                let end = (sector * SECTOR_BYTES as u64 + version.touched.end() as u64).min(self.length);
-                let last = ends.entry(version.sequence).or_default();
-                *last = end.max(*last);
-            }
-        }
+    /// What was written inside a length after `sequence`, up to which that length may have been lost, makes the file
+    /// reach to its own end, as it would if it were written now.
+    fn reach_what_came_later(&mut self, sequence: u64) {
+        let versions = self.sectors.values().flatten().filter(|version| version.sequence > sequence && !version.lost);
+        let ends: BTreeMap<_, _> =
+            versions.filter_map(|version| version.inside.map(|end| (version.sequence, end))).collect();
         for (sequence, bytes) in ends {
             let place = self.lengths.partition_point(|length| length.sequence < sequence);
-            // Where a length is of the same change, that one said how long the file was to be.
             let has_own = self.lengths.get(place).is_some_and(|length| length.sequence == sequence);
             if !has_own && bytes > self.kept_length(place) {
                 self.lengths.insert(place, LengthVersion { sequence, bytes, written: true, lost: false });

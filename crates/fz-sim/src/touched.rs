@@ -23,12 +23,6 @@ impl Touched {
         self.0.iter().zip(other.0).any(|(own, other)| own & other != 0)
     }
 
-    /// Where the last touched byte ends; 0 if none is.
-    pub(crate) fn end(&self) -> usize {
-        let last = self.0.iter().rposition(|word| *word != 0);
-        last.map_or(0, |word| (word + 1) * 64 - self.0[word].leading_zeros() as usize)
-    }
-
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);
     }
@@ -45,7 +39,6 @@ mod tests {
             for byte in 0..SECTOR_BYTES {
                 assert_eq!(touched.meets(&Touched::of(byte..byte + 1)), range.contains(&byte), "{byte} of {range:?}");
             }
-            assert_eq!(touched.end(), if range.is_empty() { 0 } else { range.end }, "{range:?}");
         }
     }
 

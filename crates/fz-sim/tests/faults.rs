@@ -201,6 +201,24 @@ fn a_write_inside_a_length_that_is_being_lost_makes_the_file_reach_its_own_end()
     assert!(disk.is_durable(FILE, 600..700));
 }
 
+/// What was cut off before is no reason for a file to be longer, even if thinning has forgotten the cut.
+#[test]
+fn a_length_that_was_cut_does_not_come_back_with_a_lost_one() {
+    let disk = SimDisk::with_config(SimDiskConfig::new(1).versions_max(2));
+    let file = opened(&disk, 0);
+    file.write_all_at(&[1; 400], 0).unwrap();
+    file.set_length(100).unwrap();
+    for _ in 0..30 {
+        file.write_all_at(&[2; 50], 0).unwrap();
+    }
+    file.write_all_at(&[3; 500], 512).unwrap();
+    // The length of the last write is lost, and no other.
+    on(&disk, FaultRule::new(Op::WriteBack, Fault::SyncFailed(Errno::Eio, PageFate::Dropped)));
+    file.write_back(512, 512).unwrap_err();
+    file.sync_data().unwrap();
+    assert!(lengths(&disk).contains(&100), "{:?}", lengths(&disk));
+}
+
 #[test]
 fn a_dropped_page_that_is_written_again_is_dirty_again() {
     let (disk, file) = disk_with(1024);
