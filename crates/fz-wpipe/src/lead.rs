@@ -4,7 +4,6 @@
 //! flusher thread. Whoever wants a round and finds the lead taken leaves a mark; whoever gives the
 //! lead back reads the marks and sees to it that somebody leads the next round. Mark and release
 //! are read-modify-writes of one word, so no wish falls between them.
-
 //!
 //! The same word counts how often somebody began to wait, so that a task which does changes one word,
 //! and so that who gathers looks at one ([`Gathering`](crate::gathering::Gathering)).

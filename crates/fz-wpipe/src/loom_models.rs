@@ -418,7 +418,8 @@ fn askers_beside_release(insists: bool) {
             let (lead, notes, served) = (Arc::clone(&lead), Arc::clone(&notes), Arc::clone(&served));
             thread::spawn(move || {
                 notes[index].store(1, Ordering::Relaxed);
-                while !lead.ask(asker) {
+                let ask = || if asker == Asker::Task { lead.arrive_and_ask() } else { lead.ask(asker) };
+                while !ask() {
                     if !insists {
                         return;
                     }
@@ -464,8 +465,15 @@ fn one_at_a_time_leads() {
             let (lead, leaders) = (Arc::clone(&lead), Arc::clone(&leaders));
             thread::spawn(move || body(&lead, &leaders))
         };
+        // What one leader left reaches the next through an arrival in between.
+        let arrival = {
+            let lead = Arc::clone(&lead);
+            thread::spawn(move || lead.arrive())
+        };
         body(&lead, &leaders);
         body(&lead, &leaders);
         other.join().unwrap();
+        arrival.join().unwrap();
+        assert_eq!(lead.arrivals(), 1);
     });
 }
