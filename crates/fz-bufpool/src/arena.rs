@@ -97,10 +97,10 @@ mod tests {
 
     use super::{PAGE_BYTES_MIN, touched};
 
-    /// Which pages of an arena of 4 MiB are in memory, by `pagemap` of proc(5): there is a word for each page
-    /// of the address space, and its highest bit says so.
+    /// Which pages of an arena of 4 MiB have memory, by `pagemap` of proc(5): there is a word for each page
+    /// of the address space, and its two highest bits say that the page is present or swapped out.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    fn pages_present(prefault: bool) -> Vec<bool> {
+    fn pages_with_memory(prefault: bool) -> Vec<bool> {
         use std::fs::File;
         use std::os::unix::fs::FileExt;
 
@@ -113,15 +113,15 @@ mod tests {
         let mut words = vec![0; 8 * pages.len()];
         let pagemap = File::open("/proc/self/pagemap").unwrap();
         pagemap.read_exact_at(&mut words, 8 * pages.start as u64).unwrap();
-        words.chunks(8).map(|word| word[7] & 0x80 != 0).collect()
+        words.chunks(8).map(|word| word[7] & 0xC0 != 0).collect()
     }
 
     /// Where pages are of 4 KiB for sure.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
-    fn each_page_is_in_memory_if_that_was_asked_for() {
-        assert!(!pages_present(false).into_iter().all(|is_present| is_present));
-        assert!(pages_present(true).into_iter().all(|is_present| is_present));
+    fn each_page_has_memory_if_that_was_asked_for() {
+        assert!(!pages_with_memory(false).into_iter().all(|has_memory| has_memory));
+        assert!(pages_with_memory(true).into_iter().all(|has_memory| has_memory));
     }
 
     #[test]

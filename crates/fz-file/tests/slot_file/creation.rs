@@ -266,6 +266,8 @@ fn links_are_followed_and_dangling_ones_are_an_error() {
     symlink("x", &link).unwrap();
     let error = SlotFile::open(SlotFileConfig::new(&link, 8)).unwrap_err();
     assert!(matches!(error.kind(), FileErrorKind::PathUnstable { attempts: 2.. }), "{error:?}");
+    let error = SlotFile::open(SlotFileConfig::new(&link, 8).create(Create::New)).unwrap_err();
+    assert!(matches!(error.kind(), FileErrorKind::AlreadyExists), "{error:?}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 
     drop(SlotFile::open(SlotFileConfig::new(&path, 8).initial_slots(2)).unwrap());
