@@ -140,14 +140,7 @@ impl Inode {
         }
     }
 
-    fn push_version(
-        &mut self,
-        sequence: u64,
-        sector: u64,
-        touched: Touched,
-        inside: Option<u64>,
-        thinning: Thinning,
-    ) {
+    fn push_version(&mut self, sequence: u64, sector: u64, touched: Touched, inside: Option<u64>, thinning: Thinning) {
         let versions = self.sectors.entry(sector).or_default();
         let bytes = Arc::new(self.live.sector(sector));
         versions.push(Version { sequence, touched, bytes, inside, lost: false });
