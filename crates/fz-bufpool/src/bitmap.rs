@@ -454,6 +454,7 @@ mod tests {
             assert_eq!(bitmap.allocations(), u64::from(u32::MAX) + more);
         }
     }
+
     #[test]
     fn a_buffer_that_is_free_already_is_not_released() {
         check_released(0b010, 0b101);

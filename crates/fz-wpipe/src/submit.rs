@@ -309,7 +309,26 @@ fn slots_of(request: &WriteRequest) -> u64 {
 #[cfg(test)]
 #[cfg(not(any(fz_loom, fz_shuttle)))]
 mod tests {
+    use std::sync::Arc;
+
+    use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    use fz_file::{SlotFile, SlotFileConfig};
+
     use super::*;
+    use crate::WritePipeConfig;
+
+    /// As if the file had grown between the two looks.
+    #[test]
+    fn g_a_request_that_fits_at_the_second_look_is_not_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 64).initial_slots(2)).unwrap();
+        let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64)).unwrap();
+        let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file)).unwrap();
+        let request = WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: 1 };
+        let request = pipe.check_again(request).unwrap();
+        let rejected = pipe.check_again(WriteRequest { slot_index: 2, ..request }).unwrap_err();
+        assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 2, count: 1, slots: 2 }));
+    }
 
     #[test]
     fn pools_used_in_turn_are_met_once_each() {
