@@ -28,42 +28,84 @@ pub(crate) use portable::Alarm;
 #[cfg(all(target_os = "linux", not(any(fz_loom, fz_shuttle))))]
 mod descriptors {
     use std::io;
-    use std::os::fd::AsFd;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     use nix::errno::Errno;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
     use nix::sys::eventfd::{EfdFlags, EventFd};
     use nix::sys::time::TimeSpec;
     use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+    use nix::time::clock_gettime;
 
     use super::{Cause, DEMAND, Duration, STOP};
+    use crate::core::nanos;
 
-    /// See the module. `demand` costs a system call only if none is pending.
+    /// The names of the descriptors.
+    const EVENT: u64 = 0;
+    const TIMER: u64 = 1;
+
+    fn now() -> Duration {
+        // clock_gettime(2) fails only for a clock that is not there.
+        clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+    }
+
+    /// See the module. `demand` costs a system call only if none is pending, `set` only if no deadline
+    /// is: in a virtual machine it can take as long as a third of a sync.
+    ///
+    /// Both descriptors are watched for *edges*: each write and each expiration is told once, so that
+    /// neither is ever read, and to sleep and to wake is one system call.
     #[derive(Debug)]
     pub(crate) struct Alarm {
         flags: AtomicU32,
-        /// Readable while `flags` may be set.
+        /// What the timer was set to last, in nanoseconds of its clock; 0 since it has rung.
+        rings_at: AtomicU64,
+        /// Written when `flags` are set.
         event: EventFd,
         timer: TimerFd,
+        both: Epoll,
     }
 
     impl Alarm {
         pub(crate) fn new() -> io::Result<Self> {
-            Ok(Self {
-                flags: AtomicU32::new(0),
-                event: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
-                timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?,
-            })
+            let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+            let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+            let both = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+            let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+            both.add(&event, EpollEvent::new(edges, EVENT))?;
+            both.add(&timer, EpollEvent::new(edges, TIMER))?;
+            Ok(Self { flags: AtomicU32::new(0), rings_at: AtomicU64::new(0), event, timer, both })
         }
 
-        /// Sets the deadline, in place of the one before.
+        /// Sets the deadline, if there is none that comes sooner.
+        ///
+        /// For work that is found by whoever [`wait`](Self::wait) wakes: a deadline that has come, and
+        /// was not told yet, counts as set.
         pub(crate) fn set(&self, after: Duration) {
-            // Zero would take the deadline away.
-            let after = TimeSpec::from_duration(after.max(Duration::from_nanos(1)));
-            let set = self.timer.set(Expiration::OneShot(after), TimerSetTimeFlags::empty());
+            let at = (now() + after).max(Duration::from_nanos(1));
+            // Relaxed, here and below: the flusher clears this before it looks for work. So who reads
+            // what was there before has made its work known before that look, by way of what the two
+            // share.
+            if (1..=nanos(at)).contains(&self.rings_at.load(Ordering::Relaxed)) {
+                return;
+            }
+            // Before the timer is set, or it could follow the clearing for that very timer. Two that do
+            // this beside each other may leave the sooner time in one and the later in the other: one
+            // wake-up more, or a deadline later by as much as the two calls lie apart.
+            self.rings_at.store(nanos(at), Ordering::Relaxed);
+            let set =
+                self.timer.set(Expiration::OneShot(TimeSpec::from_duration(at)), TimerSetTimeFlags::TFD_TIMER_ABSTIME);
             // timerfd_settime(2) fails only for a bad descriptor, address, flag or time.
             debug_assert!(set.is_ok(), "{set:?}");
+        }
+
+        #[cfg(test)]
+        pub(super) fn pretend_to_ring_in(&self, after: Duration) {
+            self.rings_at.store(nanos(now() + after), Ordering::Relaxed);
+        }
+
+        #[cfg(test)]
+        pub(super) fn is_set(&self) -> bool {
+            self.timer.get().unwrap().is_some()
         }
 
         pub(crate) fn demand(&self) {
@@ -83,33 +125,27 @@ mod descriptors {
             }
         }
 
-        /// Sleeps until there is a cause. Stop comes before demand, demand before deadline.
+        /// Sleeps until there is a cause. Stop comes before demand.
         pub(crate) fn wait(&self) -> Cause {
+            // One at a time: an edge that is told and not served is lost.
+            let mut told = [EpollEvent::empty()];
             loop {
-                let mut ready = [
-                    PollFd::new(self.event.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
-                ];
-                match poll(&mut ready, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => panic!("poll(2) of the flusher's alarm: {errno}"),
+                match self.both.wait(&mut told, EpollTimeout::NONE) {
+                    Ok(1) => {}
+                    Ok(_) | Err(Errno::EINTR) => continue,
+                    Err(errno) => panic!("epoll_wait(2) of the flusher's alarm: {errno}"),
                 }
-                let is_ready = |index: usize| ready[index].any().unwrap_or(false);
-                if is_ready(0) {
-                    // Before the flags: a demand between the two makes it readable again.
-                    let _ = self.event.read();
-                    // The demand is taken, the stop stays.
-                    let flags = self.flags.fetch_and(!DEMAND, Ordering::AcqRel);
-                    if flags & STOP != 0 {
-                        return Cause::Stop;
-                    }
-                    if flags & DEMAND != 0 {
-                        return Cause::Demand;
-                    }
-                }
-                // It may have been set anew since; then the read finds nothing.
-                if is_ready(1) && self.timer.wait().is_ok() {
+                if told[0].data() == TIMER {
+                    self.rings_at.store(0, Ordering::Relaxed);
                     return Cause::Deadline;
+                }
+                // The demand is taken, the stop stays.
+                let flags = self.flags.fetch_and(!DEMAND, Ordering::AcqRel);
+                if flags & STOP != 0 {
+                    return Cause::Stop;
+                }
+                if flags & DEMAND != 0 {
+                    return Cause::Demand;
                 }
             }
         }
@@ -154,11 +190,15 @@ mod portable {
             self.state.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
-        /// Sets the deadline, in place of the one before.
+        /// Sets the deadline, if there is none that comes sooner.
         #[cfg(not(fz_shuttle))]
         pub(crate) fn set(&self, after: Duration) {
-            self.state().deadline = std::time::Instant::now().checked_add(after);
-            self.changed.notify_one();
+            let mut state = self.state();
+            let at = std::time::Instant::now().checked_add(after);
+            if state.deadline.is_none_or(|set| at.is_some_and(|at| at < set)) {
+                state.deadline = at;
+                self.changed.notify_one();
+            }
         }
 
         #[cfg(fz_shuttle)]
@@ -212,5 +252,55 @@ mod portable {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(1 << 20);
+
+    #[test]
+    fn the_sooner_of_two_deadlines_comes() {
+        let alarm = Alarm::new().unwrap();
+        alarm.set(LONG);
+        alarm.set(Duration::ZERO);
+        assert_eq!(alarm.wait(), Cause::Deadline);
+        alarm.set(Duration::ZERO);
+        alarm.set(LONG);
+        assert_eq!(alarm.wait(), Cause::Deadline);
+        // Each was told once: what is told next is what was asked for next.
+        alarm.demand();
+        assert_eq!(alarm.wait(), Cause::Demand);
+        alarm.set(Duration::ZERO);
+        assert_eq!(alarm.wait(), Cause::Deadline);
+    }
+
+    #[test]
+    fn a_demand_takes_no_deadline_with_it() {
+        let alarm = Alarm::new().unwrap();
+        alarm.set(Duration::ZERO);
+        alarm.demand();
+        alarm.demand();
+        let mut causes = [alarm.wait(), alarm.wait()];
+        causes.sort_unstable_by_key(|cause| *cause == Cause::Demand);
+        assert_eq!(causes, [Cause::Deadline, Cause::Demand]);
+        alarm.stop();
+        assert_eq!(alarm.wait(), Cause::Stop);
+    }
+
+    /// Two that set it beside each other can leave the later time on record and the sooner in the timer.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_deadline_that_came_stands_for_no_other() {
+        let alarm = Alarm::new().unwrap();
+        alarm.set(Duration::ZERO);
+        alarm.pretend_to_ring_in(LONG / 2);
+        assert_eq!(alarm.wait(), Cause::Deadline);
+        assert!(!alarm.is_set());
+        alarm.set(LONG);
+        assert!(alarm.is_set());
     }
 }

@@ -198,8 +198,8 @@ impl WritePipeConfig {
     /// Lingering means to give way to other threads, `sched_yield(2)`, and to look again. Waking a
     /// sleeper on an idle processor takes about as long as a fast disk's sync, so this is what makes
     /// several writers fast; it costs processor time that nobody else asks for. A thread lingers for
-    /// about as long as four batches take, and not at all if that is longer than this: on a slow
-    /// disk threads sleep. Tasks that `.await` their tickets do not linger; the flusher thread, which
+    /// about as long as four batches take, but no longer than this, and not at all if two take longer:
+    /// on a slow disk threads sleep. Tasks that `.await` their tickets do not linger; the flusher thread, which
     /// writes for them, waits for them as said.
     ///
     /// ```

@@ -87,6 +87,9 @@ struct Outcome {
 /// How many rounds' time a thread lingers before it sleeps: its round may be the next, and others'
 /// turns come between.
 const LINGERS_ROUNDS: u32 = 4;
+/// For how many rounds' time a thread must be allowed to linger if it is to linger at all: the rest of
+/// the one in flight, and its own.
+const LINGERS_ROUNDS_MIN: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -201,11 +204,11 @@ impl Core {
         if self.completion.lead.is_free() && self.is_gathered() {
             return false;
         }
-        let limit = self.bell.round_mean() * LINGERS_ROUNDS;
-        if limit > self.config.linger_max {
+        let round = self.bell.round_mean();
+        if round * LINGERS_ROUNDS_MIN > self.config.linger_max {
             return false;
         }
-        let mut turns = Turns::new(limit);
+        let mut turns = Turns::new((round * LINGERS_ROUNDS).min(self.config.linger_max));
         loop {
             thread::yield_now();
             if self.completion.status(epoch).is_some() {
