@@ -6,11 +6,11 @@
 //! that do other work between two writes are not waited for), and so does one and a half times a
 //! sync, which is about what a missed round costs them.
 //!
-//! Where all of them together take far longer to arrive than a sync does (a thousand tasks of one
+//! Where all of them together take longer to arrive than a sync does (a thousand tasks of one
 //! executor), waiting for all would leave the disk idle meanwhile, and the sync then the executor. Such
-//! a round begins when as many are there as arrive during a sync: the executor goes on with the
-//! others. How long an arrival takes is measured by the gathers themselves, of which every now and
-//! then one is for all again.
+//! a round begins when as many are there as arrive during a sync, and at the latest with half: the
+//! executor goes on with the others. How long an arrival takes is measured by the gathers themselves,
+//! of which every now and then one is for all again.
 //!
 //! Arrivals are counted by [`Lead`](crate::lead::Lead).
 //!
@@ -45,8 +45,9 @@ pub(crate) struct Gathering {
     plans: AtomicU64,
 }
 
-/// By what factor arriving must take longer than a sync before a round begins without all.
-const SHARES_MIN: u64 = 3;
+/// By what factor, a ratio, arriving must take longer than a sync before a round begins without all:
+/// two halves in turn commit more than all at once as soon as it does, but with twice the syncs.
+const LONGER_MIN: [u64; 2] = [5, 4];
 
 /// Each so manyth plan is for all, whatever the measured times say.
 const PLANS_PER_MEASUREMENT: u64 = 16;
@@ -117,8 +118,8 @@ impl Gathering {
         let plans = self.plans.load(Ordering::Relaxed) + 1;
         self.plans.store(plans, Ordering::Relaxed);
         let share = nanos(sync).checked_div(self.arrival_mean.load(Ordering::Relaxed))?;
-        let is_share = tasks / SHARES_MIN >= share && !plans.is_multiple_of(PLANS_PER_MEASUREMENT);
-        is_share.then_some(share)
+        let is_share = tasks * LONGER_MIN[1] >= share * LONGER_MIN[0] && !plans.is_multiple_of(PLANS_PER_MEASUREMENT);
+        is_share.then_some(share.min(tasks / 2))
     }
 
     /// As a round begins: how long those who were expected took to arrive, if tasks were.
