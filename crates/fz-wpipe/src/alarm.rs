@@ -28,7 +28,7 @@ pub(crate) use portable::Alarm;
 #[cfg(all(target_os = "linux", not(any(fz_loom, fz_shuttle))))]
 mod descriptors {
     use std::io;
-    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use nix::errno::Errno;
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -38,11 +38,20 @@ mod descriptors {
     use nix::time::clock_gettime;
 
     use super::{Cause, DEMAND, Duration, STOP};
-    use crate::core::nanos;
+    use crate::deadline::{Deadline, Timer};
 
     /// The names of the descriptors.
     const EVENT: u64 = 0;
     const TIMER: u64 = 1;
+
+    impl Timer for TimerFd {
+        fn set(&self, at: Duration) {
+            let at = Expiration::OneShot(TimeSpec::from_duration(at));
+            let set = self.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME);
+            // timerfd_settime(2) fails only for a bad descriptor, address, flag or time.
+            debug_assert!(set.is_ok(), "{set:?}");
+        }
+    }
 
     fn now() -> Duration {
         // clock_gettime(2) fails only for a clock that is not there.
@@ -50,18 +59,16 @@ mod descriptors {
     }
 
     /// See the module. `demand` costs a system call only if none is pending, `set` only if no deadline
-    /// is: in a virtual machine it can take as long as a third of a sync.
+    /// is that comes sooner.
     ///
     /// Both descriptors are watched for *edges*: each write and each expiration is told once, so that
     /// neither is ever read, and to sleep and to wake is one system call.
     #[derive(Debug)]
     pub(crate) struct Alarm {
         flags: AtomicU32,
-        /// What the timer was set to last, in nanoseconds of its clock; 0 since it has rung.
-        rings_at: AtomicU64,
         /// Written when `flags` are set.
         event: EventFd,
-        timer: TimerFd,
+        deadline: Deadline<TimerFd>,
         both: Epoll,
     }
 
@@ -73,39 +80,17 @@ mod descriptors {
             let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
             both.add(&event, EpollEvent::new(edges, EVENT))?;
             both.add(&timer, EpollEvent::new(edges, TIMER))?;
-            Ok(Self { flags: AtomicU32::new(0), rings_at: AtomicU64::new(0), event, timer, both })
+            Ok(Self { flags: AtomicU32::new(0), event, deadline: Deadline::new(timer), both })
         }
 
         /// Sets the deadline, if there is none that comes sooner.
-        ///
-        /// For work that is found by whoever [`wait`](Self::wait) wakes: a deadline that has come, and
-        /// was not told yet, counts as set.
         pub(crate) fn set(&self, after: Duration) {
-            let at = (now() + after).max(Duration::from_nanos(1));
-            // Relaxed, here and below: the flusher clears this before it looks for work. So who reads
-            // what was there before has made its work known before that look, by way of what the two
-            // share.
-            if (1..=nanos(at)).contains(&self.rings_at.load(Ordering::Relaxed)) {
-                return;
-            }
-            // Before the timer is set, or it could follow the clearing for that very timer. Two that do
-            // this beside each other may leave the sooner time in one and the later in the other: one
-            // wake-up more, or a deadline later by as much as the two calls lie apart.
-            self.rings_at.store(nanos(at), Ordering::Relaxed);
-            let set =
-                self.timer.set(Expiration::OneShot(TimeSpec::from_duration(at)), TimerSetTimeFlags::TFD_TIMER_ABSTIME);
-            // timerfd_settime(2) fails only for a bad descriptor, address, flag or time.
-            debug_assert!(set.is_ok(), "{set:?}");
-        }
-
-        #[cfg(test)]
-        pub(super) fn pretend_to_ring_in(&self, after: Duration) {
-            self.rings_at.store(nanos(now() + after), Ordering::Relaxed);
+            self.deadline.set(now() + after);
         }
 
         #[cfg(test)]
         pub(super) fn is_set(&self) -> bool {
-            self.timer.get().unwrap().is_some()
+            self.deadline.timer().get().unwrap().is_some()
         }
 
         pub(crate) fn demand(&self) {
@@ -136,7 +121,7 @@ mod descriptors {
                     Err(errno) => panic!("epoll_wait(2) of the flusher's alarm: {errno}"),
                 }
                 if told[0].data() == TIMER {
-                    self.rings_at.store(0, Ordering::Relaxed);
+                    self.deadline.clear();
                     return Cause::Deadline;
                 }
                 // The demand is taken, the stop stays.
@@ -291,13 +276,11 @@ mod tests {
         assert_eq!(alarm.wait(), Cause::Stop);
     }
 
-    /// Two that set it beside each other can leave the later time on record and the sooner in the timer.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_deadline_that_came_stands_for_no_other() {
         let alarm = Alarm::new().unwrap();
         alarm.set(Duration::ZERO);
-        alarm.pretend_to_ring_in(LONG / 2);
         assert_eq!(alarm.wait(), Cause::Deadline);
         assert!(!alarm.is_set());
         alarm.set(LONG);

@@ -8,6 +8,8 @@ mod calls;
 mod completion;
 mod config;
 mod core;
+#[cfg(any(all(target_os = "linux", not(fz_shuttle), not(fz_loom)), all(test, fz_loom)))]
+mod deadline;
 mod error;
 mod gathering;
 mod lead;

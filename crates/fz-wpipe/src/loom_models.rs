@@ -6,6 +6,7 @@
 //! model with a mistake in it, which loom must find. A canary runs in a process of its own, because
 //! loom may abort while it unwinds.
 
+mod deadlines;
 mod hand_over;
 
 use std::process::Command;

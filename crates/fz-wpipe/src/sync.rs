@@ -1,7 +1,7 @@
 //! The one place that chooses between std and a model checker.
 //!
 //! The types whose orderings matter ([`Completion`](crate::completion::Completion),
-//! [`Lead`](crate::lead::Lead), [`WaitWord`](crate::wait_word::WaitWord)) take their atomics and
+//! [`Lead`](crate::lead::Lead), [`WaitWord`](crate::wait_word::WaitWord), `Deadline`) take their atomics and
 //! locks from here, so that the code which runs in production is the code that loom explores.
 
 #[cfg(fz_loom)]
