@@ -34,6 +34,7 @@ impl<T: Timer> Deadline<T> {
         Self { timer, rings_at: AtomicU64::new(0) }
     }
 
+    #[cfg(test)]
     pub(crate) fn timer(&self) -> &T {
         &self.timer
     }

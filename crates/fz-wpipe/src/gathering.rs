@@ -20,7 +20,7 @@
 use std::time::Duration;
 
 use crate::core::nanos;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Gathering {
@@ -35,10 +35,13 @@ pub(crate) struct Gathering {
     /// The arrivals that were last seen, and when the next must have come.
     seen: AtomicU64,
     next_until: AtomicU64,
-    /// When the last plan was made, in nanoseconds of the pipe's life, if tasks are expected, else 0;
-    /// and the arrivals then.
-    planned_at: AtomicU64,
+    /// Whether the last plan expects tasks, and the arrivals then.
+    expects_tasks: AtomicBool,
     planned_arrivals: AtomicU64,
+    /// When the first of those whom it expects were seen, in nanoseconds of the pipe's life, 0 if none
+    /// were; and the arrivals then. How long a processor takes to wake up is no part of what each takes.
+    first_at: AtomicU64,
+    first_arrivals: AtomicU64,
     /// How long tasks take to arrive, each, in nanoseconds, smoothed.
     arrival_mean: AtomicU64,
     /// How many plans there were with tasks.
@@ -61,8 +64,10 @@ impl Gathering {
             pause_max: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             next_until: AtomicU64::new(0),
-            planned_at: AtomicU64::new(0),
+            expects_tasks: AtomicBool::new(false),
             planned_arrivals: AtomicU64::new(0),
+            first_at: AtomicU64::new(0),
+            first_arrivals: AtomicU64::new(0),
             arrival_mean: AtomicU64::new(0),
             plans: AtomicU64::new(0),
         }
@@ -85,6 +90,11 @@ impl Gathering {
             self.seen.store(arrivals, Ordering::Relaxed);
             self.next_until.store(now + self.pause_max.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        let is_first = arrivals > self.planned_arrivals.load(Ordering::Relaxed);
+        if is_first && self.first_at.load(Ordering::Relaxed) == 0 {
+            self.first_arrivals.store(arrivals, Ordering::Relaxed);
+            self.first_at.store(now, Ordering::Relaxed);
+        }
         now >= self.until.load(Ordering::Relaxed).min(self.next_until.load(Ordering::Relaxed))
     }
 
@@ -105,16 +115,16 @@ impl Gathering {
         self.pause_max.store(nanos(pause_max), Ordering::Relaxed);
         self.next_until.store(nanos(now + pause_max), Ordering::Relaxed);
         self.until.store(nanos(now + (sync * 3 / 2).min(limit)), Ordering::Relaxed);
-        let expected =
-            if tasks > 0 { self.plan_for_tasks(arrivals, tasks, now, sync).unwrap_or(company) } else { company };
+        self.expects_tasks.store(tasks > 0, Ordering::Relaxed);
+        self.planned_arrivals.store(arrivals, Ordering::Relaxed);
+        self.first_at.store(0, Ordering::Relaxed);
+        let expected = if tasks > 0 { self.share_of(tasks, sync).unwrap_or(company) } else { company };
         self.complete_at.store(if company > 1 { taken + expected } else { 0 }, Ordering::Relaxed);
     }
 
     /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it
     /// to matter: there the fewest rounds are best.
-    fn plan_for_tasks(&self, arrivals: u64, tasks: u64, now: Duration, sync: Duration) -> Option<u64> {
-        self.planned_at.store(nanos(now), Ordering::Relaxed);
-        self.planned_arrivals.store(arrivals, Ordering::Relaxed);
+    fn share_of(&self, tasks: u64, sync: Duration) -> Option<u64> {
         let plans = self.plans.load(Ordering::Relaxed) + 1;
         self.plans.store(plans, Ordering::Relaxed);
         let share = nanos(sync).checked_div(self.arrival_mean.load(Ordering::Relaxed))?;
@@ -124,13 +134,12 @@ impl Gathering {
 
     /// As a round begins: how long those who were expected took to arrive, if tasks were.
     pub(crate) fn account(&self, arrivals: u64, now: Duration) {
-        let planned_at = self.planned_at.load(Ordering::Relaxed);
-        if planned_at == 0 {
+        let first_at = self.first_at.load(Ordering::Relaxed);
+        if first_at == 0 || !self.expects_tasks.swap(false, Ordering::Relaxed) {
             return;
         }
-        self.planned_at.store(0, Ordering::Relaxed);
-        let came = arrivals.saturating_sub(self.planned_arrivals.load(Ordering::Relaxed));
-        if let Some(each) = nanos(now).saturating_sub(planned_at).checked_div(came) {
+        let came = arrivals.saturating_sub(self.first_arrivals.load(Ordering::Relaxed));
+        if let Some(each) = nanos(now).saturating_sub(first_at).checked_div(came) {
             let mean = self.arrival_mean.load(Ordering::Relaxed);
             self.arrival_mean.store(if mean == 0 { each } else { (mean * 7 + each) / 8 }, Ordering::Relaxed);
         }
