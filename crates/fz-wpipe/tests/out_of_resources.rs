@@ -45,10 +45,10 @@ fn g_without_descriptors_or_a_thread_there_is_an_error_and_the_file_is_free() {
         assert_eq!(Arc::strong_count(&file), 1, "something keeps the file");
     };
     let open = || WritePipe::new(config.clone(), Arc::clone(&file));
-    // The flusher needs two: without the first, and without the second.
+    // The flusher needs three: without the first, the second, the third.
     let free = next_descriptor();
-    for limit in [free, free + 1] {
-        refused(Errno::EMFILE, limited(Resource::RLIMIT_NOFILE, limit, open));
+    for lacking in 0..3 {
+        refused(Errno::EMFILE, limited(Resource::RLIMIT_NOFILE, free + lacking, open));
     }
     // Less than the stack of a thread.
     refused(Errno::EAGAIN, limited(Resource::RLIMIT_AS, address_space() + (1 << 20), open));
