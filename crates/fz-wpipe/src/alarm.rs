@@ -244,46 +244,53 @@ mod portable {
 #[cfg(not(any(fz_loom, fz_shuttle)))]
 mod tests {
     use super::*;
+    use crate::watchdog::finishes;
 
     const LONG: Duration = Duration::from_secs(1 << 20);
 
     #[test]
     fn the_sooner_of_two_deadlines_comes() {
-        let alarm = Alarm::new().unwrap();
-        alarm.set(LONG);
-        alarm.set(Duration::ZERO);
-        assert_eq!(alarm.wait(), Cause::Deadline);
-        alarm.set(Duration::ZERO);
-        alarm.set(LONG);
-        assert_eq!(alarm.wait(), Cause::Deadline);
-        // Each was told once: what is told next is what was asked for next.
-        alarm.demand();
-        assert_eq!(alarm.wait(), Cause::Demand);
-        alarm.set(Duration::ZERO);
-        assert_eq!(alarm.wait(), Cause::Deadline);
+        finishes(|| {
+            let alarm = Alarm::new().unwrap();
+            alarm.set(LONG);
+            alarm.set(Duration::ZERO);
+            assert_eq!(alarm.wait(), Cause::Deadline);
+            alarm.set(Duration::ZERO);
+            alarm.set(LONG);
+            assert_eq!(alarm.wait(), Cause::Deadline);
+            // Each was told once: what is told next is what was asked for next.
+            alarm.demand();
+            assert_eq!(alarm.wait(), Cause::Demand);
+            alarm.set(Duration::ZERO);
+            assert_eq!(alarm.wait(), Cause::Deadline);
+        });
     }
 
     #[test]
     fn a_demand_takes_no_deadline_with_it() {
-        let alarm = Alarm::new().unwrap();
-        alarm.set(Duration::ZERO);
-        alarm.demand();
-        alarm.demand();
-        let mut causes = [alarm.wait(), alarm.wait()];
-        causes.sort_unstable_by_key(|cause| *cause == Cause::Demand);
-        assert_eq!(causes, [Cause::Deadline, Cause::Demand]);
-        alarm.stop();
-        assert_eq!(alarm.wait(), Cause::Stop);
+        finishes(|| {
+            let alarm = Alarm::new().unwrap();
+            alarm.set(Duration::ZERO);
+            alarm.demand();
+            alarm.demand();
+            let mut causes = [alarm.wait(), alarm.wait()];
+            causes.sort_unstable_by_key(|cause| *cause == Cause::Demand);
+            assert_eq!(causes, [Cause::Deadline, Cause::Demand]);
+            alarm.stop();
+            assert_eq!(alarm.wait(), Cause::Stop);
+        });
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_deadline_that_came_stands_for_no_other() {
-        let alarm = Alarm::new().unwrap();
-        alarm.set(Duration::ZERO);
-        assert_eq!(alarm.wait(), Cause::Deadline);
-        assert!(!alarm.is_set());
-        alarm.set(LONG);
-        assert!(alarm.is_set());
+        finishes(|| {
+            let alarm = Alarm::new().unwrap();
+            alarm.set(Duration::ZERO);
+            assert_eq!(alarm.wait(), Cause::Deadline);
+            assert!(!alarm.is_set());
+            alarm.set(LONG);
+            assert!(alarm.is_set());
+        });
     }
 }

@@ -20,7 +20,7 @@
 use std::time::Duration;
 
 use crate::core::nanos;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Gathering {
@@ -35,8 +35,7 @@ pub(crate) struct Gathering {
     /// The arrivals that were last seen, and when the next must have come.
     seen: AtomicU64,
     next_until: AtomicU64,
-    /// Whether the last plan expects tasks, and the arrivals then.
-    expects_tasks: AtomicBool,
+    /// The arrivals when the last plan was made, if it expects tasks and no round has begun since; else `NONE`.
     planned_arrivals: AtomicU64,
     /// When the first of those whom it expects were seen, in nanoseconds of the pipe's life, 0 if none
     /// were; and the arrivals then. How long a processor takes to wake up is no part of what each takes.
@@ -52,6 +51,9 @@ pub(crate) struct Gathering {
 /// two halves in turn commit more than all at once as soon as it does, but with twice the syncs.
 const LONGER_MIN: [u64; 2] = [5, 4];
 
+/// More arrivals than there will ever be.
+const NONE: u64 = u64::MAX;
+
 /// Each so manyth plan is for all, whatever the measured times say.
 const PLANS_PER_MEASUREMENT: u64 = 16;
 
@@ -64,8 +66,7 @@ impl Gathering {
             pause_max: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             next_until: AtomicU64::new(0),
-            expects_tasks: AtomicBool::new(false),
-            planned_arrivals: AtomicU64::new(0),
+            planned_arrivals: AtomicU64::new(NONE),
             first_at: AtomicU64::new(0),
             first_arrivals: AtomicU64::new(0),
             arrival_mean: AtomicU64::new(0),
@@ -115,8 +116,7 @@ impl Gathering {
         self.pause_max.store(nanos(pause_max), Ordering::Relaxed);
         self.next_until.store(nanos(now + pause_max), Ordering::Relaxed);
         self.until.store(nanos(now + (sync * 3 / 2).min(limit)), Ordering::Relaxed);
-        self.expects_tasks.store(tasks > 0, Ordering::Relaxed);
-        self.planned_arrivals.store(arrivals, Ordering::Relaxed);
+        self.planned_arrivals.store(if tasks > 0 { arrivals } else { NONE }, Ordering::Relaxed);
         self.first_at.store(0, Ordering::Relaxed);
         let expected = if tasks > 0 { self.share_of(tasks, sync).unwrap_or(company) } else { company };
         self.complete_at.store(if company > 1 { taken + expected } else { 0 }, Ordering::Relaxed);
@@ -134,8 +134,9 @@ impl Gathering {
 
     /// As a round begins: how long those who were expected took to arrive, if tasks were.
     pub(crate) fn account(&self, arrivals: u64, now: Duration) {
-        let first_at = self.first_at.load(Ordering::Relaxed);
-        if first_at == 0 || !self.expects_tasks.swap(false, Ordering::Relaxed) {
+        self.planned_arrivals.store(NONE, Ordering::Relaxed);
+        let first_at = self.first_at.swap(0, Ordering::Relaxed);
+        if first_at == 0 {
             return;
         }
         let came = arrivals.saturating_sub(self.first_arrivals.load(Ordering::Relaxed));

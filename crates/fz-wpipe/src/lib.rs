@@ -27,6 +27,9 @@ mod ticket;
 mod turns;
 mod wait_word;
 mod waiting;
+#[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+#[path = "../tests/watchdog/mod.rs"]
+mod watchdog;
 mod writer;
 
 pub use config::{SyncMode, WritePipeConfig};

@@ -7,14 +7,14 @@
 #[cfg(fz_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 #[cfg(fz_shuttle)]
 pub(crate) use shuttle::{
     sync::{
         Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread, thread_local,
 };
@@ -22,7 +22,7 @@ pub(crate) use shuttle::{
 #[cfg(not(any(fz_loom, fz_shuttle)))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 // loom holds single types, never the whole pipe: what only the whole pipe uses stays std's there.
