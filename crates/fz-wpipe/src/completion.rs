@@ -46,6 +46,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::PipeError;
 use crate::core::Core;
+use crate::gathering::Gathering;
 use crate::lead::Lead;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::wait_word::WaitWord;
@@ -74,6 +75,7 @@ pub(crate) struct Completion {
     round: AtomicU64,
     /// Here and not in the core, because a task that begins to wait needs nothing else of the pipe.
     pub(crate) lead: CachePadded<Lead>,
+    pub(crate) gathering: CachePadded<Gathering>,
     beds: [WaitWord; 2],
     tasks: Mutex<Waiting>,
     failure: OnceLock<PipeError>,
@@ -89,6 +91,7 @@ impl Completion {
             state: CachePadded::new(AtomicU64::new(0)),
             round: AtomicU64::new(0),
             lead: CachePadded::new(Lead::new()),
+            gathering: CachePadded::new(Gathering::new()),
             beds: [WaitWord::new(), WaitWord::new()],
             tasks: Mutex::new(Waiting::default()),
             failure: OnceLock::new(),
@@ -240,13 +243,13 @@ impl Completion {
     }
 
     /// For a task that has left a waker and begins to wait: sees to it that a round which has not begun yet
-    /// will be led, by the flusher thread.
-    pub(crate) fn ask_for_round(&self) {
-        if !self.lead.arrive_and_ask()
-            && let Some(core) = self.core()
-        {
+    /// will be led, by the flusher thread. Which arrival that was.
+    pub(crate) fn ask_for_round(&self) -> u64 {
+        let (is_heard, arrival) = self.lead.arrive_and_ask();
+        if !is_heard && let Some(core) = self.core() {
             core.bell.alarm.demand();
         }
+        arrival
     }
 
     /// Takes a waker back.
@@ -255,9 +258,9 @@ impl Completion {
         drop(waker);
     }
 
-    /// Whether a task waits.
-    pub(crate) fn has_tasks(&self) -> bool {
-        lock(&self.tasks).len() > 0
+    /// How many tasks wait.
+    pub(crate) fn tasks(&self) -> usize {
+        lock(&self.tasks).len()
     }
 
     /// Sleeps until `epoch` may be settled, or returns at once if it may be already or nobody

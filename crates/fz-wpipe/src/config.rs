@@ -192,15 +192,20 @@ impl WritePipeConfig {
         self
     }
 
-    /// The longest that a thread blocked on a ticket lingers before it sleeps, and that a batch
-    /// waits for those whom the last one woke. Zero: not at all.
+    /// The longest that a thread blocked on a ticket, or a task that awaits one, lingers before it sleeps, and
+    /// that a batch waits for those whom the last one woke. Zero: not at all.
     ///
-    /// Lingering means to give way to other threads, `sched_yield(2)`, and to look again. Waking a
-    /// sleeper on an idle processor takes about as long as a fast disk's sync, so this is what makes
-    /// several writers fast; it costs processor time that nobody else asks for. A thread lingers for
-    /// about as long as four batches take, but no longer than this, and not at all if two take longer:
-    /// on a slow disk threads sleep. Tasks that `.await` their tickets do not linger; the flusher thread, which
-    /// writes for them, waits for them as said.
+    /// Waking a sleeper on an idle processor takes about as long as a fast disk's sync. To linger is to
+    /// stay awake meanwhile, which is what makes several writers and tasks fast; it costs processor time
+    /// that nobody else asks for. It lasts for about as long as four batches take, but no longer than this, and
+    /// does not begin if two take longer: on a slow disk, writers sleep.
+    ///
+    /// A thread lingers by giving way to other threads, `sched_yield(2)`, and looking again. A task lingers by
+    /// waking itself whenever it is polled, so that its executor does not go to sleep. Of all tasks only the
+    /// last one to wait again does, only if all whom the last batch woke came back before the flusher stopped
+    /// waiting for them, and only until a turn comes late, because the executor has other work or its processor
+    /// does. So a task that commits now and then never lingers, and one in a loop keeps an executor that has
+    /// nothing else to do busy.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -46,7 +46,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use fz_file::{FileErrorKind, SlotFile};
@@ -54,7 +54,7 @@ use fz_mpsc::Sender;
 
 use crate::bell::Bell;
 use crate::completion::{Completion, Published, wake_each_once};
-use crate::gathering::Gathering;
+use crate::gathering::RoundEnd;
 use crate::lead::{Asker, Wishes};
 use crate::stats::Counters;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
@@ -102,11 +102,9 @@ pub(crate) struct Core {
     syncer: Mutex<Syncer>,
     /// The highest epoch handed to the kernel; a copy of the writer's, to be read without its lock.
     written: CachePadded<AtomicU64>,
-    /// When the last round began to drain, in nanoseconds after `born`: what has been waiting in
+    /// When the last round began to drain, in nanoseconds of the pipe's life: what has been waiting in
     /// the queue since then came later.
     round_began: AtomicU64,
-    gathering: CachePadded<Gathering>,
-    born: Instant,
 }
 
 impl Core {
@@ -127,8 +125,6 @@ impl Core {
             syncer: Mutex::new(Syncer { file: Some(Arc::clone(file)), synced: 0, sync_mean: Duration::ZERO }),
             written: CachePadded::new(AtomicU64::new(0)),
             round_began: AtomicU64::new(0),
-            gathering: CachePadded::new(Gathering::new()),
-            born: Instant::now(),
         });
         core.completion.link(Arc::downgrade(&core));
         core
@@ -150,7 +146,7 @@ impl Core {
     /// gave memory back: the wait would be for its own caller.
     pub(crate) fn wait(&self, epoch: u64) -> Result<u64> {
         self.assert_outside("waited for a ticket of");
-        let _waits = self.gathering.wait();
+        let _waits = self.completion.gathering.wait();
         self.completion.lead.arrive();
         loop {
             if let Some(status) = self.completion.status(epoch) {
@@ -204,11 +200,8 @@ impl Core {
         if self.completion.lead.is_free() && self.is_gathered() {
             return false;
         }
-        let round = self.bell.round_mean();
-        if round * LINGERS_ROUNDS_MIN > self.config.linger_max {
-            return false;
-        }
-        let mut turns = Turns::new((round * LINGERS_ROUNDS).min(self.config.linger_max));
+        let Some(limit) = self.linger_limit() else { return false };
+        let mut turns = Turns::new(limit);
         loop {
             thread::yield_now();
             if self.completion.status(epoch).is_some() {
@@ -220,8 +213,14 @@ impl Core {
         }
     }
 
+    /// For how long to linger, if at all.
+    fn linger_limit(&self) -> Option<Duration> {
+        let (round, limit) = (self.bell.round_mean(), self.config.linger_max);
+        (round * LINGERS_ROUNDS_MIN <= limit).then(|| limit.min(round * LINGERS_ROUNDS))
+    }
+
     fn is_gathered(&self) -> bool {
-        self.gathering.is_complete(self.completion.lead.arrivals(), || self.born.elapsed())
+        self.completion.gathering.is_complete(self.completion.lead.arrivals())
     }
 
     /// Sees to it that what is queued, if anything is, is written and its memory released.
@@ -270,7 +269,8 @@ impl Core {
                 continue;
             }
             let go_on = self.lead_round(|work_remains, wishes| {
-                let go_on = wishes.need_the_flusher(work_remains);
+                // A task that lingered is awake, and about to write again.
+                let go_on = wishes.need_the_flusher(work_remains) || self.completion.gathering.take_lingered();
                 if !go_on && wishes.of_threads() {
                     self.completion.wake_a_leader();
                 }
@@ -301,7 +301,7 @@ impl Core {
     /// How long what came after the last round began may still wait.
     fn time_until_due(&self) -> Duration {
         let began = Duration::from_nanos(self.round_began.load(Ordering::Relaxed));
-        (began + self.bell.patience()).saturating_sub(self.born.elapsed())
+        (began + self.bell.patience()).saturating_sub(self.completion.gathering.age())
     }
 
     /// One round by the caller, who holds the lead; `hand_over` is called when it is given back, and
@@ -323,8 +323,8 @@ impl Core {
         let Some(file) = syncer.file.clone() else { return Ok(Outcome::default()) };
         self.gather();
         let observed = observe::Round::enter(self.module_id());
-        let began = self.born.elapsed();
-        self.gathering.account(self.completion.lead.arrivals(), began);
+        let began = self.completion.gathering.age();
+        self.completion.gathering.account(self.completion.lead.arrivals(), began);
         self.round_began.store(nanos(began), Ordering::Relaxed);
         if fz_error::mutants::active("sync_before_last_write") {
             let _ = file.sync();
@@ -333,28 +333,36 @@ impl Core {
         let (target, is_cut) = self.write_batch(u64::MAX)?;
         if target == syncer.synced {
             // Nothing was cut either: what is cut was written in part.
-            return Ok(Outcome { work_remains: self.completion.has_tasks(), ..Outcome::default() });
+            return Ok(Outcome { work_remains: self.completion.tasks() > 0, ..Outcome::default() });
         }
         self.completion.begin_round(target);
         if fz_error::mutants::active("ack_before_sync") {
             wake_each_once(self.completion.publish(target).unwrap_or_default().wakers);
         }
-        let written_at = self.born.elapsed();
+        let written_at = self.completion.gathering.age();
         if !fz_error::mutants::active("sync_before_last_write") {
             self.sync(&file, target)?;
         }
-        let synced_at = self.born.elapsed();
+        let synced_at = self.completion.gathering.age();
         let target = if fz_error::mutants::active("ack_what_was_written_ahead") { self.written() } else { target };
         let writes = target - syncer.synced;
         syncer.synced = target;
         self.account(syncer, synced_at - began, synced_at - written_at);
 
+        // Before those who wait are told: they may come back at once.
+        self.completion.gathering.plan(&RoundEnd {
+            taken,
+            arrivals: self.completion.lead.arrivals(),
+            tasks: self.completion.tasks(),
+            at: synced_at,
+            sync: syncer.sync_mean,
+            gather_max: self.config.linger_max,
+            linger: self.linger_limit(),
+        });
         // Refused: the pipe failed meanwhile, and what this sync covered is not declared durable.
         let Some(Published { wakers, tasks_left }) = self.completion.publish(target) else {
             return Ok(Outcome::default());
         };
-        let (tasks, limit) = (wakers.len() + tasks_left, self.config.linger_max);
-        self.gathering.plan([taken, self.completion.lead.arrivals()], tasks, synced_at, syncer.sync_mean, limit);
         let synced = observe::Synced {
             writes,
             epoch: target,

@@ -14,16 +14,21 @@
 //!
 //! Arrivals are counted by [`Lead`](crate::lead::Lead).
 //!
+//! The last of the tasks to wait again *lingers*, see [`TaskTurns`](crate::turns::TaskTurns), if it came in
+//! time: where tasks write again and again, their executor is then awake when the sync ends, and the flusher
+//! thread does not sleep before they are back. Where they don't, nobody lingers.
+//!
 //! All of this is advice: a stale value makes a round begin early or late, and no more. Hence the
 //! `Relaxed` orderings, which pair with nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::nanos;
 use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Gathering {
+    born: Instant,
     /// Threads that are blocked on a ticket now.
     waiters: AtomicU64,
     /// The arrivals at which all are back; 0 if nobody is expected.
@@ -45,6 +50,29 @@ pub(crate) struct Gathering {
     arrival_mean: AtomicU64,
     /// How many plans there were with tasks.
     plans: AtomicU64,
+    /// Until when a task lingers, in nanoseconds of the pipe's life; 0 if none may.
+    linger_until: AtomicU64,
+    /// 1 if a task has begun to linger since the flusher thread asked.
+    lingered: AtomicU64,
+}
+
+/// What the end of a round leaves to plan the next one with.
+#[derive(Debug)]
+pub(crate) struct RoundEnd {
+    /// How many arrivals there had been when the round took its batch, and now: who came in between
+    /// waits already.
+    pub(crate) taken: u64,
+    pub(crate) arrivals: u64,
+    /// How many tasks wait, settled or not.
+    pub(crate) tasks: usize,
+    /// The age of the pipe.
+    pub(crate) at: Duration,
+    /// What a sync takes.
+    pub(crate) sync: Duration,
+    /// How long to wait for anybody at most.
+    pub(crate) gather_max: Duration,
+    /// For how long one of the tasks may linger.
+    pub(crate) linger: Option<Duration>,
 }
 
 /// By what factor, a ratio, arriving must take longer than a sync before a round begins without all:
@@ -60,6 +88,7 @@ const PLANS_PER_MEASUREMENT: u64 = 16;
 impl Gathering {
     pub(crate) fn new() -> Self {
         Self {
+            born: Instant::now(),
             waiters: AtomicU64::new(0),
             complete_at: AtomicU64::new(0),
             until: AtomicU64::new(0),
@@ -71,7 +100,14 @@ impl Gathering {
             first_arrivals: AtomicU64::new(0),
             arrival_mean: AtomicU64::new(0),
             plans: AtomicU64::new(0),
+            linger_until: AtomicU64::new(0),
+            lingered: AtomicU64::new(0),
         }
+    }
+
+    /// The age of the pipe.
+    pub(crate) fn age(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// A thread begins to wait; it does until the guard is dropped.
@@ -81,12 +117,12 @@ impl Gathering {
     }
 
     /// Whether a round may begin: everybody is back, or nobody else seems to come. There have been so many
-    /// `arrivals`, and `now` is the age of the pipe.
-    pub(crate) fn is_complete(&self, arrivals: u64, now: impl FnOnce() -> Duration) -> bool {
+    /// `arrivals`.
+    pub(crate) fn is_complete(&self, arrivals: u64) -> bool {
         if arrivals >= self.complete_at.load(Ordering::Relaxed) {
             return true;
         }
-        let now = nanos(now());
+        let now = nanos(self.age());
         if arrivals > self.seen.load(Ordering::Relaxed) {
             self.seen.store(arrivals, Ordering::Relaxed);
             self.next_until.store(now + self.pause_max.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -99,17 +135,9 @@ impl Gathering {
         now >= self.until.load(Ordering::Relaxed).min(self.next_until.load(Ordering::Relaxed))
     }
 
-    /// After a round: whom to expect for the next. There had been `taken` arrivals when it took its batch, and
-    /// there are `arrivals` now, so who came in between waits already; `tasks` were woken or still wait; a sync
-    /// takes `sync`; and nothing is waited for longer than `limit`.
-    pub(crate) fn plan(
-        &self,
-        [taken, arrivals]: [u64; 2],
-        tasks: usize,
-        now: Duration,
-        sync: Duration,
-        limit: Duration,
-    ) {
+    /// When a round ends: whom to expect for the next.
+    pub(crate) fn plan(&self, round: &RoundEnd) {
+        let &RoundEnd { taken, arrivals, tasks, at: now, sync, gather_max: limit, linger } = round;
         let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
         let company = self.waiters.load(Ordering::Relaxed) + tasks;
         let pause_max = (sync / 3).min(limit);
@@ -119,7 +147,33 @@ impl Gathering {
         self.planned_arrivals.store(if tasks > 0 { arrivals } else { NONE }, Ordering::Relaxed);
         self.first_at.store(0, Ordering::Relaxed);
         let expected = if tasks > 0 { self.share_of(tasks, sync).unwrap_or(company) } else { company };
-        self.complete_at.store(if company > 1 { taken + expected } else { 0 }, Ordering::Relaxed);
+        // One thread alone leads itself, and waits for nobody.
+        let waits = company > 1 || tasks > 0;
+        self.complete_at.store(if waits { taken + expected } else { 0 }, Ordering::Relaxed);
+        let linger_until = linger.filter(|_| tasks > 0).map_or(0, |linger| nanos(now + linger));
+        self.linger_until.store(linger_until, Ordering::Relaxed);
+    }
+
+    /// Whether the task that came as the `arrival`th is to linger: it is the last of those who were
+    /// expected, and came in time.
+    pub(crate) fn begin_linger(&self, arrival: u64) -> bool {
+        let lingers = arrival == self.complete_at.load(Ordering::Relaxed)
+            && self.linger_until.load(Ordering::Relaxed) > 0
+            && (cfg!(fz_shuttle) || nanos(self.age()) < self.until.load(Ordering::Relaxed));
+        if lingers {
+            self.lingered.store(1, Ordering::Relaxed);
+        }
+        lingers
+    }
+
+    /// Until when it does, in nanoseconds of the pipe's life.
+    pub(crate) fn linger_until(&self) -> u64 {
+        self.linger_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether a task has lingered since this was asked last. The flusher thread asks.
+    pub(crate) fn take_lingered(&self) -> bool {
+        self.lingered.load(Ordering::Relaxed) != 0 && self.lingered.swap(0, Ordering::Relaxed) != 0
     }
 
     /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it

@@ -87,14 +87,16 @@ impl Lead {
         self.mark(|now| (now & HELD != 0).then_some(now | mark))
     }
 
-    /// A task begins to wait, and asks as in [`ask`](Self::ask).
-    pub(crate) fn arrive_and_ask(&self) -> bool {
-        let mut is_held = false;
+    /// A task begins to wait, and asks as in [`ask`](Self::ask). Also tells which arrival it is, the first
+    /// being 1.
+    pub(crate) fn arrive_and_ask(&self) -> (bool, u64) {
+        let (mut is_held, mut arrival) = (false, 0);
         self.mark(|now| {
             is_held = now & HELD != 0;
+            arrival = now / ARRIVAL + 1;
             Some((if is_held { now | TASK_WAITS } else { now }) + ARRIVAL)
         });
-        is_held
+        (is_held, arrival)
     }
 
     /// Changes the word as `marked` says, if it says anything.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::completion::Completion;
 use crate::sync::thread;
+use crate::turns::TaskTurns;
 use crate::waiting::Registration;
 use crate::{PipeError, PipeErrorKind, Result};
 
@@ -16,6 +17,10 @@ use crate::{PipeError, PipeErrorKind, Result};
 /// A ticket is a [`Future`] on any executor, and can be waited for by a blocked thread. Both
 /// resolve to the durable epoch, which is at least [`epoch`](Self::epoch), or to the error that
 /// stopped the pipe. They can be asked again and give the same kind of answer.
+///
+/// A task that awaits its ticket may be woken before it resolves: where commits follow each other closely,
+/// the last task to wait keeps its executor awake for a while, see
+/// [`linger_max`](crate::WritePipeConfig::linger_max).
 ///
 /// Dropping a ticket changes nothing about the write: it was accepted and becomes durable within
 /// the pipe's [`flush_interval`](crate::WritePipeConfig::flush_interval). A ticket may outlive its
@@ -51,16 +56,22 @@ pub struct WriteTicket {
     /// `Some` until `drop` takes it.
     completion: Option<Arc<Completion>>,
     registration: Registration,
+    turns: TaskTurns,
 }
 
 impl WriteTicket {
     #[inline]
     pub(crate) fn new(epoch: u64, completion: &Arc<Completion>) -> Self {
-        Self { epoch, completion: Some(spare::take(completion)), registration: 0 }
+        Self { epoch, completion: Some(spare::take(completion)), registration: 0, turns: TaskTurns::NONE }
     }
 
     fn completion(&self) -> &Completion {
         self.completion.as_deref().expect("only drop takes the completion")
+    }
+
+    #[cfg(test)]
+    pub(crate) fn turns(&self) -> &TaskTurns {
+        &self.turns
     }
 
     /// The write's position in the pipe's total order: 1, 2, 3, …
@@ -230,13 +241,23 @@ impl Future for WriteTicket {
             this.registration = 0;
             return Poll::Ready(status);
         }
+        if this.turns.take(&completion.gathering) {
+            // What was left before may be an older waker; this one is left when the turns are over.
+            if !fz_error::mutants::active("linger_without_a_wake") {
+                context.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
         let is_new = this.registration == 0;
         if let Some(status) = completion.register(this.epoch, &mut this.registration, context.waker()) {
             this.registration = 0;
             return Poll::Ready(status);
         }
         if is_new {
-            completion.ask_for_round();
+            let arrival = completion.ask_for_round();
+            if this.turns.begin(&completion.gathering, arrival) {
+                context.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     }
@@ -245,7 +266,7 @@ impl Future for WriteTicket {
 impl Clone for WriteTicket {
     /// A ticket for the same write, which waits on its own.
     fn clone(&self) -> Self {
-        Self { epoch: self.epoch, completion: self.completion.clone(), registration: 0 }
+        Self { epoch: self.epoch, completion: self.completion.clone(), registration: 0, turns: TaskTurns::NONE }
     }
 }
 

@@ -344,6 +344,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "linger_without_a_wake",
+        package: "fz-wpipe",
+        checks: &[
+            test("lib", "each_poll_wakes_its_own_waker_or_leaves_it"),
+            // Hangs.
+            test("d_tickets", "d_a_task_that_lingers_is_woken_by_the_waker_of_its_last_poll"),
+        ],
+    },
+    Mutant {
         name: "forget_waiters_on_poison",
         package: "fz-wpipe",
         checks: &[

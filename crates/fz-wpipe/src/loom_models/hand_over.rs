@@ -73,7 +73,7 @@ impl Pipe {
         let accepted = self.accepted.load(Ordering::Acquire);
         let target = if self.batch_max == 0 { accepted } else { accepted.min(durable + self.batch_max) };
         if target == durable {
-            return (self.completion.has_tasks(), Vec::new());
+            return (self.completion.tasks() > 0, Vec::new());
         }
         self.completion.begin_round(target);
         let published = self.completion.publish(target).expect("nothing fails here");
@@ -153,7 +153,7 @@ impl Pipe {
         if self.completion.register(epoch, &mut 0, &waker).is_some() {
             return;
         }
-        if !self.lead.arrive_and_ask() && self.flaw != Flaw::CallsNobody {
+        if !self.lead.arrive_and_ask().0 && self.flaw != Flaw::CallsNobody {
             self.demand();
         }
         let mut woken = task.woken.lock().unwrap();
