@@ -251,10 +251,11 @@ impl Core {
 
     /// The flusher thread, after it woke for a deadline.
     pub(crate) fn serve_deadline(&self) {
-        if self.time_until_due().is_zero() {
+        let left = self.time_until_due();
+        if left.is_zero() {
             self.lead_as(Asker::Flusher);
         } else {
-            self.rest();
+            self.bell.alarm.set(left);
         }
     }
 
