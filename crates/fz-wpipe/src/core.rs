@@ -21,7 +21,9 @@
 //! A thread that blocks on a ticket gives way in turn for a while before it sleeps
 //! ([`Core::linger`]), because the wake-up of an idle processor costs about as much as a fast sync.
 //! Such threads gather without the lead: each looks whether everybody whom the last round settled
-//! has written again ([`Gathering`]), and the one whose write was the last of them takes the lead.
+//! has written again ([`Gathering`](crate::gathering::Gathering)), and the one whose write was the last
+//! of them takes the lead. Of tasks, the last one keeps its executor awake
+//! ([`TaskTurns`](crate::turns::TaskTurns)), and the flusher thread stays awake for the next round.
 //!
 //! # Locks
 //!
