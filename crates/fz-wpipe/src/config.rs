@@ -201,11 +201,11 @@ impl WritePipeConfig {
     /// does not begin if two take longer: on a slow disk, writers sleep.
     ///
     /// A thread lingers by giving way to other threads, `sched_yield(2)`, and looking again. A task lingers by
-    /// waking itself whenever it is polled, so that its executor does not go to sleep. Of all tasks only the
-    /// last one to wait again does, only if all whom the last batch woke came back before the flusher stopped
-    /// waiting for them, and only until a turn comes late, because the executor has other work or its processor
-    /// does. So a task that commits now and then never lingers, and one in a loop keeps an executor that has
-    /// nothing else to do busy.
+    /// waking itself whenever it is polled, so that its executor does not go to sleep, and by giving way to other
+    /// threads every few microseconds. Of all tasks only one does, the last of those that the next batch waits
+    /// for; only if it came within about one and a half syncs after the last batch; and only until a turn
+    /// comes late, because the executor has other work. So a task that commits now and then never lingers, and
+    /// one in a loop keeps an executor that has nothing else to do busy.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -65,6 +65,8 @@ pub(crate) struct RoundEnd {
     pub(crate) arrivals: u64,
     /// How many tasks wait, settled or not.
     pub(crate) tasks: usize,
+    /// Whether the batch's limits left some of the queue: the next round has its work, and waits for nobody.
+    pub(crate) is_cut: bool,
     /// The age of the pipe.
     pub(crate) at: Duration,
     /// What a sync takes.
@@ -137,7 +139,7 @@ impl Gathering {
 
     /// When a round ends: whom to expect for the next.
     pub(crate) fn plan(&self, round: &RoundEnd) {
-        let &RoundEnd { taken, arrivals, tasks, at: now, sync, gather_max: limit, linger } = round;
+        let &RoundEnd { taken, arrivals, tasks, is_cut, at: now, sync, gather_max: limit, linger } = round;
         let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
         let company = self.waiters.load(Ordering::Relaxed) + tasks;
         let pause_max = (sync / 3).min(limit);
@@ -148,27 +150,23 @@ impl Gathering {
         self.first_at.store(0, Ordering::Relaxed);
         let expected = if tasks > 0 { self.share_of(tasks, sync).unwrap_or(company) } else { company };
         // One thread alone leads itself, and waits for nobody.
-        let waits = company > 1 || tasks > 0;
+        let waits = (company > 1 || tasks > 0) && !is_cut;
         self.complete_at.store(if waits { taken + expected } else { 0 }, Ordering::Relaxed);
-        let linger_until = linger.filter(|_| tasks > 0).map_or(0, |linger| nanos(now + linger));
+        let linger_until = linger.filter(|_| tasks > 0 && !is_cut).map_or(0, |linger| nanos(now + linger));
         self.linger_until.store(linger_until, Ordering::Relaxed);
     }
 
-    /// Whether the task that came as the `arrival`th is to linger: it is the last of those who were
-    /// expected, and came in time.
-    pub(crate) fn begin_linger(&self, arrival: u64) -> bool {
+    /// Until when the task that came as the `arrival`th lingers, in nanoseconds of the pipe's life: if it is
+    /// the last of those who were expected, and came in time.
+    pub(crate) fn begin_linger(&self, arrival: u64) -> Option<u64> {
+        let until = self.linger_until.load(Ordering::Relaxed);
         let lingers = arrival == self.complete_at.load(Ordering::Relaxed)
-            && self.linger_until.load(Ordering::Relaxed) > 0
+            && until > 0
             && (cfg!(fz_shuttle) || nanos(self.age()) < self.until.load(Ordering::Relaxed));
         if lingers {
             self.lingered.store(1, Ordering::Relaxed);
         }
-        lingers
-    }
-
-    /// Until when it does, in nanoseconds of the pipe's life.
-    pub(crate) fn linger_until(&self) -> u64 {
-        self.linger_until.load(Ordering::Relaxed)
+        lingers.then_some(until)
     }
 
     /// Whether a task has lingered since this was asked last. The flusher thread asks.
@@ -179,6 +177,9 @@ impl Gathering {
     /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it
     /// to matter: there the fewest rounds are best.
     fn share_of(&self, tasks: u64, sync: Duration) -> Option<u64> {
+        if tasks < 2 {
+            return None;
+        }
         let plans = self.plans.load(Ordering::Relaxed) + 1;
         self.plans.store(plans, Ordering::Relaxed);
         let share = nanos(sync).checked_div(self.arrival_mean.load(Ordering::Relaxed))?;

@@ -31,11 +31,14 @@ impl Turns {
 ///
 /// Waking a thread on an idle processor takes about as long as a fast disk's sync, see `Core::linger`. No poll
 /// blocks. Who else wants the processor gets it: other threads by `sched_yield(2)`, and other tasks because a
-/// turn that comes late ends the lingering; an executor that has other work does not sleep anyway.
+/// turn that comes late ends the lingering; an executor that has other work does not sleep anyway. (A thread
+/// that gets the processor and keeps it for long ends it too, by the limit.)
 #[derive(Debug)]
 pub(crate) struct TaskTurns {
     /// When the last turn was taken, in nanoseconds of the pipe's life; 0 if the task does not linger.
     last: u64,
+    /// When it ends in any case.
+    until: u64,
 }
 
 /// How long after the last one a turn is late, in nanoseconds. An executor with nothing else to do takes
@@ -48,15 +51,13 @@ const LATE: u64 = 10_000;
 const GIVES_WAY_EACH: u64 = 2048;
 
 impl TaskTurns {
-    pub(crate) const NONE: Self = Self { last: 0 };
+    pub(crate) const NONE: Self = Self { last: 0, until: 0 };
 
     /// A task begins to wait, as the `arrival`th: whether it lingers, and so is to wake itself.
     pub(crate) fn begin(&mut self, gathering: &Gathering, arrival: u64) -> bool {
-        self.last = 0;
-        if gathering.begin_linger(arrival) {
-            self.last = self.now(gathering);
-        }
-        self.last != 0
+        let Some(until) = gathering.begin_linger(arrival) else { return false };
+        *self = Self { last: self.now(gathering), until };
+        true
     }
 
     /// The task is polled, and its ticket is not settled: whether it lingers on, and so is to wake itself.
@@ -65,13 +66,14 @@ impl TaskTurns {
             return false;
         }
         let (last, now) = (self.last, self.now(gathering));
-        if now - last > LATE || now >= gathering.linger_until() {
+        if now.saturating_sub(last) > LATE || now >= self.until {
             self.last = 0;
             return false;
         }
         self.last = now;
         if now / GIVES_WAY_EACH != last / GIVES_WAY_EACH {
             thread::yield_now();
+            // What the others took is not the executor's.
             self.last = self.now(gathering);
         }
         true
@@ -123,7 +125,16 @@ mod tests {
     fn settled(tasks: usize, change: impl FnOnce(&mut RoundEnd)) -> Arc<Completion> {
         let completion = Arc::new(Completion::new());
         let at = completion.gathering.age();
-        let mut end = RoundEnd { taken: 0, arrivals: 0, tasks, at, sync: HOUR, gather_max: HOUR, linger: Some(HOUR) };
+        let mut end = RoundEnd {
+            taken: 0,
+            arrivals: 0,
+            tasks,
+            is_cut: false,
+            at,
+            sync: HOUR,
+            gather_max: HOUR,
+            linger: Some(HOUR),
+        };
         change(&mut end);
         completion.gathering.plan(&end);
         completion
@@ -151,6 +162,9 @@ mod tests {
     fn nobody_lingers_who_may_not_or_comes_late() {
         assert_eq!(wake_ups(&settled(0, |_| ()), 2), [0, 0], "no task was there before");
         assert_eq!(wake_ups(&settled(2, |end| end.linger = None), 2), [0, 0]);
+        assert_eq!(wake_ups(&settled(2, |end| end.is_cut = true), 2), [0, 0], "the next round has its work");
+        assert!(!settled(2, |_| ()).gathering.is_complete(0));
+        assert!(settled(2, |end| end.is_cut = true).gathering.is_complete(0), "a round waits although it has work");
         let completion = settled(2, |end| end.sync = Duration::from_nanos(10));
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(wake_ups(&completion, 2), [0, 0]);
@@ -158,9 +172,9 @@ mod tests {
     }
 
     /// A ticket that lingers, polled once more with the waker that is returned.
-    fn lingering(completion: impl Fn() -> Arc<Completion>) -> (Arc<Completion>, WriteTicket, Arc<Counting>) {
-        loop {
-            let completion = completion();
+    fn lingering() -> (Arc<Completion>, WriteTicket, Arc<Counting>) {
+        for _ in 0..100_000 {
+            let completion = settled(1, |_| ());
             let mut ticket = WriteTicket::new(1, &completion);
             assert_eq!(woken(&poll(&mut ticket)), 1);
             let again = poll(&mut ticket);
@@ -169,11 +183,12 @@ mod tests {
                 return (completion, ticket, again);
             }
         }
+        panic!("it never lingers")
     }
 
     #[test]
     fn each_poll_wakes_its_own_waker_or_leaves_it() {
-        let (completion, mut ticket, again) = lingering(|| settled(1, |_| ()));
+        let (completion, mut ticket, again) = lingering();
         assert_eq!(woken(&again), 1, "neither woken nor left");
         std::thread::sleep(Duration::from_millis(1));
         let late = poll(&mut ticket);
@@ -188,18 +203,38 @@ mod tests {
 
     #[test]
     fn the_time_for_it_ends() {
+        // By a clock that stands still, no turn is late.
+        let completion = settled(1, |_| ());
+        let now = nanos(completion.gathering.age());
+        let turns = |until| TaskTurns { last: now + 1_000_000_000, until };
+        assert!(!turns(now).take(&completion.gathering));
+        assert!(turns(u64::MAX).take(&completion.gathering));
+        // The next round's plan does not prolong it.
         let completion = settled(1, |end| end.linger = Some(Duration::from_nanos(1)));
         let mut ticket = WriteTicket::new(1, &completion);
         assert_eq!(woken(&poll(&mut ticket)), 1, "it came in time");
+        let until = ticket.turns().until;
+        let (at, taken) = (completion.gathering.age(), 1);
+        let end = RoundEnd {
+            taken,
+            arrivals: 1,
+            tasks: 1,
+            is_cut: false,
+            at,
+            sync: HOUR,
+            gather_max: HOUR,
+            linger: Some(HOUR),
+        };
+        completion.gathering.plan(&end);
+        assert_eq!(ticket.turns().until, until);
         let last = poll(&mut ticket);
         assert_eq!((woken(&last), ticket.turns().last), (0, 0));
     }
 
     #[test]
-    fn a_new_wait_begins_anew() {
-        let (completion, ticket, _) = lingering(|| settled(1, |_| ()));
+    fn a_clone_waits_on_its_own() {
+        let (completion, ticket, _) = lingering();
         let mut clone = ticket.clone();
-        assert_eq!(clone.turns().last, 0, "the clone waits on its own");
         assert_eq!(woken(&poll(&mut clone)), 0);
         drop(ticket);
         completion.begin_round(1);

@@ -22,6 +22,8 @@ enum Flaw {
     AsksNobody,
     /// A task does not call the flusher thread if the lead is free.
     CallsNobody,
+    /// The flusher thread, which came for a deadline and took wishes, leaves word of the deadline only.
+    ForgetsTakenWishes,
 }
 
 /// The pipe without a queue and a disk: a counter in place of both. Its methods follow those of
@@ -107,7 +109,7 @@ impl Pipe {
         }
     }
 
-    /// As `Core::lead_as`, after each demand, until it is stopped.
+    /// The flusher thread, until it is stopped.
     fn run_flusher(&self) {
         loop {
             {
@@ -120,23 +122,31 @@ impl Pipe {
                 }
                 alarm.0 = false;
             }
-            loop {
-                if !self.lead.try_acquire() {
-                    if self.lead.ask(Asker::Task) {
-                        break;
-                    }
-                    continue;
+            self.lead_as(Asker::Task);
+        }
+    }
+
+    /// As `Core::lead_as`. The deadlines that it would set never come.
+    fn lead_as(&self, mut asker: Asker) {
+        loop {
+            if !self.lead.try_acquire() {
+                if self.lead.ask(asker) {
+                    return;
                 }
-                let go_on = self.lead_round(|work_remains, wishes| {
-                    let go_on = wishes.need_the_flusher(work_remains);
-                    if !go_on && wishes.of_threads() {
-                        self.completion.wake_a_leader();
-                    }
-                    go_on
-                });
-                if !go_on {
-                    break;
+                continue;
+            }
+            let go_on = self.lead_round(|work_remains, wishes| {
+                let go_on = wishes.need_the_flusher(work_remains);
+                if !go_on && wishes.of_threads() {
+                    self.completion.wake_a_leader();
                 }
+                go_on
+            });
+            if !go_on {
+                return;
+            }
+            if self.flaw != Flaw::ForgetsTakenWishes {
+                asker = Asker::Task;
             }
         }
     }
@@ -246,6 +256,40 @@ fn a_blocked_waiter_and_a_task_both_come_through() {
 #[test]
 fn a_blocked_waiter_and_a_task_come_through_one_write_at_a_time() {
     explore(2, || a_thread_and_a_task(1, Flaw::None));
+}
+
+/// The flusher thread came for a deadline and leads a round that covers the thread's write only. Then the
+/// thread may take the lead before it finds itself settled, while the flusher thread has the task's wish.
+fn a_deadline_and_a_wish(flaw: Flaw) {
+    let pipe = Pipe::new(1, flaw);
+    let (of_thread, of_task) = (pipe.write(), pipe.write());
+    let blocked = {
+        let pipe = Arc::clone(&pipe);
+        thread::spawn(move || pipe.wait(of_thread))
+    };
+    let task = {
+        let pipe = Arc::clone(&pipe);
+        thread::spawn(move || {
+            pipe.await_ticket(of_task);
+            pipe.stop_flusher();
+        })
+    };
+    pipe.lead_as(Asker::Flusher);
+    pipe.run_flusher();
+    task.join().unwrap();
+    blocked.join().unwrap();
+}
+
+#[test]
+fn a_wish_is_served_although_a_deadline_comes() {
+    explore(3, || a_deadline_and_a_wish(Flaw::None));
+}
+
+#[test]
+fn canary_a_flusher_that_forgets_the_wishes_it_took() {
+    canary("hand_over::canary_a_flusher_that_forgets_the_wishes_it_took", DEADLOCK, || {
+        a_deadline_and_a_wish(Flaw::ForgetsTakenWishes)
+    });
 }
 
 #[test]
