@@ -485,7 +485,9 @@ mod tests {
             let words = std::iter::once("xtask").chain(line.split(' '));
             assert!(Flags::try_parse_from(words).is_err(), "`{line}` was accepted");
         }
-        for line in ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions", "bench --peers all"] {
+        for line in
+            ["soak --minutes 0.5", "crash --canary --seed 7", "bench --instructions", "bench --peers all,rocksdb"]
+        {
             let words = std::iter::once("xtask").chain(line.split(' '));
             Flags::try_parse_from(words).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         }

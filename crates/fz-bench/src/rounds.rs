@@ -84,21 +84,19 @@ fn chosen_suites(names: &[String]) -> Outcome<Vec<Suite>> {
 
 fn chosen_peers(names: &[String]) -> Outcome<Vec<Contestant>> {
     let mut others = peers::others();
-    let is = |word: &str| names.len() == 1 && names[0] == word;
-    if is("all") {
-        return Ok(others);
-    }
-    if is("none") {
+    if names == ["none"] {
         return Ok(Vec::new());
     }
-    for name in names {
+    // Beside others it stands for the rest: `all,rocksdb`.
+    let is_all = |name: &&String| *name == "all";
+    for name in names.iter().filter(|name| !is_all(name)) {
         if !others.iter().any(|contestant| contestant.name.starts_with(name)) {
             return Err(
                 format!("{name} is not compiled in; build with `--features {name}`, or see `fz-bench list`").into()
             );
         }
     }
-    others.retain(|contestant| names.iter().any(|name| contestant.name.starts_with(name)));
+    others.retain(|contestant| names.iter().any(|name| is_all(&name) || contestant.name.starts_with(name)));
     Ok(others)
 }
 
@@ -240,6 +238,23 @@ fn remove(path: &Path) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peers_are_all_some_or_none_of_those_compiled_in() {
+        let chosen = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            chosen_peers(&names).map(|peers| peers.iter().map(|peer| peer.name).collect::<Vec<_>>())
+        };
+        let all: Vec<_> = peers::others().iter().map(|peer| peer.name).collect();
+        assert_eq!(chosen(&["none"]).unwrap(), [""; 0]);
+        assert_eq!(chosen(&["all"]).unwrap(), all);
+        for name in &all {
+            assert!(chosen(&[name]).unwrap().contains(name));
+            assert_eq!(chosen(&["all", name]).unwrap(), all);
+        }
+        let error = chosen(&["all", "no-such"]).unwrap_err().to_string();
+        assert!(error.contains("no-such is not compiled in"), "{error}");
+    }
 
     #[test]
     fn one_failed_contestant_fails_the_run_and_is_named() {
