@@ -232,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn a_timed_wait_lingers_and_ends() {
+        let completion = settled(1, |_| ());
+        let waited = Duration::from_millis(1);
+        let error = WriteTicket::new(1, &completion).wait_timeout(waited).unwrap_err();
+        assert_eq!(*error.kind(), crate::PipeErrorKind::TimedOut { epoch: 1, durable: 0, waited });
+        assert!(completion.gathering.take_lingered());
+    }
+
+    #[test]
     fn a_clone_waits_on_its_own() {
         let (completion, ticket, _) = lingering();
         let mut clone = ticket.clone();
