@@ -171,7 +171,7 @@ impl Gathering {
 
     /// Whether a task has lingered since this was asked last. The flusher thread asks.
     pub(crate) fn take_lingered(&self) -> bool {
-        self.lingered.load(Ordering::Relaxed) != 0 && self.lingered.swap(0, Ordering::Relaxed) != 0
+        self.lingered.swap(0, Ordering::Relaxed) != 0
     }
 
     /// How many of so many tasks to wait for, if not for all. Threads are too slow to arrive for it

@@ -121,9 +121,8 @@ mod tests {
         counting.0.load(Ordering::SeqCst)
     }
 
-    /// After a round that settled so many tasks, which have an hour to come back.
-    fn settled(tasks: usize, change: impl FnOnce(&mut RoundEnd)) -> Arc<Completion> {
-        let completion = Arc::new(Completion::new());
+    /// Ends a round that settled so many tasks, which have an hour to come back.
+    fn end_round(completion: &Completion, tasks: usize, change: impl FnOnce(&mut RoundEnd)) {
         let at = completion.gathering.age();
         let mut end = RoundEnd {
             taken: 0,
@@ -137,6 +136,12 @@ mod tests {
         };
         change(&mut end);
         completion.gathering.plan(&end);
+    }
+
+    /// After the first such round.
+    fn settled(tasks: usize, change: impl FnOnce(&mut RoundEnd)) -> Arc<Completion> {
+        let completion = Arc::new(Completion::new());
+        end_round(&completion, tasks, change);
         completion
     }
 
@@ -169,6 +174,16 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(wake_ups(&completion, 2), [0, 0]);
         assert!(!completion.gathering.take_lingered());
+    }
+
+    #[test]
+    fn one_task_is_waited_for_however_slowly_many_came() {
+        let completion = settled(2, |_| ());
+        let gathering = &completion.gathering;
+        assert!(!gathering.is_complete(1), "the first has come");
+        gathering.account(2, gathering.age() + HOUR);
+        end_round(&completion, 1, |end| end.sync = HOUR / 60);
+        assert_eq!(wake_ups(&completion, 1), [1]);
     }
 
     /// A ticket that lingers, polled once more with the waker that is returned.
@@ -214,18 +229,7 @@ mod tests {
         let mut ticket = WriteTicket::new(1, &completion);
         assert_eq!(woken(&poll(&mut ticket)), 1, "it came in time");
         let until = ticket.turns().until;
-        let (at, taken) = (completion.gathering.age(), 1);
-        let end = RoundEnd {
-            taken,
-            arrivals: 1,
-            tasks: 1,
-            is_cut: false,
-            at,
-            sync: HOUR,
-            gather_max: HOUR,
-            linger: Some(HOUR),
-        };
-        completion.gathering.plan(&end);
+        end_round(&completion, 1, |end| (end.taken, end.arrivals) = (1, 1));
         assert_eq!(ticket.turns().until, until);
         let last = poll(&mut ticket);
         assert_eq!((woken(&last), ticket.turns().last), (0, 0));
