@@ -149,10 +149,10 @@ impl Gathering {
         self.planned_arrivals.store(if tasks > 0 { arrivals } else { NONE }, Ordering::Relaxed);
         self.first_at.store(0, Ordering::Relaxed);
         let expected = if tasks > 0 { self.share_of(tasks, sync).unwrap_or(company) } else { company };
-        // One thread alone leads itself, and waits for nobody.
+        // One thread alone leads itself, and waits for nobody. At 0 no task lingers either.
         let waits = (company > 1 || tasks > 0) && !is_cut;
         self.complete_at.store(if waits { taken + expected } else { 0 }, Ordering::Relaxed);
-        let linger_until = linger.filter(|_| tasks > 0 && !is_cut).map_or(0, |linger| nanos(now + linger));
+        let linger_until = linger.filter(|_| tasks > 0).map_or(0, |linger| nanos(now + linger));
         self.linger_until.store(linger_until, Ordering::Relaxed);
     }
 
