@@ -16,6 +16,7 @@ use fz_bufpool::Allocation;
 use fz_file::{FileError, SlotFile};
 
 use crate::WriteRequest;
+use crate::by_slot::{BySlot, Sorted};
 use crate::calls::Calls;
 
 /// What writing a batch took.
@@ -47,6 +48,42 @@ fn slots(request: &WriteRequest) -> Range<u64> {
     request.slot_index..request.slot_index + count(&request.allocation)
 }
 
+/// What batches are prepared in. It keeps its memory: a large batch would fault megabytes of it in each time.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    by_slot: BySlot,
+    /// Neighbours that became one. Empty between two batches.
+    merged: Vec<WriteRequest>,
+}
+
+/// What one look at all writes of a batch says.
+#[derive(Debug)]
+struct Shape {
+    /// Each begins where the one before it ends, or behind.
+    is_ordered: bool,
+    /// The lowest and the highest slot that one begins with.
+    first: u64,
+    last: u64,
+    /// The most slots of one.
+    largest: u64,
+}
+
+impl Shape {
+    fn of(requests: &[WriteRequest]) -> Self {
+        let mut shape = Self { is_ordered: true, first: u64::MAX, last: 0, largest: 0 };
+        let mut end = 0;
+        for request in requests {
+            let slots = slots(request);
+            shape.is_ordered &= end <= slots.start;
+            shape.first = shape.first.min(slots.start);
+            shape.last = shape.last.max(slots.start);
+            shape.largest = shape.largest.max(slots.end - slots.start);
+            end = slots.end;
+        }
+        shape
+    }
+}
+
 /// Writes all of `requests` to `file` and gives their memory back. In epoch order on the way in;
 /// empty on the way out if it succeeded, in no particular state if not.
 ///
@@ -55,6 +92,7 @@ pub(crate) fn write(
     requests: &mut Vec<WriteRequest>,
     file: &SlotFile,
     write_back_bytes: usize,
+    scratch: &mut Scratch,
 ) -> Result<Written, FileError> {
     let calls = Calls::new(file, write_back_bytes);
     if fz_error::mutants::active("release_before_write") {
@@ -69,45 +107,42 @@ pub(crate) fn write(
     if fz_error::mutants::active("reverse_batch") {
         requests.reverse();
     }
-    if requests.is_sorted_by(|a, b| slots(a).end <= b.slot_index) {
-        return write_disjoint(requests.drain(..), calls);
+    let Scratch { by_slot, merged } = scratch;
+    let shape = Shape::of(requests);
+    if shape.is_ordered {
+        return write_disjoint(requests.drain(..), merged, calls);
     }
-    let order = by_slot(requests);
-    if order.is_sorted_by(|a, b| slots(&requests[a.1]).end <= b.0) {
-        let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
-        return write_disjoint(order.iter().filter_map(|&(_, index)| taken[index].take()), calls);
+    let Sorted { places, gap_min } =
+        by_slot.sort(requests.iter().map(|request| request.slot_index), shape.first, shape.last);
+    let at = |place: &u64| usize::try_from(*place).unwrap_or(usize::MAX);
+    let are_disjoint = gap_min >= shape.largest
+        || places.is_sorted_by(|a, b| slots(&requests[at(a)]).end <= requests[at(b)].slot_index);
+    if !are_disjoint {
+        return write_overlapping(requests, places, calls, file.slot_size());
     }
-    write_overlapping(requests, &order, calls, file.slot_size())
+    let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
+    let written = write_disjoint(places.iter().filter_map(|place| taken[at(place)].take()), merged, calls)?;
+    // Its memory, for the next batch: what is collected in place stays where it is.
+    taken.clear();
+    *requests = taken.into_iter().map_while(|request| request).collect();
+    Ok(written)
 }
 
-/// The (slot, index) of each of `requests`, sorted.
-fn by_slot(requests: &[WriteRequest]) -> Vec<(u64, usize)> {
-    let slots = || requests.iter().map(|request| request.slot_index);
-    let first = slots().min().unwrap_or(0);
-    let span = slots().max().unwrap_or(0) - first;
-    let bits = usize::BITS - requests.len().leading_zeros();
-    if span.leading_zeros() < bits {
-        let mut order: Vec<_> = slots().zip(0..).collect();
-        order.sort_unstable();
-        return order;
-    }
-    // Both fit into one word, which sorts in half the time.
-    let mut packed: Vec<u64> = slots().zip(0_u64..).map(|(slot, index)| (slot - first) << bits | index).collect();
-    packed.sort_unstable();
-    let index = |word: u64| usize::try_from(word & ((1 << bits) - 1)).unwrap_or(usize::MAX);
-    packed.into_iter().map(|word| (first + (word >> bits), index(word))).collect()
-}
-
-/// Writes requests that are sorted by slot and share none.
-fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, calls: Calls<'_, '_>) -> Result<Written, FileError> {
-    let mut merged: Vec<(u64, Allocation)> = Vec::new();
+/// Writes requests that are sorted by slot and share none. `memory` is empty before and after.
+fn write_disjoint(
+    requests: impl Iterator<Item = WriteRequest>,
+    memory: &mut Vec<WriteRequest>,
+    calls: Calls<'_, '_>,
+) -> Result<Written, FileError> {
+    // Taken out of it, so that whatever fails or panics drops them.
+    let mut merged = std::mem::take(memory);
     let mut end = None;
     for WriteRequest { mut allocation, slot_index } in requests {
         let new_end = slot_index + count(&allocation);
         if end == Some(slot_index)
-            && let Some((_, last)) = merged.last_mut()
+            && let Some(last) = merged.last_mut()
         {
-            match last.try_append(allocation) {
+            match last.allocation.try_append(allocation) {
                 Ok(()) => {
                     end = Some(new_end);
                     continue;
@@ -115,21 +150,27 @@ fn write_disjoint(requests: impl Iterator<Item = WriteRequest>, calls: Calls<'_,
                 Err(back) => allocation = back,
             }
         }
-        merged.push((slot_index, allocation));
+        merged.push(WriteRequest { allocation, slot_index });
         end = Some(new_end);
     }
-    write_pieces(merged.iter().map(|(slot_index, allocation)| (*slot_index, allocation.as_slice())), calls)
+    let pieces = merged.iter().map(|request| (request.slot_index, request.allocation.as_slice()));
+    let written = write_pieces(pieces, calls)?;
+    merged.clear();
+    *memory = merged;
+    Ok(written)
 }
 
-/// Writes requests of which some share slots; `order` is their (slot, index), sorted.
+/// Writes requests of which some share slots; `places` are theirs in the batch, by slot.
 fn write_overlapping(
     requests: &mut Vec<WriteRequest>,
-    order: &[(u64, usize)],
+    places: &[u64],
     calls: Calls<'_, '_>,
     slot_size: usize,
 ) -> Result<Written, FileError> {
     let ranges: Vec<Range<u64>> = requests.iter().map(slots).collect();
-    let segments = latest(&ranges, order);
+    let at = |place: &u64| usize::try_from(*place).unwrap_or(usize::MAX);
+    let order: Vec<(u64, usize)> = places.iter().map(|place| (ranges[at(place)].start, at(place))).collect();
+    let segments = latest(&ranges, &order);
     let bytes_of = |segment: &Segment| {
         // Both differences are within one allocation, whose length in bytes is a usize.
         let within = |slot: u64| usize::try_from(slot - ranges[segment.index].start).unwrap_or(0) * slot_size;

@@ -4,6 +4,7 @@
 mod alarm;
 mod batch;
 mod bell;
+mod by_slot;
 mod calls;
 mod completion;
 mod config;

@@ -17,6 +17,7 @@ pub(crate) struct Writer {
     file: Option<Arc<SlotFile>>,
     /// The batch; empty between two.
     requests: Vec<WriteRequest>,
+    scratch: batch::Scratch,
     /// A batch is under way, or one failed or panicked: nothing may be written after that, not even
     /// before the pipe is declared failed.
     is_broken: bool,
@@ -45,6 +46,7 @@ impl Writer {
             receiver,
             file: Some(file),
             requests: Vec::new(),
+            scratch: batch::Scratch::default(),
             is_broken: false,
             written: 0,
             #[cfg(fz_mutants)]
@@ -84,7 +86,7 @@ impl Writer {
         self.is_broken = true;
         #[cfg(fz_mutants)]
         let newer = self.copy_of_batch();
-        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked())
+        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked(), &mut self.scratch)
             .map_err(|source| Failed { first, last: first + writes - 1, source })?;
         #[cfg(fz_mutants)]
         for (slot_index, bytes) in std::mem::replace(&mut self.older, newer) {
