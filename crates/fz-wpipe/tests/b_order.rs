@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use disk::{Call, Disk};
+use fz_file::{SlotFile, SlotFileConfig};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
@@ -90,21 +91,57 @@ fn b_of_overlapping_writes_the_last_one_stays_when_writes_are_cut_short() {
     });
 }
 
+/// Writes all of them in one batch, since nothing is written before somebody waits; then what was written
+/// as (first slot, slots), and the file.
+fn one_batch(slots: u64, writes: impl Iterator<Item = (u64, u64)>) -> (Vec<(u64, usize)>, Vec<u8>) {
+    let disk = Disk::default();
+    let config = SlotFileConfig::new("/slots", SLOT).initial_slots(slots);
+    let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), config).unwrap());
+    disk.start();
+    let pool = pool(4096);
+    let pipe = WritePipe::new(lazy().queue_capacity(1 << 14), file).unwrap();
+    let write = |(slot_index, tag)| {
+        let request = WriteRequest { allocation: tagged(pool.allocate(1).unwrap(), tag), slot_index };
+        pipe.write(request).unwrap()
+    };
+    writes.map(write).last().expect("there are some").wait().unwrap();
+    assert_eq!(pipe.stats().batches, 1);
+    let written = disk.records().into_iter().filter(|record| record.call == Call::Write);
+    (written.map(|write| (write.offset / SLOT as u64, write.bytes / SLOT)).collect(), disk.stable())
+}
+
 #[test]
 fn b_a_batch_writes_each_slot_once_and_neighbours_together() {
     finishes(|| {
-        let rig = Rig::lazy();
-        // One batch: nothing is written before somebody waits.
-        let mut last = None;
-        for (slot, tag) in [(5, 1), (4, 2), (5, 3), (9, 4), (5, 5)] {
-            last = Some(rig.write(slot, tag));
-        }
-        last.expect("there were some").wait().unwrap();
-        let writes: Vec<_> = rig.disk.records().into_iter().filter(|record| record.call == Call::Write).collect();
-        let ranges: Vec<_> = writes.iter().map(|write| (write.offset / SLOT as u64, write.bytes / SLOT)).collect();
+        let writes = [(5, 1), (4, 2), (5, 3), (9, 4), (5, 5)];
+        let (ranges, stable) = one_batch(SLOTS, writes.into_iter());
         assert_eq!(ranges, [(4, 2), (9, 1)], "in slot order, and slot 5 once");
-        let stable = rig.disk.stable();
         assert_eq!([4, 5, 9].map(|slot| tag_at(&stable, slot)), [2, 5, 4]);
+
+        // In slot order as they came, but one of them twice.
+        let (ranges, stable) = one_batch(SLOTS, [(4, 1), (5, 2), (5, 3)].into_iter());
+        assert_eq!(ranges, [(4, 2)]);
+        assert_eq!([4, 5].map(|slot| tag_at(&stable, slot)), [1, 3]);
+    });
+}
+
+/// So many that they are sorted by digits.
+#[test]
+fn b_a_large_batch_of_scattered_writes_is_as_if_made_in_its_turn() {
+    finishes(|| {
+        const SLOTS: u64 = 1 << 12;
+        // Each slot but every eighth, scattered; and the same, half of them written again.
+        let scattered = (0..SLOTS).filter(|number| number % 8 > 0).map(|number| (number * 1_999 % SLOTS, number + 1));
+        let again = (1..SLOTS).step_by(2).map(|number| (number * 1_999 % SLOTS, number + SLOTS));
+        for writes in [scattered.clone().collect::<Vec<_>>(), scattered.take(2_048).chain(again).collect()] {
+            let expected: HashMap<u64, u64> = writes.iter().copied().collect();
+            let (ranges, stable) = one_batch(SLOTS, writes.into_iter());
+            for slot in 0..SLOTS {
+                assert_eq!(tag_at(&stable, slot), expected.get(&slot).copied().unwrap_or(0), "slot {slot}");
+            }
+            assert!(ranges.is_sorted_by(|a, b| a.0 + (a.1 as u64) <= b.0), "in slot order");
+            assert_eq!(ranges.iter().map(|range| range.1).sum::<usize>(), expected.len(), "each slot once");
+        }
     });
 }
 
