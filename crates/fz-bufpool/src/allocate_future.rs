@@ -43,31 +43,45 @@ impl AllocateFuture {
 impl Future for AllocateFuture {
     type Output = Result<Allocation>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match &this.state {
+        if matches!(this.state, State::New)
+            && let Some(allocation) = this.pool.allocate_quickly(this.count)
+        {
+            this.state = State::Done;
+            return Poll::Ready(Ok(allocation));
+        }
+        this.poll_line(context)
+    }
+}
+
+impl AllocateFuture {
+    #[cold]
+    fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<Result<Allocation>> {
+        match &self.state {
             State::New => {
-                let wanted = match this.pool.check_count("allocate_async", this.count) {
+                let wanted = match self.pool.check_count("allocate_async", self.count) {
                     Ok(wanted) => wanted,
                     Err(error) => {
-                        this.state = State::Done;
+                        self.state = State::Done;
                         return Poll::Ready(Err(error));
                     }
                 };
-                match this.pool.poll_join(wanted, context) {
+                match self.pool.poll_join(wanted, context) {
                     Ok(allocation) => {
-                        this.state = State::Done;
+                        self.state = State::Done;
                         Poll::Ready(Ok(allocation))
                     }
                     Err(place) => {
-                        this.state = State::InLine(place);
+                        self.state = State::InLine(place);
                         Poll::Pending
                     }
                 }
             }
-            State::InLine(place) => match this.pool.poll_place(place, context) {
+            State::InLine(place) => match self.pool.poll_place(place, context) {
                 Poll::Ready(allocation) => {
-                    this.state = State::Done;
+                    self.state = State::Done;
                     Poll::Ready(Ok(allocation))
                 }
                 Poll::Pending => Poll::Pending,

@@ -27,9 +27,11 @@ use crate::{BufPoolError, BufPoolErrorKind, BufferSize, PoolLine, Result};
 /// ```
 #[must_use = "dropping an allocation releases its buffers at once"]
 pub struct Allocation {
+    // Two words: such a pair is passed and returned in registers. Three would go through memory, where what is
+    // written field by field and at once loaded as a whole waits until the writes are through.
     inner: NonNull<Inner>,
-    first: u32,
-    count: u32,
+    /// `count << 32 | first`.
+    range: u64,
 }
 
 // SAFETY: it owns its bytes, which have no tie to a thread; `Inner` is `Send` and `Sync`.
@@ -42,7 +44,7 @@ impl Allocation {
     /// The buffers `first..first + count` of the pool are claimed, and the claim is not used otherwise.
     #[inline]
     pub(crate) unsafe fn from_claim(inner: NonNull<Inner>, first: u32, count: u32) -> Self {
-        Self { inner, first, count }
+        Self { inner, range: u64::from(count) << u32::BITS | u64::from(first) }
     }
 
     /// All bytes.
@@ -57,7 +59,7 @@ impl Allocation {
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        self.inner().touch(self.first, self.count, false);
+        self.inner().touch(self.first(), self.count_u32(), false);
         let (start, length) = (self.start(), self.len());
         // SAFETY: the claim makes the bytes ours alone; they are inside the arena, initialised, and
         // borrowed as `self` is. The last owner's writes happened before the claim.
@@ -77,7 +79,7 @@ impl Allocation {
     #[must_use]
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.inner().touch(self.first, self.count, true);
+        self.inner().touch(self.first(), self.count_u32(), true);
         let (start, length) = (self.start(), self.len());
         // SAFETY: as in `as_slice`, and `self` is borrowed exclusively.
         unsafe { slice::from_raw_parts_mut(start.as_ptr(), length) }
@@ -165,10 +167,10 @@ impl Allocation {
     /// ```
     #[inline]
     pub fn try_append(&mut self, next: Self) -> std::result::Result<(), Self> {
-        if next.inner != self.inner || next.first != self.first + self.count {
+        if next.inner != self.inner || next.first() != self.first() + self.count_u32() {
             return Err(next);
         }
-        self.count += next.count;
+        self.range += u64::from(next.count_u32()) << u32::BITS;
         // Its claim is part of ours now.
         mem::forget(next);
         Ok(())
@@ -186,7 +188,7 @@ impl Allocation {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        (self.count as usize) << self.buffer_size().shift()
+        self.count() << self.buffer_size().shift()
     }
 
     /// Buffers; at least one.
@@ -200,7 +202,7 @@ impl Allocation {
     #[must_use]
     #[inline]
     pub fn count(&self) -> usize {
-        self.count as usize
+        self.count_u32() as usize
     }
 
     /// The size of one buffer.
@@ -232,6 +234,17 @@ impl Allocation {
         self.inner().public_line()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    #[inline]
+    fn first(&self) -> u32 {
+        self.range as u32
+    }
+
+    #[inline]
+    fn count_u32(&self) -> u32 {
+        (self.range >> u32::BITS) as u32
+    }
+
     #[inline]
     fn inner(&self) -> &Inner {
         // SAFETY: a claimed buffer keeps its pool alive.
@@ -241,7 +254,7 @@ impl Allocation {
     #[inline]
     fn start(&self) -> NonNull<u8> {
         // SAFETY: `first` is the index of a buffer of this arena.
-        unsafe { self.inner().arena.buffer(self.first) }
+        unsafe { self.inner().arena.buffer(self.first()) }
     }
 
     #[cold]
@@ -256,10 +269,10 @@ impl Drop for Allocation {
     fn drop(&mut self) {
         if fz_error::mutants::active("release_twice") {
             // SAFETY: none, that is the point of a broken twin.
-            unsafe { inner::release(self.inner, self.first, self.count) };
+            unsafe { inner::release(self.inner, self.first(), self.count_u32()) };
         }
         // SAFETY: the claim is this allocation's, which is not used any more.
-        unsafe { inner::release(self.inner, self.first, self.count) };
+        unsafe { inner::release(self.inner, self.first(), self.count_u32()) };
     }
 }
 
@@ -279,8 +292,8 @@ impl fmt::Debug for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation")
             .field("buffer_size", &self.buffer_size())
-            .field("first", &self.first)
-            .field("count", &self.count)
+            .field("first", &self.first())
+            .field("count", &self.count())
             .finish_non_exhaustive()
     }
 }

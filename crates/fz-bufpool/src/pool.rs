@@ -112,12 +112,14 @@ impl BufPool {
     /// assert_eq!(waiter.join().unwrap()?, 64);
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that the allocation stays in registers")]
+    #[inline(always)]
     pub fn allocate(&self, count: usize) -> Result<Allocation> {
         self.allocate_for("allocate", count)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that the allocation stays in registers")]
+    #[inline(always)]
     fn allocate_for(&self, operation: &'static str, count: usize) -> Result<Allocation> {
         let wanted = self.check_count(operation, count)?;
         match self.inner().claim_quickly(wanted) {
@@ -169,12 +171,14 @@ impl BufPool {
     /// assert!(matches!(error.kind(), BufPoolErrorKind::Exhausted { count: 2, capacity: 4, .. }));
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that the allocation stays in registers")]
+    #[inline(always)]
     pub fn try_allocate(&self, count: usize) -> Result<Allocation> {
         self.try_allocate_for("try_allocate", count)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that the allocation stays in registers")]
+    #[inline(always)]
     fn try_allocate_for(&self, operation: &'static str, count: usize) -> Result<Allocation> {
         let wanted = self.check_count(operation, count)?;
         let claimed = self.inner().claim_quickly(wanted).or_else(|| self.inner().claim_now(wanted));
@@ -359,6 +363,13 @@ impl BufPool {
             }
             park_until(deadline);
         }
+    }
+
+    /// What is free without a search, if `count` is right.
+    #[inline]
+    pub(crate) fn allocate_quickly(&self, count: usize) -> Option<Allocation> {
+        let wanted = u32::try_from(count).ok().filter(|&wanted| wanted > 0 && count <= self.capacity())?;
+        self.inner().claim_quickly(wanted).map(|claim| self.allocation(claim))
     }
 
     /// The first poll of a future: claims, or joins the line.

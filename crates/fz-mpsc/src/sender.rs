@@ -64,7 +64,8 @@ impl<T> Sender<T> {
     /// assert_eq!(sender.try_push('c'), Err(PushError::Full('c')));
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that a small value goes to its cell from registers")]
+    #[inline(always)]
     pub fn try_push(&self, value: T) -> Result<u64, PushError<T>> {
         match self.gate.try_claim() {
             Ok(claim) => Ok(self.fill(claim, value)),
@@ -305,7 +306,8 @@ impl<T> Sender<T> {
         self.gate.sequencer.last_position()
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `try_push`")]
+    #[inline(always)]
     fn fill(&self, claim: Claim, value: T) -> u64 {
         let consumer_was_asleep = claim.consumer_was_asleep;
         let position = self.ring.fill(claim, value);

@@ -106,7 +106,7 @@ impl<P: Deref<Target = WritePipe>> WriteSink<P> {
         let Some(waiting) = &self.waiting else { return Poll::Ready(Ok(())) };
         let line = waiting.allocation.line();
         let pushed = ready!(self.pipe.core.sender.poll_push(&mut self.waiting, &mut self.room, context));
-        let decided = self.pipe.accepted(pushed, line);
+        let decided = self.pipe.decided(pushed, line);
         Poll::Ready(self.note(decided))
     }
 }
@@ -129,7 +129,7 @@ impl<P: Deref<Target = WritePipe> + Unpin> Sink<WriteRequest> for WriteSink<P> {
                         Ok(())
                     }
                     decided => {
-                        let decided = self.pipe.accepted(decided, line);
+                        let decided = self.pipe.decided(decided, line);
                         self.note(decided)
                     }
                 }

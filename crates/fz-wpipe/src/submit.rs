@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use fz_bufpool::PoolLine;
+use fz_bufpool::{Allocation, PoolLine};
 use fz_mpsc::PushError;
 
 use crate::sync::{AtomicU64, Ordering};
@@ -84,18 +84,10 @@ impl WritePipe {
     /// assert_eq!(pipe.write(request)?.epoch(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "see `submit`")]
+    #[inline(always)]
     pub fn write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        let pushed = match self.core.sender.try_push(request) {
-            Err(PushError::Full(request)) => {
-                self.core.assert_outside("waited for room in");
-                self.core.sender.push(request)
-            }
-            decided => decided,
-        };
-        self.accepted(pushed, line)
+        self.submit(request, |refusal| self.push_later(refusal, None))
     }
 
     /// As [`write`](Self::write), but a full queue gives the request back at once.
@@ -119,11 +111,10 @@ impl WritePipe {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "see `submit`")]
+    #[inline(always)]
     pub fn try_write(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        self.accepted(self.core.sender.try_push(request), line)
+        self.submit(request, |refusal| Err(self.refused(refusal)))
     }
 
     /// As [`write`](Self::write), but waits for room in a full queue no longer than `timeout`. Not
@@ -158,16 +149,7 @@ impl WritePipe {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn write_timeout(&self, request: WriteRequest, timeout: Duration) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
-        let line = request.allocation.line();
-        let pushed = match self.core.sender.try_push(request) {
-            Err(PushError::Full(request)) => {
-                self.core.assert_outside("waited for room in");
-                self.core.sender.push_timeout(request, timeout)
-            }
-            decided => decided,
-        };
-        self.accepted(pushed, line)
+        self.submit(request, |refusal| self.push_later(refusal, Some(timeout)))
     }
 
     /// As [`write`](Self::write), but a full queue suspends the task instead of blocking the
@@ -197,14 +179,57 @@ impl WritePipe {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn write_async(&self, request: WriteRequest) -> Result<WriteTicket, RejectedWrite> {
-        let request = self.check(request)?;
+        let request =
+            if self.fits(&request) { request } else { self.check_again(request.allocation, request.slot_index)? };
         let line = request.allocation.line();
-        // The future of a push is made only where there is something to wait for.
-        let pushed = match self.core.sender.try_push(request) {
-            Err(PushError::Full(request)) => self.core.sender.push_async(request).await,
-            decided => decided,
+        let refusal = match self.core.sender.try_push(request) {
+            Ok(epoch) => return Ok(self.accepted(epoch, line)),
+            Err(refusal) => refusal,
         };
-        self.accepted(pushed, line)
+        // The future of a push is made only where there is something to wait for.
+        let pushed = match refusal {
+            PushError::Full(request) => Box::pin(self.core.sender.push_async(request)).await,
+            refusal => Err(refusal),
+        };
+        self.decided(pushed, line)
+    }
+
+    /// A write; what a refused push leads to, `refused` says.
+    ///
+    /// Inlined, with all that it calls, from the caller's allocation to the queue's cell and the ticket. So the few
+    /// words of a request and of a ticket stay in registers; in memory they would be written one by
+    /// one and at once loaded in pairs, which waits until the writes are through. All that is rare is a call.
+    #[expect(clippy::inline_always, reason = "see above")]
+    #[inline(always)]
+    fn submit(
+        &self,
+        request: WriteRequest,
+        refused: impl FnOnce(PushError<WriteRequest>) -> Result<u64, RejectedWrite>,
+    ) -> Result<WriteTicket, RejectedWrite> {
+        let request =
+            if self.fits(&request) { request } else { self.check_again(request.allocation, request.slot_index)? };
+        let line = request.allocation.line();
+        let epoch = match self.core.sender.try_push(request) {
+            Ok(epoch) => epoch,
+            Err(refusal) => refused(refusal)?,
+        };
+        Ok(self.accepted(epoch, line))
+    }
+
+    /// After a push that was refused: waits for room if that was missing, for up to `timeout` if there is one.
+    #[cold]
+    fn push_later(&self, refusal: PushError<WriteRequest>, timeout: Option<Duration>) -> Result<u64, RejectedWrite> {
+        let pushed = match refusal {
+            PushError::Full(request) => {
+                self.core.assert_outside("waited for room in");
+                match timeout {
+                    None => self.core.sender.push(request),
+                    Some(timeout) => self.core.sender.push_timeout(request, timeout),
+                }
+            }
+            refusal => Err(refusal),
+        };
+        pushed.map_err(|refusal| self.refused(refusal))
     }
 
     pub(crate) fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
@@ -216,20 +241,22 @@ impl WritePipe {
         }
     }
 
-    /// The request, if the file has its slots and they are as large as its buffers.
-    #[inline]
-    pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+    /// Whether the file has its slots, and they are as large as its buffers.
+    #[expect(clippy::inline_always, reason = "see `submit`")]
+    #[inline(always)]
+    fn fits(&self, request: &WriteRequest) -> bool {
         let is_sized = request.allocation.buffer_size().bytes() == self.file.slot_size();
-        if is_sized && is_inside(request.slot_index, slots_of(&request), self.file.slots()) {
-            Ok(request)
-        } else {
-            self.check_again(request)
-        }
+        is_sized && is_inside(request.slot_index, slots_of(request), self.file.slots())
+    }
+
+    pub(crate) fn check(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+        if self.fits(&request) { Ok(request) } else { self.check_again(request.allocation, request.slot_index) }
     }
 
     /// What is wrong with a request; nothing any more, if the file has grown meanwhile.
     #[cold]
-    fn check_again(&self, request: WriteRequest) -> Result<WriteRequest, RejectedWrite> {
+    fn check_again(&self, allocation: Allocation, slot_index: u64) -> Result<WriteRequest, RejectedWrite> {
+        let request = WriteRequest { allocation, slot_index };
         let buffer_size = request.allocation.buffer_size().bytes();
         let slot_size = self.file.slot_size();
         let checked = if buffer_size == slot_size {
@@ -248,27 +275,27 @@ impl WritePipe {
         RejectedWrite { request, error: PipeError::new(self.core.module_id(), "write", kind) }
     }
 
-    #[inline]
-    pub(crate) fn accepted(
+    pub(crate) fn decided(
         &self,
         outcome: Result<u64, PushError<WriteRequest>>,
         line: PoolLine,
     ) -> Result<WriteTicket, RejectedWrite> {
-        match outcome {
-            Ok(epoch) => {
-                if !self.pools_met.contain(line.id()) {
-                    self.meet(line);
-                }
-                // Either a request that comes to wait for this memory calls us, or it waits already
-                // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
-                // model allows and no processor does, the memory would come back after the interval.
-                if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
-                    self.core.bell.alarm.demand();
-                }
-                Ok(self.ticket(epoch))
-            }
-            Err(refusal) => Err(self.refused(refusal)),
+        outcome.map(|epoch| self.accepted(epoch, line)).map_err(|refusal| self.refused(refusal))
+    }
+
+    #[expect(clippy::inline_always, reason = "see `submit`")]
+    #[inline(always)]
+    fn accepted(&self, epoch: u64, line: PoolLine) -> WriteTicket {
+        if !self.pools_met.contain(line.id()) {
+            self.meet(line);
         }
+        // Either a request that comes to wait for this memory calls us, or it waits already
+        // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
+        // model allows and no processor does, the memory would come back after the interval.
+        if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
+            self.core.bell.alarm.demand();
+        }
+        self.ticket(epoch)
     }
 
     /// From now on those who have to wait for that pool's memory call the flusher, if the pipe holds
@@ -324,9 +351,8 @@ mod tests {
         let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 64).initial_slots(2)).unwrap();
         let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64)).unwrap();
         let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file)).unwrap();
-        let request = WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: 1 };
-        let request = pipe.check_again(request).unwrap();
-        let rejected = pipe.check_again(WriteRequest { slot_index: 2, ..request }).unwrap_err();
+        let request = pipe.check_again(pool.allocate(1).unwrap(), 1).unwrap();
+        let rejected = pipe.check_again(request.allocation, 2).unwrap_err();
         assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 2, count: 1, slots: 2 }));
     }
 

@@ -326,7 +326,7 @@ mod spare {
             .unwrap_or_else(|| Arc::clone(of))
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn give(completion: Arc<Completion>) {
         // Fails while the thread's locals are being destroyed; then the reference just drops.
         let _ = SPARE.try_with(|spare| {
