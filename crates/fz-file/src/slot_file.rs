@@ -147,6 +147,7 @@ impl SlotFile {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn slot_size(&self) -> usize {
         self.config.slot_size
     }
@@ -163,6 +164,7 @@ impl SlotFile {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn slots(&self) -> u64 {
         // Acquire: pairs with the Release store in `grow`, so that who sees a slot also sees it exist.
         self.slots.load(Ordering::Acquire)

@@ -97,7 +97,10 @@ impl Waiting {
             if index - self.ring.len() > GAP_MAX {
                 return None;
             }
-            self.ring.resize_with(index + 1, || None);
+            // One, most of the time.
+            while self.ring.len() <= index {
+                self.ring.push_back(None);
+            }
         }
         self.ring.get_mut(index).filter(|place| place.is_none())
     }
