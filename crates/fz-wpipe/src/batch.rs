@@ -7,7 +7,7 @@
 //! 3. Else a sweep over the slots keeps, for each, the write with the highest epoch; what a later
 //!    write covers is not written at all.
 //!
-//! Sorting is `O(n log n)`, the sweep as well; slots already in order cost `O(n)`.
+//! Sorting is `O(n log n)` or less, see [`BySlot`], the sweep `O(n log n)`; slots already in order cost `O(n)`.
 
 use std::collections::BinaryHeap;
 use std::ops::Range;

@@ -129,6 +129,9 @@ impl WritePipeConfig {
     ///
     /// A batch is begun, whoever waits or not, each time another quarter of it has filled.
     ///
+    /// A place takes 64 bytes for as long as the pipe lives. What a batch is prepared in, up to about as much again for
+    /// each of its writes, is kept for the next one.
+    ///
     /// ```
     /// # use std::sync::Arc;
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};

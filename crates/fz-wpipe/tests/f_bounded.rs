@@ -99,6 +99,23 @@ fn f_a_cancelled_wait_for_room_passes_its_place_on() {
     });
 }
 
+#[test]
+fn f_a_write_that_waits_for_room_may_move_to_another_thread() {
+    finishes(|| {
+        let (rig, waiter) = stuck(1);
+        fill(&rig, 1);
+        let mut waiting = Box::pin(rig.pipe.write_async(rig.request(5, 1, 5)));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        thread::scope(|scope| {
+            let mover = scope.spawn(|| pollster::block_on(waiting).unwrap().wait().unwrap());
+            rig.disk.release();
+            assert_eq!(mover.join().unwrap(), 3);
+        });
+        waiter.join().unwrap();
+        assert_eq!(tag_at(&rig.disk.stable(), 5), 5);
+    });
+}
+
 /// Writers blocked on a full queue when the pipe ends, with the kind of error that they must get.
 fn released_with_their_requests(end: impl FnOnce(&Rig), is_expected: impl Fn(&PipeErrorKind) -> bool) {
     let (rig, waiter) = stuck(1);
