@@ -125,6 +125,19 @@ fn b_a_batch_writes_each_slot_once_and_neighbours_together() {
     });
 }
 
+#[test]
+fn b_of_two_batches_that_overlap_the_later_one_stays() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        for (slot, tag) in [(5, 1), (4, 2), (5, 3), (5, 4)] {
+            // A batch of its own.
+            rig.write(slot, tag).wait().unwrap();
+            assert_eq!(tag_at(&rig.disk.stable(), slot), tag);
+        }
+        assert_eq!(tag_at(&rig.disk.stable(), 4), 2);
+    });
+}
+
 /// So many that they are sorted by digits.
 #[test]
 fn b_a_large_batch_of_scattered_writes_is_as_if_made_in_its_turn() {

@@ -310,7 +310,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "older_batch_after_newer",
         package: "fz-wpipe",
         checks: &[
-            test("b_order", "b_of_overlapping_writes_the_last_one_stays_across_small_batches"),
+            test("b_order", "b_of_two_batches_that_overlap_the_later_one_stays"),
             test("b_order", "b_the_file_is_as_if_each_write_had_been_made_in_its_turn"),
         ],
     },
