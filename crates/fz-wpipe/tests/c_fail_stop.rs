@@ -34,6 +34,7 @@ fn is_poisoned(rig: &Rig, error: &PipeError, durable: u64) {
     assert_eq!(rig.pipe.close().expect_err("something was lost").id(), error.id());
     assert_eq!(rig.pipe.close().expect_err("something was lost").id(), error.id());
     assert_eq!(rig.pipe.durable_epoch(), durable);
+    assert_eq!(rig.pool.stats().in_use, 0, "the memory of what was lost came back");
     assert_eq!((rig.disk.count(Call::Write), rig.disk.count(Call::Sync)), calls, "nothing is tried again");
 }
 

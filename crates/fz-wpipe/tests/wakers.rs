@@ -194,6 +194,26 @@ fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
     });
 }
 
+/// The room is the waiting write's, so the waker would wait for the very batch that calls it.
+#[test]
+fn d_a_room_waker_that_waits_for_room_panics() {
+    finishes(|| {
+        for leader in LEADERS {
+            let (rig, _ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, leader);
+            drop(rig.write(1, 2));
+            let (pipe, request) = (Arc::clone(&rig.pipe), rig.request(3, 1, 9));
+            let (writes, waker) = Once::new(move || drop(pipe.write(request)));
+            let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            rig.disk.release();
+            until(|| writes.woken());
+            assert!(pollster::block_on(waiting).expect("the pipe goes on").wait().unwrap() >= 3, "{leader:?}");
+            waiter.map(thread::JoinHandle::join).transpose().unwrap();
+            assert_eq!(rig.pipe.close().unwrap(), 3, "the waker's write was not accepted");
+        }
+    });
+}
+
 /// Two of them: a second panic while the first one unwinds would abort the process.
 #[test]
 fn d_two_room_wakers_that_panic_stop_neither_the_pipe_nor_its_close() {
