@@ -133,6 +133,28 @@ impl<T> Receiver<T> {
         self.outlet.drain_until(into, last, is_last)
     }
 
+    /// The value so many places `ahead` of the next one to be drained, left where it is; `None` if it is not
+    /// there yet. Never waits; may be called from async code.
+    ///
+    /// A push before it may still be under way: that one place ahead is there does not tell that all before
+    /// it are.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push("a").unwrap();
+    /// sender.try_push("b").unwrap();
+    /// assert_eq!(receiver.peek(0), Some(&"a"));
+    /// assert_eq!(receiver.peek(1), Some(&"b"));
+    /// assert_eq!(receiver.peek(2), None);
+    /// assert_eq!(receiver.len(), 2);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn peek(&mut self, ahead: usize) -> Option<&T> {
+        self.outlet.peek(ahead)
+    }
+
     /// The position of the value that will be drained next; 1 at first.
     ///
     /// ```

@@ -5,7 +5,7 @@
 //! 1. *One claimant.* The claim word moves past a position once, and the [`Claim`] made then is
 //!    not `Clone`; [`Ring::fill`] takes it by value.
 //! 2. *One consumer.* [`Ring::new`] makes the one [`Outlet`], which is not `Clone` and needs
-//!    `&mut self` to take anything; no value is read elsewhere but in `Ring::drop`.
+//!    `&mut self` to take anything, or to lend it; no value is read elsewhere but in `Ring::drop`.
 //! 3. *Filled before taken.* The claimant stores the cell's sequence (Release) after the value;
 //!    the outlet loads it (Acquire) before it takes the value.
 //! 4. *Taken before refilled.* The outlet stores the head (Release) after the values below it are
@@ -186,6 +186,22 @@ impl<T> Outlet<T> {
     /// Waits for the next value, which must be claimed; see [`Ring::wait_filled`].
     pub(crate) fn wait_ready(&self) {
         self.ring.wait_filled(self.next);
+    }
+
+    /// The value so many places `ahead` of the next, if it is filled.
+    pub(crate) fn peek(&mut self, ahead: usize) -> Option<&T> {
+        let position = self.next.checked_add(u64::try_from(ahead).ok()?)?;
+        if !self.ring.is_filled(position) {
+            return None;
+        }
+        Some(self.ring.cell(position).value.with(|slot| {
+            // SAFETY: filled, and not below `next`, so nobody took the value, which takes this outlet (2); the head,
+            // stored only after such a take, is not past it, so nobody refills the cell (4). Both for as long as
+            // this outlet is borrowed.
+            let value = unsafe { &*slot };
+            // SAFETY: `fill` wrote a value before `sequence` became `position`.
+            unsafe { value.assume_init_ref() }
+        }))
     }
 
     /// Moves up to `max` values out in order, up to the first that is not filled.

@@ -116,6 +116,29 @@ fn a_cell_is_not_refilled_before_it_was_read() {
 }
 
 #[test]
+fn what_is_looked_at_is_whole_and_is_what_the_drain_takes() {
+    explore(|| {
+        let (sender, mut receiver) = queue(1);
+        let pusher = thread::spawn(move || {
+            for value in 1..=2 {
+                sender.push(Box::new(value)).expect("nobody closes it");
+            }
+        });
+        let mut drained = Vec::new();
+        let early = receiver.peek(0).map(|value| **value);
+        assert!(early.is_none_or(|value| value == 1));
+        while receiver.wait() {
+            assert!(receiver.peek(1).is_none(), "there is room for one");
+            let seen = **receiver.peek(0).expect("wait said so");
+            receiver.drain(&mut drained, 1);
+            assert_eq!(drained.last().map(|value| **value), Some(seen));
+        }
+        assert_eq!(drained.len(), 2);
+        pusher.join().unwrap();
+    });
+}
+
+#[test]
 fn a_newcomer_refills_only_what_another_pusher_saw_freed() {
     explore(|| {
         let (sender, mut receiver) = queue(2);

@@ -183,10 +183,13 @@ impl Pair {
         assert!(batch.iter().map(|value| value.number).eq(expected.iter().copied()));
     }
 
-    fn assert_same(&self) {
+    fn assert_same(&mut self) {
         assert_eq!(self.census.alive(), self.queued.len());
         assert_eq!(self.receiver.len(), self.queued.len());
         assert_eq!(self.receiver.is_empty(), self.queued.is_empty());
+        for ahead in (0..self.capacity * 3).chain([usize::MAX]) {
+            assert_eq!(self.receiver.peek(ahead).map(|value| value.number), self.queued.get(ahead).copied());
+        }
         assert_eq!(self.receiver.next_position(), self.next_position());
         assert_eq!(self.receiver.last_position(), self.accepted);
         assert_eq!(self.receiver.is_closed(), self.is_closed);
