@@ -3,7 +3,8 @@
 //!
 //! 1. The writes are sorted by slot, unless they came sorted.
 //! 2. If no slot is written twice, neighbours in the file are merged, and those that are neighbours
-//!    in memory too become one allocation: one `iovec`, and one release instead of many.
+//!    in memory too become one allocation: one `iovec`, and one release instead of many. Of a large batch
+//!    the memory is given back as the writing goes on.
 //! 3. Else a sweep over the slots keeps, for each, the write with the highest epoch; what a later
 //!    write covers is not written at all.
 //!
@@ -43,16 +44,25 @@ fn count(allocation: &Allocation) -> u64 {
     u64::try_from(allocation.count()).unwrap_or(u64::MAX)
 }
 
-fn slots(request: &WriteRequest) -> Range<u64> {
+/// The slots that it writes.
+pub(crate) fn slots(request: &WriteRequest) -> Range<u64> {
     // Cannot overflow: the request was checked against the file's slots.
     request.slot_index..request.slot_index + count(&request.allocation)
 }
+
+/// How many allocations are written before their memory is given back.
+const PORTION: usize = 65_536;
+
+/// How many writes of a sorted batch are looked up at a time.
+const GROUP: usize = 64;
+/// From how many places on between the first and the last of them the processor does not guess where the next one is.
+const APART_MIN: u64 = 1024;
 
 /// What batches are prepared in. It keeps its memory: a large batch would fault megabytes of it in each time.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     by_slot: BySlot,
-    /// Neighbours that became one. Empty between two batches.
+    /// What is written next, neighbours in memory as one. Empty between two batches.
     merged: Vec<WriteRequest>,
 }
 
@@ -121,18 +131,36 @@ pub(crate) fn write(
         return write_overlapping(requests, places, calls, file.slot_size());
     }
     let mut taken: Vec<Option<WriteRequest>> = std::mem::take(requests).into_iter().map(Some).collect();
-    let written = write_disjoint(places.iter().filter_map(|place| taken[at(place)].take()), merged, calls)?;
+    let by_slot = (0..places.len()).filter_map(|nth| {
+        if nth % GROUP == 0 {
+            touch(&places[nth..places.len().min(nth + GROUP)], &taken);
+        }
+        taken[at(&places[nth])].take()
+    });
+    let written = write_disjoint(by_slot, merged, calls)?;
     // Its memory, for the next batch: what is collected in place stays where it is.
     taken.clear();
     *requests = taken.into_iter().map_while(|request| request).collect();
     Ok(written)
 }
 
+/// Has these places' requests loaded, if they lie far apart: one after the other would each wait for its memory, and
+/// these loads wait together.
+fn touch(places: &[u64], taken: &[Option<WriteRequest>]) {
+    if let [first, .., last] = places
+        && first.abs_diff(*last) > APART_MIN
+    {
+        let slot =
+            |place: &u64| usize::try_from(*place).ok().and_then(|place| taken[place].as_ref()).map(|r| r.slot_index);
+        std::hint::black_box(places.iter().filter_map(slot).fold(0, |all, slot| all ^ slot));
+    }
+}
+
 /// Writes requests that are sorted by slot and share none. `memory` is empty before and after.
 fn write_disjoint(
     requests: impl Iterator<Item = WriteRequest>,
     memory: &mut Vec<WriteRequest>,
-    calls: Calls<'_, '_>,
+    mut calls: Calls<'_>,
 ) -> Result<Written, FileError> {
     // Taken out of it, so that whatever fails or panics drops them.
     let mut merged = std::mem::take(memory);
@@ -150,21 +178,29 @@ fn write_disjoint(
                 Err(back) => allocation = back,
             }
         }
+        if merged.len() == PORTION {
+            write_portion(&mut merged, &mut calls)?;
+        }
         merged.push(WriteRequest { allocation, slot_index });
         end = Some(new_end);
     }
-    let pieces = merged.iter().map(|request| (request.slot_index, request.allocation.as_slice()));
-    let written = write_pieces(pieces, calls)?;
-    merged.clear();
+    write_portion(&mut merged, &mut calls)?;
     *memory = merged;
-    Ok(written)
+    Ok(calls.written())
+}
+
+/// Writes some of a batch and gives their memory back.
+fn write_portion(merged: &mut Vec<WriteRequest>, calls: &mut Calls<'_>) -> Result<(), FileError> {
+    calls.write(merged.iter().map(|request| (request.slot_index, request.allocation.as_slice())))?;
+    merged.clear();
+    Ok(())
 }
 
 /// Writes requests of which some share slots; `places` are theirs in the batch, by slot.
 fn write_overlapping(
     requests: &mut Vec<WriteRequest>,
     places: &[u64],
-    calls: Calls<'_, '_>,
+    mut calls: Calls<'_>,
     slot_size: usize,
 ) -> Result<Written, FileError> {
     let ranges: Vec<Range<u64>> = requests.iter().map(slots).collect();
@@ -176,7 +212,8 @@ fn write_overlapping(
         let within = |slot: u64| usize::try_from(slot - ranges[segment.index].start).unwrap_or(0) * slot_size;
         &requests[segment.index].allocation.as_slice()[within(segment.slots.start)..within(segment.slots.end)]
     };
-    let mut written = write_pieces(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))), calls)?;
+    calls.write(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))))?;
+    let mut written = calls.written();
     written.superseded_slots = ranges.iter().map(|range| range.end - range.start).sum::<u64>() - written.slots;
     requests.clear();
     Ok(written)
@@ -211,17 +248,6 @@ fn latest(ranges: &[Range<u64>], order: &[(u64, usize)]) -> Vec<Segment> {
         }
         at = end;
     }
-}
-
-/// Writes pieces, which are in slot order.
-fn write_pieces<'a>(
-    pieces: impl Iterator<Item = (u64, &'a [u8])>,
-    mut calls: Calls<'a, '_>,
-) -> Result<Written, FileError> {
-    for (slot_index, bytes) in pieces {
-        calls.add(slot_index, bytes)?;
-    }
-    calls.finish()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //!
 //! Many small slices are copied together first: to the kernel each slice of a vectored write is a
 //! copy of its own, that waits for memory which no cache holds; copied here, many such waits
-//! overlap.
+//! overlap, see [`touched`].
 
 use std::io::IoSlice;
 
@@ -28,18 +28,28 @@ const STAGED_SLICE_BYTES_MAX: usize = 512;
 /// How much is staged for one call, so that it stays in the processor's cache.
 const STAGE_BYTES: usize = 64 << 10;
 
+/// How many slices' memory is asked for at a time.
+const TOUCHED_SLICES: usize = 32;
+
+/// The slices, when their memory is in a cache. A copy does too much for the processor to come to the next ones'
+/// memory while it waits for this one's; these loads all wait together.
+fn touched<'s, 'a>(slices: &'s [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
+    let ends = |slice: &IoSlice<'_>| slice.first().zip(slice.last()).map_or(0, |(first, last)| first ^ last);
+    std::hint::black_box(slices.iter().fold(0, |all, slice| all ^ ends(slice)));
+    slices
+}
+
 #[derive(Debug)]
-pub(crate) struct Calls<'a, 'f> {
+pub(crate) struct Calls<'f> {
     file: &'f SlotFile,
     /// The logarithm of the slot size: this runs once a write, and a division costs as much as the rest.
     slot_bits: u32,
     /// After how many slots the device is told to begin; a power of two.
     stretch: u64,
     written: Written,
-    /// What the next call writes: `slices` to the slots `start..end`.
-    slices: Vec<IoSlice<'a>>,
     /// Where many small slices are joined. Empty between two calls.
     stage: Vec<u8>,
+    /// The slots that the next call writes.
     start: u64,
     end: u64,
     /// The first slot that was written and that the device was not told of, and how many such.
@@ -47,7 +57,7 @@ pub(crate) struct Calls<'a, 'f> {
     idle: u64,
 }
 
-impl<'a, 'f> Calls<'a, 'f> {
+impl<'f> Calls<'f> {
     pub(crate) fn new(file: &'f SlotFile, write_back_bytes: usize) -> Self {
         // The pipe's buffers have the slots' size, and buffer sizes are powers of two.
         debug_assert!(file.slot_size().is_power_of_two(), "slots of {} bytes", file.slot_size());
@@ -58,7 +68,6 @@ impl<'a, 'f> Calls<'a, 'f> {
             slot_bits,
             stretch: 1 << stretch.ilog2(),
             written: Written::default(),
-            slices: Vec::new(),
             stage: Vec::new(),
             start: 0,
             end: 0,
@@ -67,10 +76,24 @@ impl<'a, 'f> Calls<'a, 'f> {
         }
     }
 
-    /// Adds `bytes`, whole slots from `slot_index` on, which is behind all that came before.
-    pub(crate) fn add(&mut self, slot_index: u64, mut bytes: &'a [u8]) -> Result<(), FileError> {
+    /// Writes pieces of whole slots, in slot order and behind all that came before.
+    pub(crate) fn write<'a>(&mut self, pieces: impl Iterator<Item = (u64, &'a [u8])>) -> Result<(), FileError> {
+        let mut slices = Vec::new();
+        for (slot_index, bytes) in pieces {
+            self.add(slot_index, bytes, &mut slices)?;
+        }
+        self.call(&mut slices)
+    }
+
+    /// Adds `bytes` to the slices of the next call.
+    fn add<'a>(
+        &mut self,
+        slot_index: u64,
+        mut bytes: &'a [u8],
+        slices: &mut Vec<IoSlice<'a>>,
+    ) -> Result<(), FileError> {
         if slot_index != self.end || self.written.ranges == 0 {
-            self.write()?;
+            self.call(slices)?;
             self.written.ranges += 1;
             self.start = slot_index;
             self.end = slot_index;
@@ -80,35 +103,35 @@ impl<'a, 'f> Calls<'a, 'f> {
             let room = self.stretch - (self.end & (self.stretch - 1));
             if slots < room {
                 if slots > 0 {
-                    self.slices.push(IoSlice::new(bytes));
+                    slices.push(IoSlice::new(bytes));
                     self.end += slots;
                 }
                 return Ok(());
             }
             // No more than `bytes` has, so it fits.
             let (now, later) = bytes.split_at(usize::try_from(room).unwrap_or(0) << self.slot_bits);
-            self.slices.push(IoSlice::new(now));
+            slices.push(IoSlice::new(now));
             self.end += room;
-            self.write()?;
+            self.call(slices)?;
             bytes = later;
         }
     }
 
-    /// Writes what was added. Tells the device of what was written before: only then is it known
+    /// Writes the slices. Tells the device of what was written before: only then is it known
     /// that something comes after it, and so that the sync does not follow at once.
-    fn write(&mut self) -> Result<(), FileError> {
-        if self.slices.is_empty() {
+    fn call(&mut self, slices: &mut Vec<IoSlice<'_>>) -> Result<(), FileError> {
+        if slices.is_empty() {
             return Ok(());
         }
         if self.idle >= self.stretch {
             self.begin()?;
         }
-        if self.is_staged() {
-            self.write_staged()?;
+        if self.is_staged(slices) {
+            self.write_staged(slices)?;
         } else {
-            self.file.write_vectored(self.start, &mut self.slices)?;
+            self.file.write_vectored(self.start, slices)?;
         }
-        self.slices.clear();
+        slices.clear();
         self.written.slots += self.end - self.start;
         self.idle_from.get_or_insert(self.start);
         self.idle += self.end - self.start;
@@ -116,15 +139,15 @@ impl<'a, 'f> Calls<'a, 'f> {
         Ok(())
     }
 
-    fn is_staged(&self) -> bool {
+    fn is_staged(&self, slices: &[IoSlice<'_>]) -> bool {
         let bytes = usize::try_from(self.end - self.start).unwrap_or(usize::MAX) << self.slot_bits;
-        self.slices.len() >= STAGED_SLICES_MIN && bytes / self.slices.len() <= STAGED_SLICE_BYTES_MAX
+        slices.len() >= STAGED_SLICES_MIN && bytes / slices.len() <= STAGED_SLICE_BYTES_MAX
     }
 
     /// Writes the slices by way of the stage.
-    fn write_staged(&mut self) -> Result<(), FileError> {
+    fn write_staged(&mut self, slices: &[IoSlice<'_>]) -> Result<(), FileError> {
         let mut at = self.start;
-        for slice in &self.slices {
+        for slice in slices.chunks(TOUCHED_SLICES).flat_map(touched) {
             self.stage.extend_from_slice(slice);
             if self.stage.len() >= STAGE_BYTES {
                 self.file.write(at, &self.stage)?;
@@ -155,9 +178,7 @@ impl<'a, 'f> Calls<'a, 'f> {
         Ok(())
     }
 
-    /// Writes what is left.
-    pub(crate) fn finish(mut self) -> Result<Written, FileError> {
-        self.write()?;
-        Ok(self.written)
+    pub(crate) fn written(&self) -> Written {
+        self.written
     }
 }

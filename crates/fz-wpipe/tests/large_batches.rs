@@ -6,10 +6,13 @@ mod disk;
 mod rig;
 mod watchdog;
 
+use std::sync::Arc;
 use std::thread;
 
-use disk::{Call, EIO, Fault};
-use fz_wpipe::{PipeErrorKind, SyncMode, WritePipeConfig};
+use disk::{Call, Disk, EIO, Fault};
+use fz_bufpool::BufPool;
+use fz_file::{SlotFile, SlotFileConfig};
+use fz_wpipe::{PipeErrorKind, SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 use rig::{Rig, SLOT, lazy, tag_at};
 use watchdog::{finishes, until};
 
@@ -20,7 +23,7 @@ fn batch(rig: &Rig, slots: impl IntoIterator<Item = u64>) {
     for slot_index in slots {
         // From the end of the pool backwards: no two are neighbours in the file and in memory.
         let allocation = rig::tagged(buffers.pop().expect("one each"), slot_index + 1);
-        drop(rig.pipe.write(fz_wpipe::WriteRequest { allocation, slot_index }).expect("the pipe is sound"));
+        drop(rig.pipe.write(WriteRequest { allocation, slot_index }).expect("the pipe is sound"));
     }
 }
 
@@ -116,6 +119,54 @@ fn what_is_joined_survives_short_writes_and_signals() {
             rig.pipe.sync().wait().expect("it makes progress");
             (10..74).for_each(|slot| assert_eq!(tag_at(&rig.disk.stable(), slot), slot + 1));
         }
+    });
+}
+
+/// More than is written at a time.
+const MANY: u64 = 65_536 + 64 * 8 + 1;
+
+/// A pipe with so many writes in its queue, of which no two are neighbours in the file and in memory.
+fn with_many_queued() -> (Disk, BufPool, WritePipe) {
+    let (disk, pool) = (Disk::default(), rig::pool(1 << 17));
+    let slots = SlotFileConfig::new("/slots", SLOT).initial_slots(MANY);
+    let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), slots).expect("the disk is sound"));
+    disk.start();
+    // The device is told to begin when what is written at a time is.
+    let config = lazy().queue_capacity(1 << 19).write_back_bytes(65_536 * SLOT);
+    let pipe = WritePipe::new(config, file).expect("the config is fine");
+    for slot_index in (0..MANY).rev() {
+        let allocation = rig::tagged(pool.allocate(1).expect("the pool is large"), slot_index + 1);
+        drop(pipe.write(WriteRequest { allocation, slot_index }).expect("the pipe is sound"));
+    }
+    (disk, pool, pipe)
+}
+
+#[test]
+fn f_a_very_large_batch_gives_memory_back_while_it_is_written() {
+    finishes(|| {
+        let (disk, pool, pipe) = with_many_queued();
+        disk.hold(Call::WriteBack);
+        let all = pipe.sync();
+        let waiter = thread::spawn(move || all.wait());
+        disk.wait_until_held(Call::WriteBack);
+        assert_eq!(pool.stats().in_use as u64, MANY - 65_536);
+        disk.release();
+        assert_eq!(waiter.join().expect("no panic").expect("the disk is sound"), MANY);
+        assert_eq!(pool.stats().in_use, 0);
+        let stable = disk.stable();
+        (0..MANY).for_each(|slot| assert_eq!(tag_at(&stable, slot), slot + 1));
+    });
+}
+
+#[test]
+fn c_a_very_large_batch_that_fails_gives_all_of_its_memory_back() {
+    finishes(|| {
+        let (disk, pool, pipe) = with_many_queued();
+        disk.fail(Call::Write, 3, Fault::Errno(EIO));
+        let error = pipe.sync().wait().expect_err("the disk failed");
+        assert_eq!(*error.kind(), PipeErrorKind::WriteFailed { first: 1, last: MANY });
+        assert_eq!((pipe.durable_epoch(), pool.stats().in_use), (0, 0));
+        drop(pipe);
     });
 }
 
