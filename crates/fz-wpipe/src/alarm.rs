@@ -11,14 +11,24 @@ use std::time::Duration;
 pub(crate) enum Cause {
     /// The deadline came.
     Deadline,
-    /// Somebody waits for a round, or the queue fills.
+    /// Somebody waits for a round.
     Demand,
+    /// The queue fills.
+    Filling,
     /// The pipe closes.
     Stop,
 }
 
 const DEMAND: u32 = 1 << 0;
 const STOP: u32 = 1 << 1;
+const FILLING: u32 = 1 << 2;
+
+/// The first of the causes that stand; whatever else was asked for, a demand serves.
+fn first_of(flags: u32) -> Option<Cause> {
+    [(STOP, Cause::Stop), (DEMAND, Cause::Demand), (FILLING, Cause::Filling)]
+        .into_iter()
+        .find_map(|(flag, cause)| (flags & flag != 0).then_some(cause))
+}
 
 #[cfg(all(target_os = "linux", not(any(fz_loom, fz_shuttle))))]
 pub(crate) use descriptors::Alarm;
@@ -37,7 +47,7 @@ mod descriptors {
     use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
     use nix::time::clock_gettime;
 
-    use super::{Cause, DEMAND, Duration, STOP};
+    use super::{Cause, DEMAND, Duration, FILLING, STOP, first_of};
     use crate::deadline::{Deadline, Timer};
 
     /// The names of the descriptors.
@@ -97,6 +107,10 @@ mod descriptors {
             self.raise(DEMAND);
         }
 
+        pub(crate) fn filling(&self) {
+            self.raise(FILLING);
+        }
+
         pub(crate) fn stop(&self) {
             self.raise(STOP);
         }
@@ -110,7 +124,7 @@ mod descriptors {
             }
         }
 
-        /// Sleeps until there is a cause. Stop comes before demand.
+        /// Sleeps until there is a cause. Stop comes before demand, demand before filling.
         pub(crate) fn wait(&self) -> Cause {
             // One at a time: an edge that is told and not served is lost.
             let mut told = [EpollEvent::empty()];
@@ -124,13 +138,9 @@ mod descriptors {
                     self.deadline.clear();
                     return Cause::Deadline;
                 }
-                // The demand is taken, the stop stays.
-                let flags = self.flags.fetch_and(!DEMAND, Ordering::AcqRel);
-                if flags & STOP != 0 {
-                    return Cause::Stop;
-                }
-                if flags & DEMAND != 0 {
-                    return Cause::Demand;
+                // What is asked for is taken, the stop stays.
+                if let Some(cause) = first_of(self.flags.fetch_and(STOP, Ordering::AcqRel)) {
+                    return cause;
                 }
             }
         }
@@ -147,7 +157,7 @@ mod portable {
     #[cfg(not(fz_shuttle))]
     use std::sync::{Condvar, Mutex, MutexGuard};
 
-    use super::{Cause, DEMAND, Duration, STOP};
+    use super::{Cause, DEMAND, Duration, FILLING, STOP, first_of};
 
     #[derive(Debug, Default)]
     struct State {
@@ -196,6 +206,10 @@ mod portable {
             self.raise(DEMAND);
         }
 
+        pub(crate) fn filling(&self) {
+            self.raise(FILLING);
+        }
+
         pub(crate) fn stop(&self) {
             self.raise(STOP);
         }
@@ -205,15 +219,14 @@ mod portable {
             self.changed.notify_one();
         }
 
-        /// Sleeps until there is a cause. Stop comes before demand, demand before deadline.
+        /// Sleeps until there is a cause. Stop comes before demand, demand before filling, that before deadline.
         pub(crate) fn wait(&self) -> Cause {
             let mut state = self.state();
             loop {
-                if state.flags & STOP != 0 {
-                    return Cause::Stop;
-                }
-                if std::mem::take(&mut state.flags) & DEMAND != 0 {
-                    return Cause::Demand;
+                let flags = state.flags;
+                state.flags &= STOP;
+                if let Some(cause) = first_of(flags) {
+                    return cause;
                 }
                 #[cfg(fz_shuttle)]
                 {
@@ -276,6 +289,24 @@ mod tests {
             let mut causes = [alarm.wait(), alarm.wait()];
             causes.sort_unstable_by_key(|cause| *cause == Cause::Demand);
             assert_eq!(causes, [Cause::Deadline, Cause::Demand]);
+            alarm.stop();
+            assert_eq!(alarm.wait(), Cause::Stop);
+        });
+    }
+
+    #[test]
+    fn a_demand_serves_the_filling_too() {
+        finishes(|| {
+            let alarm = Alarm::new().unwrap();
+            alarm.filling();
+            assert_eq!(alarm.wait(), Cause::Filling);
+            alarm.filling();
+            alarm.demand();
+            assert_eq!(alarm.wait(), Cause::Demand);
+            // The filling is not told after it.
+            alarm.set(Duration::ZERO);
+            assert_eq!(alarm.wait(), Cause::Deadline);
+            alarm.filling();
             alarm.stop();
             assert_eq!(alarm.wait(), Cause::Stop);
         });

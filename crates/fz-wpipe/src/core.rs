@@ -44,6 +44,8 @@
 //! wishes on ([`Core::hand_over`]): to the flusher thread for tasks, to one of the sleepers for
 //! threads.
 
+mod flusher;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -244,75 +246,6 @@ impl Core {
         if wishes.of_threads() {
             self.completion.wake_a_leader();
         }
-    }
-
-    /// The flusher thread, after it woke for a demand.
-    pub(crate) fn serve_demand(&self) {
-        self.lead_as(Asker::Task);
-    }
-
-    /// The flusher thread, after it woke for a deadline.
-    pub(crate) fn serve_deadline(&self) {
-        let left = self.time_until_due();
-        if left.is_zero() {
-            self.lead_as(Asker::Flusher);
-        } else if cfg!(fz_shuttle) {
-            // A model has no clock: what is set has come.
-            self.rest();
-        } else {
-            // Rounds go on. To rest would have the next write set the timer.
-            self.bell.alarm.set(left);
-        }
-    }
-
-    /// The flusher thread leads for as long as only it can, or leaves word with who leads now.
-    fn lead_as(&self, mut asker: Asker) {
-        while self.completion.failure().is_none() {
-            if !self.completion.lead.try_acquire() {
-                if self.completion.lead.ask(asker) {
-                    // The holder will call.
-                    return;
-                }
-                continue;
-            }
-            let go_on = self.lead_round(|work_remains, wishes| {
-                // A task that lingered is awake, and may be about to write again.
-                let lingered = self.completion.gathering.take_lingered();
-                let go_on = wishes.need_the_flusher(work_remains) || lingered;
-                if !go_on && wishes.of_threads() {
-                    self.completion.wake_a_leader();
-                }
-                go_on
-            });
-            if !go_on {
-                self.rest();
-                return;
-            }
-            // The wishes are taken, and this thread alone knows of them: who leads meanwhile must hear of more
-            // than a deadline.
-            asker = Asker::Task;
-        }
-    }
-
-    /// Arranges the flusher thread's next wake-up: none if there is nothing to do.
-    fn rest(&self) {
-        if self.sender.is_closed() {
-            // Who closed the pipe waits for the rest, and leads.
-            return;
-        }
-        let is_idle = {
-            let mut writer = write(&self.writer);
-            writer.written() == self.completion.durable() && writer.announce_sleep()
-        };
-        if !is_idle || fz_error::mutants::active("wake_without_work") {
-            self.bell.alarm.set(self.time_until_due());
-        }
-    }
-
-    /// How long what came after the last round began may still wait.
-    fn time_until_due(&self) -> Duration {
-        let began = Duration::from_nanos(self.round_began.load(Ordering::Relaxed));
-        (began + self.bell.patience()).saturating_sub(self.completion.gathering.age())
     }
 
     /// One round by the caller, who holds the lead; `hand_over` is called when it is given back, and

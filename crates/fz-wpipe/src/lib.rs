@@ -12,6 +12,7 @@ mod core;
 #[cfg(any(all(target_os = "linux", not(fz_shuttle), not(fz_loom)), all(test, fz_loom)))]
 mod deadline;
 mod error;
+mod flood;
 mod gathering;
 mod lead;
 #[cfg(all(test, fz_loom))]

@@ -1,11 +1,9 @@
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fz_file::SlotFile;
 use fz_mpsc::{QueueConfig, channel_with_alarm};
 
-use crate::alarm::Cause;
 use crate::bell::Bell;
 use crate::core::Core;
 use crate::submit::PoolsMet;
@@ -100,7 +98,7 @@ impl WritePipe {
         let running = Arc::clone(&core);
         let flusher = thread::Builder::new()
             .name("fz-flusher".to_owned())
-            .spawn(move || run(&running))
+            .spawn(move || running.run_flusher())
             .map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
         let memory_alarm: Arc<dyn Fn() + Send + Sync> = {
             let core = Arc::downgrade(&core);
@@ -420,24 +418,6 @@ impl WritePipe {
     #[inline]
     pub(crate) fn ticket(&self, epoch: u64) -> WriteTicket {
         WriteTicket::new(epoch, &self.core.completion)
-    }
-}
-
-/// The flusher thread.
-fn run(core: &Core) {
-    let panic = catch_unwind(AssertUnwindSafe(|| {
-        loop {
-            let cause = core.bell.alarm.wait();
-            core.counters.wakeups.add(1);
-            match cause {
-                Cause::Stop => return core.finish(),
-                Cause::Demand => core.serve_demand(),
-                Cause::Deadline => core.serve_deadline(),
-            }
-        }
-    }));
-    if let Err(panic) = panic {
-        core.poison_by_panic("flush", &*panic);
     }
 }
 

@@ -292,7 +292,10 @@ impl WritePipe {
         // Either a request that comes to wait for this memory calls us, or it waits already
         // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
         // model allows and no processor does, the memory would come back after the interval.
-        if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
+        if epoch & (self.call_every - 1) == 0 {
+            self.core.bell.alarm.filling();
+        }
+        if line.is_waiting() {
             self.core.bell.alarm.demand();
         }
         self.ticket(epoch)

@@ -1,12 +1,13 @@
 //! The consumer's side of the queue: takes batches out of it and hands them to the kernel.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fz_file::{FileError, SlotFile};
 use fz_mpsc::Receiver;
 
 use crate::stats::Counters;
-use crate::{WritePipeConfig, WriteRequest, batch};
+use crate::{WritePipeConfig, WriteRequest, batch, flood};
 
 /// Everything that needs the writer's lock. One batch at a time; readers of the file only between
 /// two.
@@ -62,6 +63,15 @@ impl Writer {
     /// True if nothing is queued; then the next write calls.
     pub(crate) fn announce_sleep(&mut self) -> bool {
         self.receiver.announce_sleep()
+    }
+
+    /// Whether what is queued is enough for a flood, and scattered: after what time to look again.
+    pub(crate) fn looks_again_after(&mut self) -> Option<Duration> {
+        let slots = self.file.as_ref().map_or(0, |file| file.slots());
+        let after = flood::looks_again_after(self.receiver.last_position() - self.written, slots)?;
+        // What is being pushed in this moment is left out.
+        let writes = (0..flood::SAMPLE).filter_map(|ahead| self.receiver.peek(ahead).map(batch::slots));
+        flood::are_scattered(writes.collect()).then_some(after)
     }
 
     /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.

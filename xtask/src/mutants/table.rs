@@ -387,6 +387,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "flood_is_left_for_good",
+        package: "fz-wpipe",
+        checks: &[
+            test("lib", "flood::tests::a_flood_is_left_to_gather_until_nothing_comes"),
+            test("lib", "flood::tests::a_flood_that_a_deadline_finds_is_looked_at_again"),
+        ],
+    },
+    Mutant {
         name: "wake_without_work",
         package: "fz-wpipe",
         checks: &[

@@ -17,6 +17,8 @@ enum Flaw {
     ClearsNothing,
     /// The sleeper looks for work first and clears the record then.
     ClearsLate,
+    /// The sleeper leaves what it finds to gather, and sets no deadline.
+    LeavesForGood,
 }
 
 /// A clock that moves only to where the timer rings.
@@ -47,8 +49,8 @@ impl Bed {
 struct Pipe {
     word: AtomicU64,
     deadline: Deadline<Bed>,
-    /// Others lead rounds when the first deadline comes.
-    rounds_go_on: bool,
+    /// Others lead rounds when the first deadline comes, or it finds a flood: the sleeper sets the next one itself.
+    sets_again: bool,
     flaw: Flaw,
 }
 
@@ -74,14 +76,16 @@ impl Pipe {
     /// As `Core::serve_deadline` and `Core::rest`, until it has seen all `writes`.
     fn sleep(&self, writes: u64) {
         let mut seen = 0;
-        if self.rounds_go_on {
+        if self.sets_again {
             self.deadline.timer().ring();
             self.deadline.clear();
-            self.deadline.set(Duration::from_nanos(9));
+            if self.flaw != Flaw::LeavesForGood {
+                self.deadline.set(Duration::from_nanos(9));
+            }
         }
         while seen < writes {
             self.deadline.timer().ring();
-            if self.flaw == Flaw::None {
+            if matches!(self.flaw, Flaw::None | Flaw::LeavesForGood) {
                 self.deadline.clear();
             }
             loop {
@@ -100,9 +104,9 @@ impl Pipe {
     }
 }
 
-fn two_producers(rounds_go_on: bool, flaw: Flaw) {
+fn two_producers(sets_again: bool, flaw: Flaw) {
     let deadline = Deadline::new(Bed::default());
-    let pipe = Arc::new(Pipe { word: AtomicU64::new(ASLEEP), deadline, rounds_go_on, flaw });
+    let pipe = Arc::new(Pipe { word: AtomicU64::new(ASLEEP), deadline, sets_again, flaw });
     // The sleeper set the one, as it does for what is left, when the other two come.
     pipe.deadline.set(Duration::from_nanos(5));
     let producer = {
@@ -138,4 +142,9 @@ fn canary_a_record_that_is_cleared_after_the_look() {
     canary("deadlines::canary_a_record_that_is_cleared_after_the_look", DEADLOCK, || {
         two_producers(false, Flaw::ClearsLate)
     });
+}
+
+#[test]
+fn canary_a_flood_that_is_left_for_good() {
+    canary("deadlines::canary_a_flood_that_is_left_for_good", DEADLOCK, || two_producers(true, Flaw::LeavesForGood));
 }
