@@ -99,6 +99,11 @@ mod descriptors {
         }
 
         #[cfg(test)]
+        pub(crate) fn is_filling(&self) -> bool {
+            self.flags.load(Ordering::Relaxed) & FILLING != 0
+        }
+
+        #[cfg(test)]
         pub(super) fn is_set(&self) -> bool {
             self.deadline.timer().get().unwrap().is_some()
         }
@@ -200,6 +205,11 @@ mod portable {
         pub(crate) fn set(&self, _after: Duration) {
             self.state().deadline = true;
             self.changed.notify_one();
+        }
+
+        #[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+        pub(crate) fn is_filling(&self) -> bool {
+            self.state().flags & FILLING != 0
         }
 
         pub(crate) fn demand(&self) {

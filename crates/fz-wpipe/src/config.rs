@@ -107,8 +107,9 @@ impl WritePipeConfig {
     /// One exception, a *flood*: if more than a million writes a second come, a thousand or more are queued, and most
     /// of them have no neighbour in the file among the others, they are left to gather while more come, the queue
     /// has room, and nobody waits for a ticket, for room or for memory. So they take fewer system calls and
-    /// fewer blocks of the device, whose time would be longer than the delay: that is at most a microsecond for each
-    /// write that is queued, and at most 16 ms after the last one came. With an interval of zero there is none.
+    /// fewer blocks of the device, whose time would be longer than the delay: that is about a microsecond at most for
+    /// each write that is queued, and at most 16 ms after the last one came. How they lie is told from the first and
+    /// the last hundred that are queued. With an interval of zero there is none.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -9,7 +9,7 @@
 //!
 //! The record is cleared when the timer has rung, before the look. So who still finds it recorded,
 //! and has made its work known before, comes before that look. Two that set the deadline beside each other may leave
-//! the later time on record and the sooner in the timer, and it is the clearing that ends this too.
+//! the time of one on record and that of the other in the timer, and it is the clearing that ends this too.
 
 use std::time::Duration;
 
@@ -42,8 +42,7 @@ impl<T: Timer> Deadline<T> {
     /// Has the timer ring at `at`, if not sooner. The work must be known before: to whoever looks for it
     /// after the timer has rung, by a read-modify-write of what that look changes too.
     ///
-    /// Where two do this beside each other it may ring later than the sooner of the two: by as much as the
-    /// calls lie apart.
+    /// Where two do this beside each other it may ring at the later of the two times instead.
     pub(crate) fn set(&self, at: Duration) {
         let at = at.max(Duration::from_nanos(1));
         // Relaxed: if this reads what `clear` overwrote, that `clear` did not happen before the caller's

@@ -29,8 +29,20 @@ const PART: u32 = 8;
 const LOOKS_AFTER_MIN: Duration = Duration::from_millis(1);
 const LOOKS_AFTER_MAX: Duration = Duration::from_millis(8);
 
-/// How many of the queued writes are looked at to tell how the whole of them lies.
-pub(crate) const SAMPLE: usize = 256;
+/// How many of the oldest of the queued writes, and of the newest, are looked at to tell how the whole of them lies.
+pub(crate) const SAMPLE: usize = 128;
+
+/// In what state the flusher thread left the queue when it went to sleep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Empty, and the next write sets the alarm.
+    #[default]
+    Empty,
+    /// Something is in it, or nobody looked.
+    Filling,
+    /// A flood was found, and the alarm is set for the next look.
+    Flood,
+}
 
 /// What the flusher thread saw before it went to sleep.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,16 +51,19 @@ pub(crate) struct Look {
     pub(crate) last: u64,
     /// The age of the pipe.
     pub(crate) at: Duration,
-    /// It found a flood, and the alarm is set for the next look.
-    pub(crate) is_flood: bool,
+    pub(crate) left: Left,
 }
 
 impl Look {
-    /// Whether more came since `before` than could have been written. All of them came within `period_max`.
-    pub(crate) fn finds_flood(&self, before: &Self, period_max: Duration) -> bool {
+    /// Whether more came since `before` than could have been written. If the queue was empty then, all came within the
+    /// `patience` after which the alarm rings.
+    pub(crate) fn finds_flood(&self, before: &Self, patience: Duration) -> bool {
         let came = self.last.saturating_sub(before.last);
-        let period = self.at.saturating_sub(before.at).min(period_max);
-        came > nanos(period) / nanos(EACH)
+        let since = self.at.saturating_sub(before.at);
+        let period = if before.left == Left::Empty { since.min(patience) } else { since };
+        // The first look may follow at once, and few writes tell nothing.
+        let came_min = if before.left == Left::Flood { 1 } else { WRITES_MIN };
+        came >= came_min && came > nanos(period) / nanos(EACH)
     }
 }
 
@@ -82,20 +97,25 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
     const WRITES: u64 = 2048;
     /// A look at an empty queue, since which no time has passed.
-    const NOW: Look = Look { last: 0, at: Duration::MAX, is_flood: false };
+    const NOW: Look = Look { last: 0, at: Duration::MAX, left: Left::Empty };
+    const FLOOD_NOW: Look = Look { left: Left::Flood, ..NOW };
 
     #[test]
     fn a_flood_goes_on_while_more_come_than_could_be_written() {
-        let is_flood = |came: u64, millis, period_max| {
-            let before = Look { last: 7, at: MILLI * 3, is_flood: false };
-            Look { last: 7 + came, at: before.at + MILLI * millis, ..before }.finds_flood(&before, period_max)
+        let is_flood = |left, came: u64, millis, patience| {
+            let before = Look { last: 7, at: MILLI * 3, left };
+            Look { last: 7 + came, at: before.at + MILLI * millis, ..before }.finds_flood(&before, patience)
         };
-        assert!(is_flood(1001, 1, MILLI));
-        assert!(!is_flood(1000, 1, MILLI), "as many as could be written");
-        assert!(is_flood(2001, 2, MILLI * 9));
-        assert!(!is_flood(2000, 2, MILLI * 9));
-        assert!(!is_flood(0, 0, MILLI), "nothing came");
-        assert!(is_flood(1001, 5000, MILLI), "they came within the last millisecond");
+        for left in [Left::Empty, Left::Filling, Left::Flood] {
+            assert!(is_flood(left, 2001, 2, MILLI * 9));
+            assert!(!is_flood(left, 2000, 2, MILLI * 9), "as many as could be written");
+            assert!(!is_flood(left, 0, 0, MILLI), "nothing came");
+        }
+        assert!(is_flood(Left::Empty, 1024, 5000, MILLI), "they came within the last millisecond");
+        assert!(!is_flood(Left::Filling, 1024, 5000, MILLI), "they came in five seconds");
+        assert!(!is_flood(Left::Flood, 1024, 8, MILLI), "they came since the last look, eight milliseconds ago");
+        assert!(!is_flood(Left::Filling, 1023, 0, MILLI), "few at once");
+        assert!(is_flood(Left::Flood, 1, 0, MILLI));
     }
 
     #[test]
@@ -124,52 +144,52 @@ mod tests {
         WritePipe::new(config, Arc::new(SlotFile::open(slots).unwrap())).unwrap()
     }
 
-    /// Writes so many slots apart, in whatever time.
-    fn write_each(pipe: &WritePipe, distance: u64) {
+    /// Makes so many writes, in whatever time.
+    fn write_to(pipe: &WritePipe, slots: impl Iterator<Item = u64>) {
         let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 2048 * 64)).unwrap();
-        for slot in 0..WRITES {
-            let request = WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: slot * distance };
-            drop(pipe.write(request).unwrap());
+        for slot_index in slots {
+            drop(pipe.write(WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index }).unwrap());
         }
     }
 
+    fn scattered() -> impl Iterator<Item = u64> {
+        (0..WRITES).map(|number| number * 2)
+    }
+
     /// Its flusher thread sleeps on.
-    fn lazy_pipe_with_writes_each(distance: u64) -> WritePipe {
+    fn lazy_pipe_with(slots: impl Iterator<Item = u64>) -> WritePipe {
         let pipe = pipe_with(lazy());
-        write_each(&pipe, distance);
+        write_to(&pipe, slots);
         pipe
     }
 
     fn lazy() -> WritePipeConfig {
-        WritePipeConfig::new().flush_interval(HOUR)
+        WritePipeConfig::new().flush_interval(HOUR).queue_capacity(1 << 16)
     }
 
     #[test]
     fn a_flood_is_left_to_gather_until_nothing_comes() {
         finishes(|| {
-            let pipe = lazy_pipe_with_writes_each(2);
+            let pipe = lazy_pipe_with(scattered());
             let seen = pipe.core.serve_filling(NOW);
-            assert!(seen.is_flood);
-            assert_eq!(seen.last, WRITES);
+            assert_eq!((seen.left, seen.last), (Left::Flood, WRITES));
             // Not the deadline, which is an hour away.
             until(|| pipe.stats().wakeups > 0);
             let seen = pipe.core.serve_filling(seen);
-            assert!(seen.is_flood, "it has yet to go on");
+            assert_eq!(seen.left, Left::Flood, "it has yet to go on");
             assert_eq!(pipe.durable_epoch(), 0);
             let seen = pipe.core.serve_deadline(seen);
-            assert!(!seen.is_flood);
-            assert_eq!(pipe.durable_epoch(), WRITES);
+            assert_eq!((seen.left, pipe.durable_epoch()), (Left::Empty, WRITES));
         });
     }
 
     #[test]
     fn a_flood_that_a_deadline_finds_is_looked_at_again() {
         finishes(|| {
-            let pipe = lazy_pipe_with_writes_each(2);
+            let pipe = lazy_pipe_with(scattered());
             // It came before, and more came since.
-            let seen = pipe.core.serve_deadline(Look { is_flood: true, ..NOW });
-            assert!(seen.is_flood);
-            assert_eq!(pipe.durable_epoch(), 0);
+            let seen = pipe.core.serve_deadline(FLOOD_NOW);
+            assert_eq!((seen.left, pipe.durable_epoch()), (Left::Flood, 0));
             until(|| pipe.stats().wakeups > 0);
         });
     }
@@ -177,9 +197,24 @@ mod tests {
     #[test]
     fn what_lies_together_is_written_however_fast_it_comes() {
         finishes(|| {
-            let pipe = lazy_pipe_with_writes_each(1);
-            assert!(!pipe.core.serve_filling(NOW).is_flood);
-            assert_eq!(pipe.durable_epoch(), WRITES);
+            let slots_of =
+                [|_| 1, |number| if number < 128 { 1 } else { 2 }, |number| if number < 1920 { 2 } else { 1 }];
+            for distance in slots_of {
+                let pipe = lazy_pipe_with((0..WRITES).map(|number: u64| number * distance(number)));
+                assert_ne!(pipe.core.serve_filling(NOW).left, Left::Flood);
+                assert_eq!(pipe.durable_epoch(), WRITES);
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_reader_had_written_is_not_left_without_a_sync() {
+        finishes(|| {
+            let pipe = lazy_pipe_with(scattered());
+            pipe.read(0, &mut [0; 64]).unwrap();
+            write_to(&pipe, scattered());
+            assert_ne!(pipe.core.serve_filling(NOW).left, Left::Flood);
+            assert_eq!(pipe.durable_epoch(), 2 * WRITES);
         });
     }
 
@@ -188,21 +223,52 @@ mod tests {
         finishes(move || {
             let pipe = pipe_with(config);
             assert!(pipe.core.completion.lead.try_acquire());
-            write_each(&pipe, 2);
+            write_to(&pipe, scattered());
             let seen = pipe.core.serve_filling(before);
             let _ = pipe.core.completion.lead.release();
             pipe.close().unwrap();
-            seen.is_flood
+            seen.left == Left::Flood
         })
     }
 
     #[test]
     fn a_full_queue_ends_it() {
-        for before in [NOW, Look { is_flood: true, ..NOW }] {
+        for before in [NOW, FLOOD_NOW] {
             assert!(is_left(lazy(), before));
             assert!(is_left(lazy().queue_capacity(2049), before));
             assert!(!is_left(lazy().queue_capacity(2048), before), "others wait for room");
         }
+    }
+
+    /// Between its last call at a multiple of a quarter and here the flusher thread has gone to sleep.
+    fn calls_when_full(write: impl FnOnce(&WritePipe, WriteRequest) + Send + 'static) {
+        finishes(|| {
+            let pipe = pipe_with(lazy().queue_capacity(2048 - 48));
+            assert!(pipe.core.completion.lead.try_acquire());
+            write_to(&pipe, scattered().skip(48));
+            let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64)).unwrap();
+            let request = WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: 0 };
+            until(|| !pipe.core.bell.alarm.is_filling());
+            std::thread::sleep(MILLI * 20);
+            let before = pipe.stats().wakeups;
+            std::thread::scope(|scope| {
+                scope.spawn(|| write(&pipe, request));
+                until(|| pipe.core.bell.alarm.is_filling() || pipe.stats().wakeups > before);
+                let _ = pipe.core.completion.lead.release();
+                pipe.core.bell.alarm.demand();
+            });
+        });
+    }
+
+    #[test]
+    fn f_whoever_finds_the_queue_full_calls_the_flusher_thread() {
+        calls_when_full(|pipe, request| drop(pipe.write(request).unwrap()));
+        calls_when_full(|pipe, request| drop(pipe.write_timeout(request, HOUR).unwrap()));
+        calls_when_full(|pipe, request| drop(pipe.try_write(request)));
+        calls_when_full(|pipe, request| drop(futures_executor::block_on(pipe.write_async(request)).unwrap()));
+        calls_when_full(|pipe, request| {
+            futures_executor::block_on(futures_util::SinkExt::feed(&mut pipe.sink(), request)).unwrap();
+        });
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl<P: Deref<Target = WritePipe> + Unpin> Sink<WriteRequest> for WriteSink<P> {
                 let line = request.allocation.line();
                 match self.pipe.core.sender.try_push(request) {
                     Err(PushError::Full(request)) => {
+                        self.pipe.call_for_room();
                         self.waiting = Some(request);
                         Ok(())
                     }

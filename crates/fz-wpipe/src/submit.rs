@@ -188,7 +188,10 @@ impl WritePipe {
         };
         // The future of a push is made only where there is something to wait for.
         let pushed = match refusal {
-            PushError::Full(request) => Box::pin(self.core.sender.push_async(request)).await,
+            PushError::Full(request) => {
+                self.call_for_room();
+                Box::pin(self.core.sender.push_async(request)).await
+            }
             refusal => Err(refusal),
         };
         self.decided(pushed, line)
@@ -222,6 +225,7 @@ impl WritePipe {
         let pushed = match refusal {
             PushError::Full(request) => {
                 self.core.assert_outside("waited for room in");
+                self.call_for_room();
                 match timeout {
                     None => self.core.sender.push(request),
                     Some(timeout) => self.core.sender.push_timeout(request, timeout),
@@ -230,6 +234,11 @@ impl WritePipe {
             refusal => Err(refusal),
         };
         pushed.map_err(|refusal| self.refused(refusal))
+    }
+
+    /// The queue is full: whatever the flusher thread waits for, it is to go on.
+    pub(crate) fn call_for_room(&self) {
+        self.core.bell.alarm.filling();
     }
 
     pub(crate) fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
@@ -317,6 +326,7 @@ impl WritePipe {
                 None => self.reject(request, PipeErrorKind::Closed),
             },
             refusal => {
+                self.call_for_room();
                 let capacity = self.core.sender.capacity();
                 self.reject(refusal.into_value(), PipeErrorKind::QueueFull { capacity })
             }

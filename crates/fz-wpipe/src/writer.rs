@@ -69,9 +69,13 @@ impl Writer {
     pub(crate) fn looks_again_after(&mut self) -> Option<Duration> {
         let slots = self.file.as_ref().map_or(0, |file| file.slots());
         let after = flood::looks_again_after(self.receiver.last_position() - self.written, slots)?;
+        let newest = self.receiver.len().saturating_sub(flood::SAMPLE);
         // What is being pushed in this moment is left out.
-        let writes = (0..flood::SAMPLE).filter_map(|ahead| self.receiver.peek(ahead).map(batch::slots));
-        flood::are_scattered(writes.collect()).then_some(after)
+        let mut are_scattered = |first| {
+            let writes = (first..first + flood::SAMPLE).filter_map(|ahead| self.receiver.peek(ahead).map(batch::slots));
+            flood::are_scattered(writes.collect())
+        };
+        (are_scattered(0) && are_scattered(newest)).then_some(after)
     }
 
     /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.

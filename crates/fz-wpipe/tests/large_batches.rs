@@ -161,12 +161,15 @@ fn f_a_very_large_batch_gives_memory_back_while_it_is_written() {
 #[test]
 fn c_a_very_large_batch_that_fails_gives_all_of_its_memory_back() {
     finishes(|| {
-        let (disk, pool, pipe) = with_many_queued();
-        disk.fail(Call::Write, 3, Fault::Errno(EIO));
-        let error = pipe.sync().wait().expect_err("the disk failed");
-        assert_eq!(*error.kind(), PipeErrorKind::WriteFailed { first: 1, last: MANY });
-        assert_eq!((pipe.durable_epoch(), pool.stats().in_use), (0, 0));
-        drop(pipe);
+        // Of the first portion, and the first of the second: 64 KiB are joined in a call.
+        for nth in [3, 64] {
+            let (disk, pool, pipe) = with_many_queued();
+            disk.fail(Call::Write, nth, Fault::Errno(EIO));
+            let error = pipe.sync().wait().expect_err("the disk failed");
+            assert_eq!(*error.kind(), PipeErrorKind::WriteFailed { first: 1, last: MANY });
+            assert_eq!((pipe.durable_epoch(), pool.stats().in_use), (0, 0));
+            drop(pipe);
+        }
     });
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Core;
 use crate::alarm::Cause;
-use crate::flood::Look;
+use crate::flood::{Left, Look};
 use crate::lead::Asker;
 use crate::sync::{Ordering, write};
 
@@ -32,13 +32,13 @@ impl Core {
 
     /// After it woke for a demand. What it sees then is returned.
     fn serve_demand(&self) -> Look {
-        self.lead_as(Asker::Task);
-        self.look(false)
+        let left = self.lead_as(Asker::Task);
+        self.look(left)
     }
 
     /// After it woke because the queue fills; what it saw `before` may have been a flood.
     pub(crate) fn serve_filling(&self, before: Look) -> Look {
-        if before.is_flood && self.has_room() {
+        if before.left == Left::Flood && self.has_room() {
             // It has yet to go on for as long as was set.
             return before;
         }
@@ -47,33 +47,35 @@ impl Core {
 
     /// After it woke for a deadline; likewise.
     pub(crate) fn serve_deadline(&self, before: Look) -> Look {
-        let left = self.time_until_due();
-        if left.is_zero() || before.is_flood {
+        let until_due = self.time_until_due();
+        if until_due.is_zero() || before.left == Left::Flood {
             return self.leave_flood_or(before, || self.lead_as(Asker::Flusher));
         }
         if cfg!(fz_shuttle) {
             // A model has no clock: what is set has come.
-            self.rest();
-        } else {
-            // Rounds go on. To rest would have the next write set the timer.
-            self.bell.alarm.set(left);
+            let left = self.rest();
+            return self.look(left);
         }
-        self.look(false)
+        // Rounds go on. To rest would have the next write set the timer.
+        self.bell.alarm.set(until_due);
+        self.look(Left::Filling)
     }
 
     /// What it sees of the queue.
-    fn look(&self, is_flood: bool) -> Look {
-        Look { last: self.sender.last_position(), at: self.completion.gathering.age(), is_flood }
+    fn look(&self, left: Left) -> Look {
+        Look { last: self.sender.last_position(), at: self.completion.gathering.age(), left }
     }
 
     /// Leaves what is queued to gather if that is better, see [`flood`](crate::flood), and sees to it that it looks
     /// again.
-    fn leave_flood_or(&self, before: Look, lead: impl FnOnce()) -> Look {
+    fn leave_flood_or(&self, before: Look, lead: impl FnOnce() -> Left) -> Look {
         let patience = self.bell.patience();
-        let now = self.look(true);
+        let now = self.look(Left::Flood);
         if !patience.is_zero()
             && now.finds_flood(&before, patience)
             && self.has_room()
+            // Else a reader, or who waited behind a sync, wrote some of it, which nobody may come to sync.
+            && self.written() == self.completion.durable()
             && let Some(after) = write(&self.writer).looks_again_after()
         {
             if !fz_error::mutants::active("flood_is_left_for_good") {
@@ -81,8 +83,8 @@ impl Core {
             }
             return now;
         }
-        lead();
-        self.look(false)
+        let left = lead();
+        self.look(left)
     }
 
     /// Who waits for room waits for the flusher thread.
@@ -91,12 +93,12 @@ impl Core {
     }
 
     /// Leads for as long as only it can, or leaves word with who leads now.
-    fn lead_as(&self, mut asker: Asker) {
+    fn lead_as(&self, mut asker: Asker) -> Left {
         while self.completion.failure().is_none() {
             if !self.completion.lead.try_acquire() {
                 if self.completion.lead.ask(asker) {
                     // The holder will call.
-                    return;
+                    return Left::Filling;
                 }
                 continue;
             }
@@ -110,20 +112,20 @@ impl Core {
                 go_on
             });
             if !go_on {
-                self.rest();
-                return;
+                return self.rest();
             }
             // The wishes are taken, and this thread alone knows of them: who leads meanwhile must hear of more
             // than a deadline.
             asker = Asker::Task;
         }
+        Left::Filling
     }
 
     /// Arranges the next wake-up: none if there is nothing to do.
-    fn rest(&self) {
+    fn rest(&self) -> Left {
         if self.sender.is_closed() {
             // Who closed the pipe waits for the rest, and leads.
-            return;
+            return Left::Filling;
         }
         let is_idle = {
             let mut writer = write(&self.writer);
@@ -132,6 +134,7 @@ impl Core {
         if !is_idle || fz_error::mutants::active("wake_without_work") {
             self.bell.alarm.set(self.time_until_due());
         }
+        if is_idle { Left::Empty } else { Left::Filling }
     }
 
     /// How long what came after the last round began may still wait.
