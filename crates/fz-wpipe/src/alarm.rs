@@ -98,9 +98,10 @@ mod descriptors {
             self.deadline.set(now() + after);
         }
 
+        /// What `wait` has yet to tell of, but for the deadline.
         #[cfg(test)]
-        pub(crate) fn is_filling(&self) -> bool {
-            self.flags.load(Ordering::Relaxed) & FILLING != 0
+        pub(crate) fn asked(&self) -> Option<Cause> {
+            first_of(self.flags.load(Ordering::Relaxed))
         }
 
         #[cfg(test)]
@@ -207,9 +208,10 @@ mod portable {
             self.changed.notify_one();
         }
 
+        /// What `wait` has yet to tell of, but for the deadline.
         #[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
-        pub(crate) fn is_filling(&self) -> bool {
-            self.state().flags & FILLING != 0
+        pub(crate) fn asked(&self) -> Option<Cause> {
+            first_of(self.state().flags)
         }
 
         pub(crate) fn demand(&self) {

@@ -90,6 +90,7 @@ mod tests {
     use fz_file::{SlotFile, SlotFileConfig};
 
     use super::*;
+    use crate::alarm::Cause;
     use crate::watchdog::{finishes, until};
     use crate::{WritePipe, WritePipeConfig, WriteRequest};
 
@@ -146,7 +147,7 @@ mod tests {
 
     /// Makes so many writes, in whatever time.
     fn write_to(pipe: &WritePipe, slots: impl Iterator<Item = u64>) {
-        let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 2048 * 64)).unwrap();
+        let pool = pool(2048);
         for slot_index in slots {
             drop(pipe.write(WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index }).unwrap());
         }
@@ -240,24 +241,64 @@ mod tests {
         }
     }
 
-    /// Between its last call at a multiple of a quarter and here the flusher thread has gone to sleep.
-    fn calls_when_full(write: impl FnOnce(&WritePipe, WriteRequest) + Send + 'static) {
-        finishes(|| {
-            let pipe = pipe_with(lazy().queue_capacity(2048 - 48));
-            assert!(pipe.core.completion.lead.try_acquire());
-            write_to(&pipe, scattered().skip(48));
-            let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64)).unwrap();
-            let request = WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: 0 };
-            until(|| !pipe.core.bell.alarm.is_filling());
-            std::thread::sleep(MILLI * 20);
-            let before = pipe.stats().wakeups;
+    /// What `act` asks the flusher thread for, which has heard of all that came before, and is held in a round.
+    fn asks(
+        config: WritePipeConfig,
+        [buffers, writes]: [usize; 2],
+        act: impl Fn(&WritePipe, &BufPool) + Send + Sync + 'static,
+    ) -> Cause {
+        let attempt = move || {
+            let (pipe, pool) = (pipe_with(config.clone()), pool(buffers));
+            let (lead, alarm) = (&pipe.core.completion.lead, &pipe.core.bell.alarm);
+            assert!(lead.try_acquire());
+            for slot_index in (0..WRITES).take(writes) {
+                drop(pipe.write(WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index }).unwrap());
+            }
+            until(|| alarm.asked().is_none());
             std::thread::scope(|scope| {
-                scope.spawn(|| write(&pipe, request));
-                until(|| pipe.core.bell.alarm.is_filling() || pipe.stats().wakeups > before);
-                let _ = pipe.core.completion.lead.release();
-                pipe.core.bell.alarm.demand();
+                pipe.core.between_writes(|| {
+                    let _ = lead.release();
+                    alarm.demand();
+                    until(|| !lead.is_free());
+                    // Else it was still at what came before, and the demand is yet to be heard.
+                    alarm.asked().is_none().then(|| {
+                        scope.spawn(|| act(&pipe, &pool));
+                        until(|| alarm.asked().is_some());
+                        alarm.asked()
+                    })?
+                })
+            })
+        };
+        finishes(move || std::iter::repeat_with(attempt).find_map(|asked| asked).expect("it goes on for ever"))
+    }
+
+    fn pool(buffers: usize) -> BufPool {
+        BufPool::new(BufPoolConfig::new(BufferSize::S64, buffers * 64)).unwrap()
+    }
+
+    fn calls_when_full(write: impl Fn(&WritePipe, WriteRequest) + Send + Sync + 'static) {
+        // No multiple of what calls anyway.
+        let asked = asks(lazy().queue_capacity(2000), [2048, 2000], move |pipe, pool| {
+            write(pipe, WriteRequest { allocation: pool.allocate(1).unwrap(), slot_index: 0 });
+        });
+        assert_eq!(asked, Cause::Filling);
+    }
+
+    /// It is not told that the queue fills, which a flood lets it ignore.
+    #[test]
+    fn f_who_waits_for_memory_demands_it() {
+        let waits = asks(lazy(), [64, 64], |_, pool| drop(pool.allocate(1).unwrap()));
+        assert_eq!(waits, Cause::Demand);
+        // Who waits already, for memory that only now comes to the pipe.
+        let waited_for = asks(lazy(), [1, 0], |pipe, pool| {
+            let allocation = pool.allocate(1).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| pool.allocate(1).unwrap());
+                until(|| pool.stats().waiters == 1);
+                drop(pipe.write(WriteRequest { allocation, slot_index: 0 }).unwrap());
             });
         });
+        assert_eq!(waited_for, Cause::Demand);
     }
 
     #[test]
