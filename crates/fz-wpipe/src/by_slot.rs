@@ -1,129 +1,256 @@
-//! The order of a batch by slot.
+//! The order of a batch by slot, and what of it is written.
 //!
-//! A write's slot and its place in the batch are packed into one word, and the words are sorted: by digits, the
-//! least significant first, if there are many and their slots lie close enough together, else by comparison.
-//! The memory is kept for the next batch.
+//! If the slots of a batch lie close together, each between the first and the last has a cell that says which write
+//! comes last there: the cells are the order, and show whether a slot is written twice. Else each write's slot
+//! and its place in the batch are packed into one word, and the words are sorted. The memory is kept for the next
+//! batch.
 
-/// How many bits of the slot a digit has: 2,048 counters stay in a processor's first cache.
-const DIGIT_BITS: u32 = 11;
-/// With more digits, or fewer words, comparing is as fast.
-const DIGITS_MAX: u32 = 3;
-const WORDS_MIN: usize = 1024;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+/// How many cells there may be for each slot that is written: looking at one that is empty costs a fraction of a
+/// nanosecond, sorting a write some twenty, but a cell takes four bytes.
+const CELLS_MAX: u64 = 16;
+
+/// How many cells are looked at together, to see whether all are empty.
+const BLOCK: usize = 32;
+
+/// The most writes of a batch: a cell can tell so many apart.
+pub(crate) const WRITES_MAX: u32 = u32::MAX - 1;
+
+/// Some slots of one write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// The write, by its place in the batch.
+    pub(crate) place: u32,
+    /// Where it goes.
+    pub(crate) slots: Range<u64>,
+}
+
+/// A batch by slot.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order<'a> {
+    /// No slot is written twice: the places of the writes.
+    Disjoint(&'a [u32]),
+    /// For each slot that is written the last write.
+    Overlapping(Vec<Segment>),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct BySlot {
-    /// While it is sorted, `slot << bits | place`; then the places.
+    /// For each slot one more than the place of the last write there. All 0 between two batches.
+    cells: Vec<u32>,
+    /// `slot << bits | place`, to be sorted.
     words: Vec<u64>,
-    /// What one pass over the words leaves.
-    passed: Vec<u64>,
-    /// For each digit, where the next word with each of its values goes.
-    next: Vec<usize>,
+    /// The outcome.
+    places: Vec<u32>,
 }
 
-/// What is known of a sorted batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sorted<'a> {
-    /// The places of the writes in the batch, by slot; where the slot is the same, as they were.
-    pub(crate) places: &'a [u64],
-    /// How far two neighbours' first slots are apart at least.
-    pub(crate) gap_min: u64,
+/// A place, to index with.
+#[inline]
+pub(crate) fn index(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 impl BySlot {
-    /// Sorts the writes that begin with those `slots`, of which `first` is the lowest and `last` the highest.
-    pub(crate) fn sort(&mut self, slots: impl ExactSizeIterator<Item = u64>, first: u64, last: u64) -> Sorted<'_> {
-        let place_bits = usize::BITS - slots.len().leading_zeros();
-        let slot_bits = u64::BITS - (last - first).leading_zeros();
-        self.words.clear();
-        if place_bits + slot_bits > u64::BITS {
-            return self.sort_far(slots);
-        }
-        self.words.extend(slots.zip(0..).map(|(slot, place): (u64, u64)| (slot - first) << place_bits | place));
-        if self.words.len() < WORDS_MIN || slot_bits > DIGITS_MAX * DIGIT_BITS {
-            self.words.sort_unstable();
+    /// Orders `count` writes, at most [`WRITES_MAX`], of which each writes the slots that `slots` tells of its place,
+    /// at least one and none outside `within`, and all together `written`.
+    pub(crate) fn order(
+        &mut self,
+        count: u32,
+        slots: impl Fn(u32) -> Range<u64>,
+        within: Range<u64>,
+        written: u64,
+    ) -> Order<'_> {
+        let cells = within.end - within.start;
+        if cells <= written.saturating_mul(CELLS_MAX)
+            && let Ok(cells) = usize::try_from(cells)
+        {
+            self.order_by_cells(count, slots, within.start, cells)
         } else {
-            self.sort_by_digits(place_bits, slot_bits);
+            self.order_by_words(count, slots, within)
         }
-        let mut gap_min = u64::MAX;
-        let mut last: Option<u64> = None;
-        for word in &mut self.words {
-            let slot = *word >> place_bits;
-            gap_min = last.map_or(gap_min, |last| gap_min.min(slot - last));
-            last = Some(slot);
-            *word &= (1 << place_bits) - 1;
-        }
-        Sorted { places: &self.words, gap_min }
     }
 
-    /// Slots so far apart that they and the places don't fit into one word.
-    #[cold]
-    fn sort_far(&mut self, slots: impl Iterator<Item = u64>) -> Sorted<'_> {
-        let mut pairs: Vec<_> = slots.zip(0..).collect();
-        pairs.sort_unstable();
-        let gap_min = pairs.windows(2).map(|pair| pair[1].0 - pair[0].0).min().unwrap_or(u64::MAX);
-        self.words.extend(pairs.iter().map(|&(_, place): &(u64, u64)| place));
-        Sorted { places: &self.words, gap_min }
+    fn order_by_cells(&mut self, count: u32, slots: impl Fn(u32) -> Range<u64>, first: u64, cells: usize) -> Order<'_> {
+        if self.cells.len() < cells {
+            self.cells.resize(cells, 0);
+        }
+        let cells = &mut self.cells[..cells];
+        // There is a cell for each slot, so that its number is a usize.
+        let cell = |slot: u64| usize::try_from(slot - first).unwrap_or(usize::MAX);
+        let mut written_before = 0;
+        for place in 0..count {
+            let slots = slots(place);
+            for last in &mut cells[cell(slots.start)..cell(slots.end)] {
+                written_before |= std::mem::replace(last, place + 1);
+            }
+        }
+        if written_before != 0 {
+            let segments = segments(cells, first);
+            cells.fill(0);
+            return Order::Overlapping(segments);
+        }
+        // One more, which is written to before it is known that there is no such place.
+        self.places.resize(index(count) + 1, 0);
+        let (mut known, mut before) = (0, 0);
+        for block in cells.chunks_mut(BLOCK) {
+            if block.iter().fold(0, |all, last| all | last) == 0 {
+                continue;
+            }
+            for last in block {
+                let last = std::mem::take(last);
+                self.places[known] = last.wrapping_sub(1);
+                // The cells of one write are neighbours.
+                known += usize::from(last != 0 && last != before);
+                before = last;
+            }
+        }
+        Order::Disjoint(&self.places[..known])
     }
 
-    /// Sorts the words by the `slot_bits` bits above the lowest `place_bits`.
-    fn sort_by_digits(&mut self, place_bits: u32, slot_bits: u32) {
-        let digits = slot_bits.div_ceil(DIGIT_BITS).max(1);
-        let width = slot_bits.div_ceil(digits);
-        let values = 1_usize << width;
-        #[expect(clippy::cast_possible_truncation, reason = "masked below the number of values, which is a usize")]
-        let digit = |word: u64, number: u32| (word >> (place_bits + number * width)) as usize & (values - 1);
-        self.next.clear();
-        self.next.resize(values * digits as usize, 0);
-        for &word in &self.words {
-            for number in 0..digits {
-                self.next[number as usize * values + digit(word, number)] += 1;
-            }
+    fn order_by_words(&mut self, count: u32, slots: impl Fn(u32) -> Range<u64>, within: Range<u64>) -> Order<'_> {
+        self.places.clear();
+        let place_bits = u32::BITS - count.leading_zeros();
+        let slot_bits = u64::BITS - (within.end - within.start).leading_zeros();
+        if place_bits + slot_bits > u64::BITS {
+            // So far apart that slots and places don't fit into one word.
+            let mut pairs: Vec<_> = (0..count).map(|place| (slots(place).start, place)).collect();
+            pairs.sort_unstable();
+            self.places.extend(pairs.iter().map(|&(_, place)| place));
+        } else {
+            let word = |place| (slots(place).start - within.start) << place_bits | u64::from(place);
+            self.words.clear();
+            self.words.extend((0..count).map(word));
+            self.words.sort_unstable();
+            let places = (1 << place_bits) - 1;
+            self.places.extend(self.words.iter().filter_map(|word| u32::try_from(word & places).ok()));
         }
-        self.passed.resize(self.words.len(), 0);
-        for (number, next) in (0..digits).zip(self.next.chunks_exact_mut(values)) {
-            let mut before = 0;
-            for counted in next.iter_mut() {
-                before += std::mem::replace(counted, before);
-            }
-            for &word in &self.words {
-                let at = &mut next[digit(word, number)];
-                self.passed[*at] = word;
-                *at += 1;
-            }
-            std::mem::swap(&mut self.words, &mut self.passed);
+        if self.places.is_sorted_by(|&a, &b| slots(a).end <= slots(b).start) {
+            Order::Disjoint(&self.places)
+        } else {
+            Order::Overlapping(latest(&self.places, slots))
         }
+    }
+}
+
+/// What the `cells` say, of which the first is that of the slot `first`.
+fn segments(cells: &[u32], first: u64) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (slot, last) in (first..).zip(cells) {
+        let Some(place) = last.checked_sub(1) else { continue };
+        match segments.last_mut() {
+            Some(segment) if segment.place == place && segment.slots.end == slot => segment.slots.end += 1,
+            _ => segments.push(Segment { place, slots: slot..slot + 1 }),
+        }
+    }
+    segments
+}
+
+/// For each slot the write with the highest place, of writes whose `places` are given by first slot.
+fn latest(places: &[u32], slots: impl Fn(u32) -> Range<u64>) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(places.len());
+    // The writes whose slots have begun, the last one on top.
+    let mut begun: BinaryHeap<u32> = BinaryHeap::new();
+    let mut coming = places.iter().copied().peekable();
+    let mut at = 0;
+    loop {
+        while let Some(place) = coming.next_if(|&place| slots(place).start <= at) {
+            begun.push(place);
+        }
+        while begun.peek().is_some_and(|&place| slots(place).end <= at) {
+            begun.pop();
+        }
+        let next_start = coming.peek().map(|&place| slots(place).start);
+        let Some(&place) = begun.peek() else {
+            match next_start {
+                Some(start) => at = start,
+                None => return segments,
+            }
+            continue;
+        };
+        let end = slots(place).end.min(next_start.unwrap_or(u64::MAX));
+        match segments.last_mut() {
+            Some(last) if last.place == place && last.slots.end == at => last.slots.end = end,
+            _ => segments.push(Segment { place, slots: at..end }),
+        }
+        at = end;
     }
 }
 
 #[cfg(test)]
 #[cfg(not(any(fz_loom, fz_shuttle)))]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    /// Slots below `2^bits`, from `first` on; few enough of them that some are the same, if `bits` are few.
-    fn slots() -> impl Strategy<Value = Vec<u64>> {
-        let count = prop_oneof![2 => 0_usize..64, 1 => WORDS_MIN - 2..WORDS_MIN + 2, 1 => 2000_usize..4000];
-        let bits = prop_oneof![0_u32..14, 20_u32..36, 48_u32..=62];
-        (count, bits, 0_u64..1 << 62).prop_flat_map(|(count, bits, first)| {
-            prop::collection::vec((0..1_u64 << bits).prop_map(move |slot| first + slot), count)
+    fn place(index: usize) -> u32 {
+        u32::try_from(index).unwrap()
+    }
+
+    /// The plain way: each write in turn, slot by slot.
+    fn model(ranges: &[Range<u64>]) -> BTreeMap<u64, u32> {
+        let writes = ranges.iter().enumerate();
+        writes.flat_map(|(index, slots)| slots.clone().map(move |slot| (slot, place(index)))).collect()
+    }
+
+    /// Few writes or many, of one slot or some, that lie close together, or apart, or as far as slots can.
+    fn ranges() -> impl Strategy<Value = Vec<Range<u64>>> {
+        let count = prop_oneof![3 => 1_usize..40, 1 => 1000_usize..3000];
+        let bits = prop_oneof![3 => 2_u32..14, 1 => 20_u32..36, 1 => 48_u32..=62];
+        let longest = prop_oneof![Just(1_u64), Just(8)];
+        (count, bits, longest, 0_u64..1 << 62).prop_flat_map(|(count, bits, longest, first)| {
+            let range = (0..1_u64 << bits, 1..=longest).prop_map(move |(start, slots)| {
+                let start = first + start;
+                start..start + slots
+            });
+            prop::collection::vec(range, count)
         })
+    }
+
+    /// As `order` does, and by words alone.
+    fn orders<'a>((by_cells, by_words): (&'a mut BySlot, &'a mut BySlot), ranges: &[Range<u64>]) -> [Order<'a>; 2] {
+        let first = ranges.iter().map(|range| range.start).min().unwrap();
+        let end = ranges.iter().map(|range| range.end).max().unwrap();
+        let written = ranges.iter().map(|range| range.end - range.start).sum();
+        let (count, slots) = (place(ranges.len()), |place| ranges[index(place)].clone());
+        [by_cells.order(count, slots, first..end, written), by_words.order_by_words(count, slots, first..end)]
     }
 
     proptest! {
         #[test]
-        fn a_batch_is_sorted_as_a_stable_sort_does(batches in prop::collection::vec(slots(), 1..4)) {
+        fn the_last_write_of_each_slot_is_kept(batches in prop::collection::vec(ranges(), 1..4)) {
             // One after the other in the same memory.
-            let mut by_slot = BySlot::default();
-            for slots in batches {
-                let mut expected: Vec<_> = slots.iter().copied().zip(0_u64..).collect();
-                expected.sort_by_key(|&(slot, _)| slot);
-                let gap_min = expected.windows(2).map(|pair| pair[1].0 - pair[0].0).min();
-                let (first, last) = (slots.iter().min().copied(), slots.iter().max().copied());
-                let sorted = by_slot.sort(slots.iter().copied(), first.unwrap_or(0), last.unwrap_or(0));
-                prop_assert_eq!(sorted.places, expected.iter().map(|&(_, place)| place).collect::<Vec<_>>());
-                prop_assert_eq!(sorted.gap_min, gap_min.unwrap_or(u64::MAX));
+            let (mut by_cells, mut by_words) = (BySlot::default(), BySlot::default());
+            for ranges in batches {
+                let model = model(&ranges);
+                let written: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+                for order in orders((&mut by_cells, &mut by_words), &ranges) {
+                    match order {
+                        Order::Disjoint(places) => {
+                            prop_assert_eq!(written, model.len() as u64, "a slot is written twice");
+                            let mut expected: Vec<_> = (0..place(ranges.len())).collect();
+                            expected.sort_by_key(|&place| ranges[index(place)].start);
+                            prop_assert_eq!(places, expected);
+                        }
+                        Order::Overlapping(segments) => {
+                            prop_assert!(written > model.len() as u64, "no slot is written twice");
+                            let of = |segment: &Segment| {
+                                let place = segment.place;
+                                segment.slots.clone().map(move |slot| (slot, place))
+                            };
+                            prop_assert!(segments.is_sorted_by(|a, b| a.slots.end <= b.slots.start));
+                            prop_assert_eq!(&segments.iter().flat_map(of).collect::<BTreeMap<_, _>>(), &model);
+                            prop_assert!(
+                                segments.is_sorted_by(|a, b| a.place != b.place || a.slots.end != b.slots.start),
+                                "two segments that are one: {:?}", segments
+                            );
+                        }
+                    }
+                }
             }
         }
     }

@@ -9,7 +9,8 @@
 //! it done. A smaller batch makes no such call.
 //!
 //! Both end at multiples of that size in the file: the page cache writes back whole folios, so
-//! one that is begun and then written to again would go to the device twice. Writes that lie far
+//! one that is begun and then written to again would go to the device twice. Only where the next write is far away
+//! the device begins with whatever there is, if that is more than a quarter of the size. Writes that lie far
 //! apart are left to the sync.
 //!
 //! Many small slices are copied together first: to the kernel each slice of a vectored write is a
@@ -17,6 +18,7 @@
 //! overlap, see [`touched`].
 
 use std::io::IoSlice;
+use std::ops::Range;
 
 use fz_file::{FileError, SlotFile};
 
@@ -34,50 +36,114 @@ const TOUCHED_SLICES: usize = 32;
 /// The slices, when their memory is in a cache. A copy does too much for the processor to come to the next ones'
 /// memory while it waits for this one's; these loads all wait together.
 fn touched<'s, 'a>(slices: &'s [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
-    let ends = |slice: &IoSlice<'_>| slice.first().zip(slice.last()).map_or(0, |(first, last)| first ^ last);
-    std::hint::black_box(slices.iter().fold(0, |all, slice| all ^ ends(slice)));
+    let mut all = 0;
+    for slice in slices {
+        if let [first, .., last] = &**slice {
+            all ^= first ^ last;
+        }
+    }
+    std::hint::black_box(all);
     slices
 }
 
+/// What was written, and the device was not told to begin with.
 #[derive(Debug)]
-pub(crate) struct Calls<'f> {
-    file: &'f SlotFile,
-    /// The logarithm of the slot size: this runs once a write, and a division costs as much as the rest.
-    slot_bits: u32,
-    /// After how many slots the device is told to begin; a power of two.
+pub(crate) struct WriteBack {
+    /// After how many slots it is told; a power of two.
     stretch: u64,
+    /// From the first such slot to the end of the last.
+    idle: Range<u64>,
+    /// How many slots of these were written.
+    written: u64,
+}
+
+impl WriteBack {
+    /// At the begin of a batch.
+    pub(crate) fn new(file: &SlotFile, bytes: usize) -> Self {
+        let stretch = (bytes >> slot_bits(file)).max(1);
+        Self { stretch: 1 << stretch.ilog2(), idle: 0..0, written: 0 }
+    }
+
+    fn add(&mut self, slots: Range<u64>) {
+        if self.idle.is_empty() {
+            self.idle.start = slots.start;
+        }
+        self.idle.end = slots.end;
+        self.written += slots.end - slots.start;
+    }
+
+    /// Before something is written at `next`: if there is enough, tells the device, up to the multiple of the stretch
+    /// that is behind. Only now is it known that something comes after it, and so that the sync does not follow at
+    /// once.
+    fn go_on(&mut self, file: &SlotFile, next: u64) -> Result<(), FileError> {
+        if self.written < self.stretch {
+            return Ok(());
+        }
+        let through = next & !(self.stretch - 1);
+        if through <= self.idle.start {
+            return Ok(());
+        }
+        self.begin(file, through)?;
+        // If there is more, it is one range: who writes stops at each multiple.
+        self.written = self.idle.end.saturating_sub(through);
+        self.idle = if self.written == 0 { 0..0 } else { through..self.idle.end };
+        Ok(())
+    }
+
+    /// Before the next range begins at `next`: if that is far away, nothing will be added to what there is.
+    fn leave(&mut self, file: &SlotFile, next: u64) -> Result<(), FileError> {
+        if self.idle.is_empty() || self.idle.end <= next && next - self.idle.end <= self.stretch {
+            return Ok(());
+        }
+        if self.written > self.stretch / 4 {
+            self.begin(file, self.idle.end)?;
+        }
+        (self.idle, self.written) = (0..0, 0);
+        Ok(())
+    }
+
+    /// Tells the device, if at least half of the range was written; else it would hold little, at many places.
+    fn begin(&self, file: &SlotFile, through: u64) -> Result<(), FileError> {
+        let slots = through - self.idle.start;
+        if slots > 2 * self.written { Ok(()) } else { file.sync_range(self.idle.start, slots) }
+    }
+}
+
+/// The logarithm of the slot size: it is needed once a write, and a division costs as much as the rest.
+fn slot_bits(file: &SlotFile) -> u32 {
+    // The pipe's buffers have the slots' size, and buffer sizes are powers of two.
+    debug_assert!(file.slot_size().is_power_of_two(), "slots of {} bytes", file.slot_size());
+    file.slot_size().trailing_zeros()
+}
+
+#[derive(Debug)]
+pub(crate) struct Calls<'a> {
+    file: &'a SlotFile,
+    slot_bits: u32,
+    back: &'a mut WriteBack,
     written: Written,
     /// Where many small slices are joined. Empty between two calls.
     stage: Vec<u8>,
     /// The slots that the next call writes.
     start: u64,
     end: u64,
-    /// The first slot that was written and that the device was not told of, and how many such.
-    idle_from: Option<u64>,
-    idle: u64,
 }
 
-impl<'f> Calls<'f> {
-    pub(crate) fn new(file: &'f SlotFile, write_back_bytes: usize) -> Self {
-        // The pipe's buffers have the slots' size, and buffer sizes are powers of two.
-        debug_assert!(file.slot_size().is_power_of_two(), "slots of {} bytes", file.slot_size());
-        let slot_bits = file.slot_size().trailing_zeros();
-        let stretch = (write_back_bytes >> slot_bits).max(1);
+impl<'a> Calls<'a> {
+    pub(crate) fn new(file: &'a SlotFile, back: &'a mut WriteBack) -> Self {
         Self {
             file,
-            slot_bits,
-            stretch: 1 << stretch.ilog2(),
+            slot_bits: slot_bits(file),
+            back,
             written: Written::default(),
             stage: Vec::new(),
             start: 0,
             end: 0,
-            idle_from: None,
-            idle: 0,
         }
     }
 
     /// Writes pieces of whole slots, in slot order and behind all that came before.
-    pub(crate) fn write<'a>(&mut self, pieces: impl Iterator<Item = (u64, &'a [u8])>) -> Result<(), FileError> {
+    pub(crate) fn write<'s>(&mut self, pieces: impl Iterator<Item = (u64, &'s [u8])>) -> Result<(), FileError> {
         let mut slices = Vec::new();
         for (slot_index, bytes) in pieces {
             self.add(slot_index, bytes, &mut slices)?;
@@ -86,21 +152,22 @@ impl<'f> Calls<'f> {
     }
 
     /// Adds `bytes` to the slices of the next call.
-    fn add<'a>(
+    fn add<'s>(
         &mut self,
         slot_index: u64,
-        mut bytes: &'a [u8],
-        slices: &mut Vec<IoSlice<'a>>,
+        mut bytes: &'s [u8],
+        slices: &mut Vec<IoSlice<'s>>,
     ) -> Result<(), FileError> {
         if slot_index != self.end || self.written.ranges == 0 {
             self.call(slices)?;
+            self.back.leave(self.file, slot_index)?;
             self.written.ranges += 1;
             self.start = slot_index;
             self.end = slot_index;
         }
         loop {
             let slots = u64::try_from(bytes.len() >> self.slot_bits).unwrap_or(u64::MAX);
-            let room = self.stretch - (self.end & (self.stretch - 1));
+            let room = self.back.stretch - (self.end & (self.back.stretch - 1));
             if slots < room {
                 if slots > 0 {
                     slices.push(IoSlice::new(bytes));
@@ -117,15 +184,12 @@ impl<'f> Calls<'f> {
         }
     }
 
-    /// Writes the slices. Tells the device of what was written before: only then is it known
-    /// that something comes after it, and so that the sync does not follow at once.
+    /// Writes the slices.
     fn call(&mut self, slices: &mut Vec<IoSlice<'_>>) -> Result<(), FileError> {
         if slices.is_empty() {
             return Ok(());
         }
-        if self.idle >= self.stretch {
-            self.begin()?;
-        }
+        self.back.go_on(self.file, self.start)?;
         if self.is_staged(slices) {
             self.write_staged(slices)?;
         } else {
@@ -133,8 +197,7 @@ impl<'f> Calls<'f> {
         }
         slices.clear();
         self.written.slots += self.end - self.start;
-        self.idle_from.get_or_insert(self.start);
-        self.idle += self.end - self.start;
+        self.back.add(self.start..self.end);
         self.start = self.end;
         Ok(())
     }
@@ -158,22 +221,6 @@ impl<'f> Calls<'f> {
         if !self.stage.is_empty() && !fz_error::mutants::active("joined_tail_is_lost") {
             self.file.write(at, &self.stage)?;
             self.stage.clear();
-        }
-        Ok(())
-    }
-
-    /// Tells the device of what was written, up to the multiple of the stretch that is behind.
-    fn begin(&mut self) -> Result<(), FileError> {
-        let through = self.start & !(self.stretch - 1);
-        if let Some(from) = self.idle_from
-            && from < through
-        {
-            // At least half of the range is new; else it would hold little, at many places.
-            if through - from <= 2 * self.idle {
-                self.file.sync_range(from, through - from)?;
-            }
-            self.idle_from = (through < self.start).then_some(through);
-            self.idle = 0;
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use fz_file::{FileError, SlotFile};
 use fz_mpsc::Receiver;
 
+use crate::calls::WriteBack;
 use crate::stats::Counters;
-use crate::{WritePipeConfig, WriteRequest, batch, flood};
+use crate::{WritePipeConfig, WriteRequest, batch, by_slot, flood};
 
 /// Everything that needs the writer's lock. One batch at a time; readers of the file only between
 /// two.
@@ -29,6 +30,22 @@ pub(crate) struct Writer {
     /// For the mutant `older_batch_after_newer`: what the last batch wrote.
     #[cfg(fz_mutants)]
     older: Vec<(u64, Vec<u8>)>,
+}
+
+/// Of how many writes a large batch is written at a time, if they lie together: the device begins with the first while
+/// the next ones are sorted, and what is sorted is still in a cache when it is copied.
+const PIECE_WRITES: u64 = 131_072;
+
+/// What a batch has room for.
+struct Room {
+    writes: u64,
+    bytes: usize,
+}
+
+impl Room {
+    fn of(config: &WritePipeConfig) -> Self {
+        Self { writes: u64::try_from(config.batch_writes_max).unwrap_or(u64::MAX), bytes: config.batch_bytes_max }
+    }
 }
 
 /// A batch that could not be written.
@@ -70,12 +87,14 @@ impl Writer {
         let slots = self.file.as_ref().map_or(0, |file| file.slots());
         let after = flood::looks_again_after(self.receiver.last_position() - self.written, slots)?;
         let newest = self.receiver.len().saturating_sub(flood::SAMPLE);
+        (self.are_scattered(0) && self.are_scattered(newest)).then_some(after)
+    }
+
+    /// Whether the writes lie apart that are queued behind so many others.
+    fn are_scattered(&mut self, first: usize) -> bool {
         // What is being pushed in this moment is left out.
-        let mut are_scattered = |first| {
-            let writes = (first..first + flood::SAMPLE).filter_map(|ahead| self.receiver.peek(ahead).map(batch::slots));
-            flood::are_scattered(writes.collect())
-        };
-        (are_scattered(0) && are_scattered(newest)).then_some(after)
+        let writes = (first..first + flood::SAMPLE).filter_map(|ahead| self.receiver.peek(ahead).map(batch::slots));
+        flood::are_scattered(writes.collect())
     }
 
     /// Writes one batch of what was accepted up to `through`. True if its limits left some of it.
@@ -89,47 +108,66 @@ impl Writer {
         if self.is_broken {
             return Ok(false);
         }
-        let first = self.written() + 1;
         // What was accepted by now and finds no place in the batch is as old as the batch.
         let accepted = self.receiver.last_position().min(through);
-        let bytes = self.fill_batch(accepted, config);
-        if self.requests.is_empty() {
+        if self.written == accepted {
             return Ok(false);
         }
-        let writes = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
+        let mut room = Room::of(config);
+        let mut back = WriteBack::new(&file, config.write_back_bytes_asked());
+        while self.written < accepted && room.writes > 0 && room.bytes > 0 {
+            let piece = self.piece(accepted - self.written).min(room.writes);
+            self.fill(self.written + piece, &mut room);
+            self.write_piece(&file, &mut back, counters)?;
+        }
+        counters.batches.add(1);
+        Ok(self.written < accepted)
+    }
+
+    /// How many of so many queued writes are written together.
+    fn piece(&mut self, queued: u64) -> u64 {
+        if queued > PIECE_WRITES && !self.are_scattered(0) {
+            PIECE_WRITES
+        } else {
+            queued.min(u64::from(by_slot::WRITES_MAX))
+        }
+    }
+
+    /// Moves what comes next from the queue to `requests`, up to `last` and for as long as there is room.
+    fn fill(&mut self, last: u64, room: &mut Room) {
+        debug_assert!(self.requests.is_empty(), "a piece is under way");
+        // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
+        self.receiver.drain_until(last, &mut self.requests, |request| {
+            room.writes -= 1;
+            room.bytes = room.bytes.saturating_sub(request.allocation.len());
+            room.bytes == 0
+        });
+    }
+
+    /// Writes `requests`, the next ones of the queue.
+    fn write_piece(&mut self, file: &SlotFile, back: &mut WriteBack, counters: &Counters) -> Result<(), Failed> {
+        let (first, last) = (self.written + 1, self.receiver.next_position() - 1);
         self.is_broken = true;
         #[cfg(fz_mutants)]
         let newer = self.copy_of_batch();
-        let written = batch::write(&mut self.requests, &file, config.write_back_bytes_asked(), &mut self.scratch)
-            .map_err(|source| Failed { first, last: first + writes - 1, source })?;
+        let written = batch::write(&mut self.requests, file, back, &mut self.scratch).map_err(|source| Failed {
+            first,
+            last,
+            source,
+        })?;
         #[cfg(fz_mutants)]
         for (slot_index, bytes) in std::mem::replace(&mut self.older, newer) {
             let _ = file.write(slot_index, &bytes);
         }
         self.is_broken = false;
-        self.written = self.receiver.next_position() - 1;
+        self.written = last;
         // Whatever is left there was left by a mutant.
         self.requests.clear();
-        counters.batches.add(1);
-        counters.writes.add(writes);
-        counters.bytes.add(bytes - written.superseded_slots * u64::try_from(file.slot_size()).unwrap_or(0));
+        counters.writes.add(last + 1 - first);
+        counters.bytes.add(written.slots * u64::try_from(file.slot_size()).unwrap_or(0));
         counters.ranges.add(written.ranges);
         counters.superseded_slots.add(written.superseded_slots);
-        Ok(self.written < accepted)
-    }
-
-    /// Moves the next batch from the queue to `requests`. Returns its bytes.
-    fn fill_batch(&mut self, through: u64, config: &WritePipeConfig) -> u64 {
-        debug_assert!(self.requests.is_empty(), "a batch is under way");
-        let writes_max = u64::try_from(config.batch_writes_max).unwrap_or(u64::MAX);
-        let last = self.receiver.next_position().saturating_add(writes_max - 1);
-        let mut bytes = 0;
-        // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
-        self.receiver.drain_until(last.min(through), &mut self.requests, |request| {
-            bytes += request.allocation.len();
-            bytes >= config.batch_bytes_max
-        });
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        Ok(())
     }
 
     /// Gives the memory of everything queued back. Once the queue is closed.
