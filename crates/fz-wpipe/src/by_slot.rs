@@ -1,49 +1,50 @@
-//! The order of a batch by slot, and what of it is written.
+//! The order of some writes by slot, and what of them is written.
 //!
-//! If the slots of a batch lie close together, each between the first and the last has a cell that says which write
-//! comes last there: the cells are the order, and show whether a slot is written twice. Else each write's slot
-//! and its place in the batch are packed into one word, and the words are sorted. The memory is kept for the next
-//! batch.
+//! If the slots lie close together, each between the first and the last has a cell that says which write comes last
+//! there: the cells are the order, and show whether a slot is written twice. Else each write's slot and its place
+//! among the writes are packed into one word, and the words are sorted. The memory is kept for the next time.
 
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// How many cells there may be for each slot that is written: looking at one that is empty costs a fraction of a
-/// nanosecond, sorting a write some twenty, but a cell takes four bytes.
-const CELLS_MAX: u64 = 16;
+/// How many cells there may be for each write, because to look at an empty one costs a fraction of a nanosecond, to
+/// fill one not much more, and to sort a write some twenty; and how many in all, because a cell takes four bytes.
+const CELLS_EACH_MAX: u64 = 16;
+const CELLS_MAX: u64 = 1 << 22;
 
 /// How many cells are looked at together, to see whether all are empty.
 const BLOCK: usize = 32;
 
-/// The most writes of a batch: a cell can tell so many apart.
+/// The most writes: a cell can tell so many apart.
 pub(crate) const WRITES_MAX: u32 = u32::MAX - 1;
 
 /// Some slots of one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// The write, by its place in the batch.
+    /// The write, by its place among the others.
     pub(crate) place: u32,
     /// Where it goes.
     pub(crate) slots: Range<u64>,
 }
 
-/// A batch by slot.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Order<'a> {
-    /// No slot is written twice: the places of the writes.
-    Disjoint(&'a [u32]),
+/// How some writes are to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As they came: each begins where the one before it ends, or behind.
+    #[default]
+    Given,
+    /// By slot, none of which is written twice: as the places say that were asked for with it.
+    BySlot,
     /// For each slot that is written the last write.
-    Overlapping(Vec<Segment>),
+    Segments(Vec<Segment>),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct BySlot {
-    /// For each slot one more than the place of the last write there. All 0 between two batches.
+    /// For each slot one more than the place of the last write there. All 0 between two uses.
     cells: Vec<u32>,
     /// `slot << bits | place`, to be sorted.
     words: Vec<u64>,
-    /// The outcome.
-    places: Vec<u32>,
 }
 
 /// A place, to index with.
@@ -54,26 +55,34 @@ pub(crate) fn index(place: u32) -> usize {
 
 impl BySlot {
     /// Orders `count` writes, at most [`WRITES_MAX`], of which each writes the slots that `slots` tells of its place,
-    /// at least one and none outside `within`, and all together `written`.
+    /// at least one and none outside `within`. By slot, `places` are the writes'; else they mean nothing.
     pub(crate) fn order(
         &mut self,
         count: u32,
         slots: impl Fn(u32) -> Range<u64>,
         within: Range<u64>,
-        written: u64,
-    ) -> Order<'_> {
+        places: &mut Vec<u32>,
+    ) -> Order {
         let cells = within.end - within.start;
-        if cells <= written.saturating_mul(CELLS_MAX)
+        if cells <= (u64::from(count) * CELLS_EACH_MAX).min(CELLS_MAX)
             && let Ok(cells) = usize::try_from(cells)
         {
-            self.order_by_cells(count, slots, within.start, cells)
+            self.order_by_cells(count, slots, within.start, cells, places)
         } else {
-            self.order_by_words(count, slots, within)
+            self.order_by_words(count, slots, within, places)
         }
     }
 
-    fn order_by_cells(&mut self, count: u32, slots: impl Fn(u32) -> Range<u64>, first: u64, cells: usize) -> Order<'_> {
+    fn order_by_cells(
+        &mut self,
+        count: u32,
+        slots: impl Fn(u32) -> Range<u64>,
+        first: u64,
+        cells: usize,
+        places: &mut Vec<u32>,
+    ) -> Order {
         if self.cells.len() < cells {
+            self.cells.reserve_exact(cells - self.cells.len());
             self.cells.resize(cells, 0);
         }
         let cells = &mut self.cells[..cells];
@@ -89,10 +98,10 @@ impl BySlot {
         if written_before != 0 {
             let segments = segments(cells, first);
             cells.fill(0);
-            return Order::Overlapping(segments);
+            return Order::Segments(segments);
         }
         // One more, which is written to before it is known that there is no such place.
-        self.places.resize(index(count) + 1, 0);
+        places.resize(index(count) + 1, 0);
         let (mut known, mut before) = (0, 0);
         for block in cells.chunks_mut(BLOCK) {
             if block.iter().fold(0, |all, last| all | last) == 0 {
@@ -100,36 +109,43 @@ impl BySlot {
             }
             for last in block {
                 let last = std::mem::take(last);
-                self.places[known] = last.wrapping_sub(1);
+                places[known] = last.wrapping_sub(1);
                 // The cells of one write are neighbours.
                 known += usize::from(last != 0 && last != before);
                 before = last;
             }
         }
-        Order::Disjoint(&self.places[..known])
+        places.truncate(known);
+        Order::BySlot
     }
 
-    fn order_by_words(&mut self, count: u32, slots: impl Fn(u32) -> Range<u64>, within: Range<u64>) -> Order<'_> {
-        self.places.clear();
+    fn order_by_words(
+        &mut self,
+        count: u32,
+        slots: impl Fn(u32) -> Range<u64>,
+        within: Range<u64>,
+        places: &mut Vec<u32>,
+    ) -> Order {
+        places.clear();
         let place_bits = u32::BITS - count.leading_zeros();
         let slot_bits = u64::BITS - (within.end - within.start).leading_zeros();
         if place_bits + slot_bits > u64::BITS {
             // So far apart that slots and places don't fit into one word.
             let mut pairs: Vec<_> = (0..count).map(|place| (slots(place).start, place)).collect();
             pairs.sort_unstable();
-            self.places.extend(pairs.iter().map(|&(_, place)| place));
+            places.extend(pairs.iter().map(|&(_, place)| place));
         } else {
             let word = |place| (slots(place).start - within.start) << place_bits | u64::from(place);
             self.words.clear();
             self.words.extend((0..count).map(word));
             self.words.sort_unstable();
-            let places = (1 << place_bits) - 1;
-            self.places.extend(self.words.iter().filter_map(|word| u32::try_from(word & places).ok()));
+            let place = (1 << place_bits) - 1;
+            places.extend(self.words.iter().filter_map(|word| u32::try_from(word & place).ok()));
         }
-        if self.places.is_sorted_by(|&a, &b| slots(a).end <= slots(b).start) {
-            Order::Disjoint(&self.places)
+        if places.is_sorted_by(|&a, &b| slots(a).end <= slots(b).start) {
+            Order::BySlot
         } else {
-            Order::Overlapping(latest(&self.places, slots))
+            Order::Segments(latest(places, slots))
         }
     }
 }
@@ -140,7 +156,8 @@ fn segments(cells: &[u32], first: u64) -> Vec<Segment> {
     for (slot, last) in (first..).zip(cells) {
         let Some(place) = last.checked_sub(1) else { continue };
         match segments.last_mut() {
-            Some(segment) if segment.place == place && segment.slots.end == slot => segment.slots.end += 1,
+            // A write's slots are consecutive, so it is not the last one again behind a gap.
+            Some(segment) if segment.place == place => segment.slots.end = slot + 1,
             _ => segments.push(Segment { place, slots: slot..slot + 1 }),
         }
     }
@@ -171,7 +188,8 @@ fn latest(places: &[u32], slots: impl Fn(u32) -> Range<u64>) -> Vec<Segment> {
         };
         let end = slots(place).end.min(next_start.unwrap_or(u64::MAX));
         match segments.last_mut() {
-            Some(last) if last.place == place && last.slots.end == at => last.slots.end = end,
+            // As in `segments`.
+            Some(last) if last.place == place => last.slots.end = end,
             _ => segments.push(Segment { place, slots: at..end }),
         }
         at = end;
@@ -211,32 +229,47 @@ mod tests {
         })
     }
 
-    /// As `order` does, and by words alone.
-    fn orders<'a>((by_cells, by_words): (&'a mut BySlot, &'a mut BySlot), ranges: &[Range<u64>]) -> [Order<'a>; 2] {
+    /// What `order` says, and what it would say by words alone.
+    fn orders([by_cells, by_words]: &mut [BySlot; 2], ranges: &[Range<u64>]) -> [(Order, Vec<u32>); 2] {
         let first = ranges.iter().map(|range| range.start).min().unwrap();
         let end = ranges.iter().map(|range| range.end).max().unwrap();
-        let written = ranges.iter().map(|range| range.end - range.start).sum();
         let (count, slots) = (place(ranges.len()), |place| ranges[index(place)].clone());
-        [by_cells.order(count, slots, first..end, written), by_words.order_by_words(count, slots, first..end)]
+        // Some of what was there before.
+        let mut places = [vec![7; 1500], vec![7; 1500]];
+        let order = by_cells.order(count, slots, first..end, &mut places[0]);
+        let other = by_words.order_by_words(count, slots, first..end, &mut places[1]);
+        let [of_order, of_other] = places;
+        [(order, of_order), (other, of_other)]
+    }
+
+    /// A cell for each of a million slots costs milliseconds.
+    #[test]
+    fn few_writes_of_many_slots_have_no_cells() {
+        let mut by_slot = BySlot::default();
+        let slots = |place: u32| u64::from(2 - place) << 20..u64::from(3 - place) << 20;
+        let mut places = Vec::new();
+        assert_eq!(by_slot.order(3, slots, 0..3 << 20, &mut places), Order::BySlot);
+        assert_eq!((places, by_slot.cells.len()), (vec![2, 1, 0], 0));
     }
 
     proptest! {
         #[test]
-        fn the_last_write_of_each_slot_is_kept(batches in prop::collection::vec(ranges(), 1..4)) {
+        fn b_the_last_write_of_each_slot_is_kept(batches in prop::collection::vec(ranges(), 1..4)) {
             // One after the other in the same memory.
-            let (mut by_cells, mut by_words) = (BySlot::default(), BySlot::default());
+            let mut memory = Default::default();
             for ranges in batches {
                 let model = model(&ranges);
                 let written: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-                for order in orders((&mut by_cells, &mut by_words), &ranges) {
+                for (order, places) in orders(&mut memory, &ranges) {
                     match order {
-                        Order::Disjoint(places) => {
+                        Order::Given => prop_assert!(false, "nobody asked"),
+                        Order::BySlot => {
                             prop_assert_eq!(written, model.len() as u64, "a slot is written twice");
                             let mut expected: Vec<_> = (0..place(ranges.len())).collect();
                             expected.sort_by_key(|&place| ranges[index(place)].start);
                             prop_assert_eq!(places, expected);
                         }
-                        Order::Overlapping(segments) => {
+                        Order::Segments(segments) => {
                             prop_assert!(written > model.len() as u64, "no slot is written twice");
                             let of = |segment: &Segment| {
                                 let place = segment.place;

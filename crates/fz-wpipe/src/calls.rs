@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use fz_file::{FileError, SlotFile};
 
-use crate::batch::Written;
+use crate::piece::Written;
 
 /// From how many slices a call on, and up to which mean size in bytes, slices are staged.
 const STAGED_SLICES_MIN: usize = 32;
@@ -55,13 +55,24 @@ pub(crate) struct WriteBack {
     idle: Range<u64>,
     /// How many slots of these were written.
     written: u64,
+    /// How many were since the last sync began.
+    since_sync: u64,
 }
 
 impl WriteBack {
-    /// At the begin of a batch.
     pub(crate) fn new(file: &SlotFile, bytes: usize) -> Self {
         let stretch = (bytes >> slot_bits(file)).max(1);
-        Self { stretch: 1 << stretch.ilog2(), idle: 0..0, written: 0 }
+        Self { stretch: 1 << stretch.ilog2(), idle: 0..0, written: 0, since_sync: 0 }
+    }
+
+    /// A sync begins, that writes all of it.
+    pub(crate) fn begin_sync(&mut self) {
+        self.forget();
+        self.since_sync = 0;
+    }
+
+    fn forget(&mut self) {
+        (self.idle, self.written) = (0..0, 0);
     }
 
     fn add(&mut self, slots: Range<u64>) {
@@ -70,6 +81,7 @@ impl WriteBack {
         }
         self.idle.end = slots.end;
         self.written += slots.end - slots.start;
+        self.since_sync += slots.end - slots.start;
     }
 
     /// Before something is written at `next`: if there is enough, tells the device, up to the multiple of the stretch
@@ -79,12 +91,10 @@ impl WriteBack {
         if self.written < self.stretch {
             return Ok(());
         }
+        // Behind the first of them: what was written is a stretch or more, and `next` behind it.
         let through = next & !(self.stretch - 1);
-        if through <= self.idle.start {
-            return Ok(());
-        }
         self.begin(file, through)?;
-        // If there is more, it is one range: who writes stops at each multiple.
+        // What is left is less than a stretch, and is taken for written as a whole.
         self.written = self.idle.end.saturating_sub(through);
         self.idle = if self.written == 0 { 0..0 } else { through..self.idle.end };
         Ok(())
@@ -95,10 +105,10 @@ impl WriteBack {
         if self.idle.is_empty() || self.idle.end <= next && next - self.idle.end <= self.stretch {
             return Ok(());
         }
-        if self.written > self.stretch / 4 {
+        if self.written > self.stretch / 4 && self.since_sync >= self.stretch {
             self.begin(file, self.idle.end)?;
         }
-        (self.idle, self.written) = (0..0, 0);
+        self.forget();
         Ok(())
     }
 

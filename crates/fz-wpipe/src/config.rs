@@ -45,6 +45,7 @@ pub struct WritePipeConfig {
     pub(crate) queue_capacity: usize,
     pub(crate) batch_writes_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) piece_writes: usize,
     pub(crate) write_back_bytes: usize,
     pub(crate) linger_max: Duration,
     pub(crate) sync_mode: SyncMode,
@@ -73,6 +74,7 @@ impl WritePipeConfig {
             queue_capacity: 16_384,
             batch_writes_max: 1 << 20,
             batch_bytes_max: 128 << 20,
+            piece_writes: 131_072,
             write_back_bytes: 2 << 20,
             linger_max: Duration::from_millis(1),
             sync_mode: SyncMode::Data,
@@ -137,8 +139,8 @@ impl WritePipeConfig {
     /// A batch is begun, whoever waits or not, each time another quarter of it has filled; in a flood, see
     /// [`flush_interval`](Self::flush_interval), when it is full.
     ///
-    /// A place takes 64 bytes for as long as the pipe lives. What a batch is prepared in, up to about as much again for
-    /// each of its writes, is kept for the next one.
+    /// A place takes 64 bytes for as long as the pipe lives. What batches are prepared in, up to about as much again
+    /// for each write of the largest one, and up to 18 MiB beside it, is kept for the next ones.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -185,7 +187,15 @@ impl WritePipeConfig {
         self
     }
 
-    /// After how many bytes of a batch the device is told to begin with them, while the rest is
+    /// Of how many writes a large batch is taken out of the queue and written at a time, if they lie together. For the
+    /// pipe's own tests, so that few writes are several pieces.
+    #[doc(hidden)]
+    pub const fn piece_writes(mut self, writes: usize) -> Self {
+        self.piece_writes = writes;
+        self
+    }
+
+    /// After how many bytes, written since the last sync, the device is told to begin with them, while the rest is
     /// being copied to the kernel (`sync_file_range(2)`; nothing happens on other systems than
     /// Linux). Makes large batches faster; with a batch of up to this size nothing is begun early.
     /// At least 1; `usize::MAX`: the sync alone moves the bytes.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! WritePipe ──Arc──► Core ──┬── sender     the queue's open end: every accepted write
-//!     │               ▲     ├── writer     RwLock: the queue's other end, the batch, the file
+//!     │               ▲     ├── intake     Mutex: the queue's other end
+//!     │               │     ├── writer     RwLock: the file, to write
 //!     └─ flusher ─Arc─┤     ├── syncer     Mutex: the file, to sync; only who leads locks it
 //!        thread       │     │
 //! WriteTicket ─Arc─► Completion             what is durable, who waits, and who runs the round
@@ -13,10 +14,12 @@
 //!
 //! # A round
 //!
-//! With the lead: gather, then under the writer's lock drain a batch and write it, then without
-//! that lock sync, publish, and give the lead back. So while one sync runs, the next batch forms in
+//! With the lead: gather, write a batch of what is queued, and then, without any lock that others need, sync,
+//! publish, and give the lead back. So while one sync runs, the next batch forms in
 //! the queue, and a reader may write it ahead; so does a thread that waits behind much of it
 //! ([`Core::write_ahead`]).
+//!
+//! A batch is written in pieces, and two threads may take turns with them, see [`batches`].
 //!
 //! A thread that blocks on a ticket gives way in turn for a while before it sleeps
 //! ([`Core::linger`]), because the wake-up of an idle processor costs about as much as a fast sync.
@@ -27,14 +30,14 @@
 //!
 //! # Locks
 //!
-//! `syncer` before `writer` before the locks of the queue, the pool and the completion, which are
+//! `syncer` before `intake` before `writer` before the locks of the queue, the pool and the completion, which are
 //! leaves. The submission path takes none.
 //!
 //! The tasks of tickets are woken when the lead and all locks are given back (by a failure: with
 //! the lead held, and no lock). Those that wait for
 //! room in the queue or for memory are woken in the middle of a round, when it makes some, with the
-//! lead and the writer's lock held: their wakers may do anything but wait for this pipe, which
-//! [`Core::assert_outside`] turns from a deadlock into a panic.
+//! intake's or the writer's lock held, or both, and often the lead: their wakers may do anything but wait for this
+//! pipe, which [`Core::assert_outside`] turns from a deadlock into a panic.
 //!
 //! # The promise that somebody leads
 //!
@@ -44,26 +47,31 @@
 //! wishes on ([`Core::hand_over`]): to the flusher thread for tasks, to one of the sleepers for
 //! threads.
 
+mod batches;
 mod flusher;
+#[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+mod tests;
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use fz_file::{FileErrorKind, SlotFile};
-use fz_mpsc::Sender;
+use fz_file::SlotFile;
+use fz_mpsc::{Receiver, Sender};
 
+use self::batches::Next;
 use crate::bell::Bell;
 use crate::completion::{Completion, Published, wake_each_once};
 use crate::gathering::RoundEnd;
+use crate::intake::Intake;
 use crate::lead::{Asker, Wishes};
 use crate::stats::Counters;
-use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, read, thread, write};
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, lock, thread};
 use crate::turns::Turns;
-use crate::writer::{Failed, Writer};
+use crate::writer::Writer;
 use crate::{PipeError, PipeErrorKind, Result, SyncMode, WritePipeConfig, WriteRequest, observe, rounds};
 
 /// What only the leader touches.
@@ -102,6 +110,7 @@ pub(crate) struct Core {
     pub(crate) bell: Arc<Bell>,
     pub(crate) counters: Counters,
     config: WritePipeConfig,
+    intake: Mutex<Intake>,
     writer: RwLock<Writer>,
     syncer: Mutex<Syncer>,
     /// The highest epoch handed to the kernel; a copy of the writer's, to be read without its lock.
@@ -117,15 +126,16 @@ impl Core {
         file: &Arc<SlotFile>,
         bell: Arc<Bell>,
         sender: Sender<WriteRequest>,
-        writer: Writer,
+        receiver: Receiver<WriteRequest>,
     ) -> Arc<Self> {
         let core = Arc::new(Self {
             completion: Arc::new(Completion::new()),
             sender,
             bell,
             counters: Counters::default(),
+            intake: Mutex::new(Intake::new(receiver, Arc::clone(file), &config)),
+            writer: RwLock::new(Writer::new(Arc::clone(file), &config)),
             config,
-            writer: RwLock::new(writer),
             syncer: Mutex::new(Syncer { file: Some(Arc::clone(file)), synced: 0, sync_mean: Duration::ZERO }),
             written: CachePadded::new(AtomicU64::new(0)),
             round_began: AtomicU64::new(0),
@@ -175,22 +185,6 @@ impl Core {
         } else {
             self.hand_over(false, self.completion.lead.release());
         }
-    }
-
-    /// While another thread leads and a quarter of the queue has filled, hands a batch of it to the
-    /// kernel, so that sorting and copying it happen beside that round's sync. The next round syncs
-    /// it.
-    fn write_ahead(&self) {
-        let is_much = || self.sender.last_position().saturating_sub(self.written()) >= self.config.queue_quarter();
-        if self.completion.lead.is_free() || !is_much() {
-            return;
-        }
-        // An error stops the pipe, and the caller's ticket tells it.
-        let _ = self.guarded("write", || {
-            let mut writer = write(&self.writer);
-            // The leader may have written it meanwhile.
-            if is_much() { self.write_batch_by(&mut writer, u64::MAX).map(drop) } else { Ok(()) }
-        });
     }
 
     /// Gives way in turn until `epoch` is settled, which is true, or until it is time to lead or to
@@ -274,7 +268,7 @@ impl Core {
             let _ = file.sync();
         }
         let taken = self.completion.lead.arrivals();
-        let (target, is_cut) = self.write_batch(u64::MAX)?;
+        let (target, is_cut) = self.write_batch(u64::MAX, Next::Sync)?;
         if target == syncer.synced {
             // Nothing was cut either: what is cut was written in part.
             return Ok(Outcome { work_remains: self.completion.tasks() > 0, ..Outcome::default() });
@@ -335,46 +329,6 @@ impl Core {
         }
     }
 
-    /// Writes one batch of what is queued up to `through`. Returns the highest epoch that the
-    /// kernel has, and whether the batch's limits left some of it.
-    fn write_batch(&self, through: u64) -> Result<(u64, bool)> {
-        self.write_batch_by(&mut write(&self.writer), through)
-    }
-
-    /// If it fails or panics, the durable epoch stops for good before the writer's lock is given back:
-    /// who finds a batch broken finds the reason.
-    fn write_batch_by(&self, writer: &mut Writer, through: u64) -> Result<(u64, bool)> {
-        let batch = || writer.write_batch(through, &self.config, &self.counters);
-        let left = match catch_unwind(AssertUnwindSafe(batch)) {
-            Ok(Ok(left)) => left,
-            Ok(Err(failed)) => {
-                let error = self.failed_batch(failed);
-                self.completion.freeze(error.clone());
-                return Err(error);
-            }
-            Err(panic) => {
-                self.completion.freeze(self.panicked("write", &*panic));
-                resume_unwind(panic);
-            }
-        };
-        let written = writer.written();
-        // Release: pairs with the Acquire in `written`. Under the lock, or it could go back.
-        self.written.store(written, Ordering::Release);
-        Ok((written, left))
-    }
-
-    fn failed_batch(&self, Failed { first, last, source }: Failed) -> PipeError {
-        let kind = match source.kind() {
-            // A sync failed before, so the file refused the write. (That the device could not be told to
-            // begin with the batch is a failure of the batch.)
-            FileErrorKind::SyncFailed { failed_in, .. } if *failed_in != "sync_range" => {
-                PipeErrorKind::SyncFailed { written: first - 1, durable: self.completion.durable() }
-            }
-            _ => PipeErrorKind::WriteFailed { first, last },
-        };
-        self.error("write", kind).with_source(source)
-    }
-
     fn sync(&self, file: &SlotFile, written: u64) -> Result<()> {
         let sync = || match self.config.sync_mode {
             _ if fz_error::mutants::active("write_back_taken_for_sync") => file.sync_range(0, file.slots()),
@@ -417,7 +371,7 @@ impl Core {
     /// Stops the pipe: settles every ticket, refuses every later write, gives the memory of the
     /// queued ones back.
     ///
-    /// Takes the writer's lock; call it without.
+    /// Takes the intake's and the writer's lock; call it without.
     pub(crate) fn poison(&self, error: &PipeError) {
         self.completion.freeze(error.clone());
         #[cfg(fz_mutants)]
@@ -425,7 +379,7 @@ impl Core {
             // Broken on purpose: some hear of it, and the next batch makes up for it.
             self.completion.tell();
             self.completion.forget_failure();
-            write(&self.writer).forget_failure();
+            self.at_rest().1.forget_failure();
             return;
         }
         {
@@ -438,7 +392,9 @@ impl Core {
         {
             // This wakes tasks that wait for memory.
             let _entered = rounds::enter(self);
-            write(&self.writer).discard();
+            let (mut intake, mut writer) = self.at_rest();
+            writer.stop();
+            intake.discard();
         }
         if is_first && let Some(reason) = self.completion.reason() {
             // Last of all: a subscriber is foreign code. Not `error`, which may be a consequence.
@@ -453,32 +409,7 @@ impl Core {
         let _ = catch_unwind(AssertUnwindSafe(|| self.sender.close()));
     }
 
-    /// The highest epoch handed to the kernel.
-    pub(crate) fn written(&self) -> u64 {
-        // Acquire: pairs with the Release in `write_batch`.
-        self.written.load(Ordering::Acquire)
-    }
-
-    /// Hands everything up to `accepted` to the kernel.
-    pub(crate) fn write_through(&self, accepted: u64) -> Result<()> {
-        self.assert_outside("read");
-        while self.written() < accepted {
-            if let Some(error) = self.completion.failure() {
-                return Err(error.clone());
-            }
-            // A failure stops the pipe, and then the next turn of the loop finds it.
-            let _ = self.guarded("read", || self.write_batch(accepted));
-        }
-        Ok(())
-    }
-
-    /// Runs `body` while no write is under way.
-    pub(crate) fn between_writes<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _writer = read(&self.writer);
-        body()
-    }
-
-    /// The error that stopped the pipe, if accepted writes were lost to it. Takes the writer's lock;
+    /// The error that stopped the pipe, if accepted writes were lost to it. Takes the intake's and the writer's lock;
     /// call it without.
     pub(crate) fn loss(&self) -> Option<PipeError> {
         if fz_error::mutants::active("read_trusts_a_failed_batch") {
@@ -512,7 +443,9 @@ impl Core {
     /// Lets the file go: after everything is settled.
     pub(crate) fn let_go(&self) {
         lock(&self.syncer).file = None;
-        write(&self.writer).let_go();
+        let (mut intake, mut writer) = self.at_rest();
+        intake.let_go();
+        writer.let_go();
     }
 }
 

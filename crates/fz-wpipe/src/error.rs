@@ -78,9 +78,10 @@ pub enum PipeErrorKind {
     /// A write to the file failed. The pipe is poisoned.
     #[error("writing epochs {first} to {last} failed and the pipe has stopped; what is not durable is lost")]
     WriteFailed {
-        /// The lowest epoch of the batch that failed.
+        /// The lowest epoch of what was being written; or the first that is not durable, if the device refused to
+        /// begin with what was written since the last sync.
         first: u64,
-        /// The highest epoch of the batch that failed.
+        /// The highest epoch of what was being written.
         last: u64,
     },
     /// A sync failed. The pipe is poisoned.

@@ -256,17 +256,17 @@ mod tests {
             }
             until(|| alarm.asked().is_none());
             std::thread::scope(|scope| {
-                pipe.core.between_writes(|| {
-                    let _ = lead.release();
-                    alarm.demand();
-                    until(|| !lead.is_free());
-                    // Else it was still at what came before, and the demand is yet to be heard.
-                    alarm.asked().is_none().then(|| {
-                        scope.spawn(|| act(&pipe, &pool));
-                        until(|| alarm.asked().is_some());
-                        alarm.asked()
-                    })?
-                })
+                // Nobody takes anything from the queue.
+                let _at_rest = pipe.core.at_rest();
+                let _ = lead.release();
+                alarm.demand();
+                until(|| !lead.is_free());
+                // Else it was still at what came before, and the demand is yet to be heard.
+                alarm.asked().is_none().then(|| {
+                    scope.spawn(|| act(&pipe, &pool));
+                    until(|| alarm.asked().is_some());
+                    alarm.asked()
+                })?
             })
         };
         finishes(move || std::iter::repeat_with(attempt).find_map(|asked| asked).expect("it goes on for ever"))

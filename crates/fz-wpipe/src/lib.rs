@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
-mod batch;
 mod bell;
 mod by_slot;
 mod calls;
@@ -11,13 +10,18 @@ mod config;
 mod core;
 #[cfg(any(all(target_os = "linux", not(fz_shuttle), not(fz_loom)), all(test, fz_loom)))]
 mod deadline;
+#[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+#[path = "../tests/disk/mod.rs"]
+mod disk;
 mod error;
 mod flood;
 mod gathering;
+mod intake;
 mod lead;
 #[cfg(all(test, fz_loom))]
 mod loom_models;
 mod observe;
+mod piece;
 mod pipe;
 mod request;
 mod rounds;

@@ -8,7 +8,6 @@ use crate::bell::Bell;
 use crate::core::Core;
 use crate::submit::PoolsMet;
 use crate::sync::{Mutex, lock, thread};
-use crate::writer::Writer;
 use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig, WriteSink, WriteTicket};
 
 /// A durable write path to one [`SlotFile`]: writes are accepted at once, written in batches, and
@@ -93,8 +92,7 @@ impl WritePipe {
         let _ = receiver.announce_sleep();
 
         let quarter = config.queue_quarter();
-        let writer = Writer::new(receiver, Arc::clone(&file));
-        let core = Core::new(config, &file, bell, sender, writer);
+        let core = Core::new(config, &file, bell, sender, receiver);
         let running = Arc::clone(&core);
         let flusher = thread::Builder::new()
             .name("fz-flusher".to_owned())

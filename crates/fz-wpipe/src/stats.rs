@@ -48,7 +48,8 @@ pub struct PipeStats {
     pub ranges: u64,
     /// Writes less ranges: those that went out together with a neighbour, or not at all.
     pub coalesced_writes: u64,
-    /// Slots that were not written because a later write of the same batch covers them.
+    /// Slots that were not written because a later write of the same batch, or of the same piece of a large one,
+    /// covers them.
     pub superseded_slots: u64,
     /// How long the last sync took.
     pub sync_last: Duration,

@@ -12,19 +12,19 @@ use std::task::{Context, Waker};
 use std::thread;
 
 use disk::{Call, EIO, Fault};
-use fz_wpipe::PipeErrorKind;
+use fz_wpipe::{PipeErrorKind, WriteTicket};
 use rig::{Rig, lazy, tag_at};
 use watchdog::{finishes, until};
 
-/// A pipe with an empty queue that nobody empties: a write under way is held.
-fn stuck(capacity: usize) -> (Arc<Rig>, thread::JoinHandle<()>) {
+/// A pipe with an empty queue that nobody empties: a write under way is held. By the flusher thread, as a thread that
+/// waits would make room, and take the next writes out of the queue.
+fn stuck(capacity: usize) -> (Arc<Rig>, WriteTicket) {
     let rig = Arc::new(Rig::new(lazy().queue_capacity(capacity)));
     rig.disk.hold(Call::Write);
-    let ticket = rig.write(0, 1);
-    // Its outcome is not this file's matter.
-    let waiter = thread::spawn(move || drop(ticket.wait()));
+    let mut ticket = rig.write(0, 1);
+    assert!(pin!(&mut ticket).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     rig.disk.wait_until_held(Call::Write);
-    (rig, waiter)
+    (rig, ticket)
 }
 
 fn fill(rig: &Rig, capacity: usize) {
@@ -37,14 +37,14 @@ fn fill(rig: &Rig, capacity: usize) {
 fn f_the_queue_holds_exactly_its_capacity() {
     finishes(|| {
         for capacity in [1, 2, 3, 7, 64] {
-            let (rig, waiter) = stuck(capacity);
+            let (rig, held) = stuck(capacity);
             fill(&rig, capacity);
             assert_eq!(rig.pipe.stats().queue_depth, capacity as u64 + 1, "and one that is being written");
             let rejected = rig.pipe.try_write(rig.request(0, 1, 77)).expect_err("it is full");
             assert_eq!(*rejected.error.kind(), PipeErrorKind::QueueFull { capacity });
             assert_eq!(tag_at(rejected.request.allocation.as_slice(), 0), 77);
             rig.disk.release();
-            waiter.join().unwrap();
+            drop(held.wait());
             let ticket = rig.pipe.write(rejected.request).unwrap();
             assert_eq!(ticket.wait().unwrap(), capacity as u64 + 2);
         }
@@ -54,7 +54,7 @@ fn f_the_queue_holds_exactly_its_capacity() {
 #[test]
 fn f_whoever_waits_for_room_gets_it() {
     finishes(|| {
-        let (rig, waiter) = stuck(2);
+        let (rig, held) = stuck(2);
         fill(&rig, 2);
         let writers: Vec<_> = (0..20_u64)
             .map(|id| {
@@ -73,7 +73,7 @@ fn f_whoever_waits_for_room_gets_it() {
         for writer in writers {
             writer.join().unwrap().wait().unwrap();
         }
-        waiter.join().unwrap();
+        drop(held.wait());
         assert_eq!(rig.pipe.close().unwrap(), 23);
     });
 }
@@ -81,7 +81,7 @@ fn f_whoever_waits_for_room_gets_it() {
 #[test]
 fn f_a_cancelled_wait_for_room_passes_its_place_on() {
     finishes(|| {
-        let (rig, waiter) = stuck(1);
+        let (rig, held) = stuck(1);
         fill(&rig, 1);
         let mut context = Context::from_waker(Waker::noop());
         {
@@ -94,7 +94,7 @@ fn f_a_cancelled_wait_for_room_passes_its_place_on() {
         };
         rig.disk.release();
         assert_eq!(other.join().unwrap(), 3, "the cancelled write took no epoch");
-        waiter.join().unwrap();
+        drop(held.wait());
         assert_eq!(tag_at(&rig.disk.stable(), 5), 0, "and was not written");
     });
 }
@@ -102,7 +102,7 @@ fn f_a_cancelled_wait_for_room_passes_its_place_on() {
 #[test]
 fn f_a_write_that_waits_for_room_may_move_to_another_thread() {
     finishes(|| {
-        let (rig, waiter) = stuck(1);
+        let (rig, held) = stuck(1);
         fill(&rig, 1);
         let mut waiting = Box::pin(rig.pipe.write_async(rig.request(5, 1, 5)));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -111,14 +111,14 @@ fn f_a_write_that_waits_for_room_may_move_to_another_thread() {
             rig.disk.release();
             assert_eq!(mover.join().unwrap(), 3);
         });
-        waiter.join().unwrap();
+        drop(held.wait());
         assert_eq!(tag_at(&rig.disk.stable(), 5), 5);
     });
 }
 
 /// Writers blocked on a full queue when the pipe ends, with the kind of error that they must get.
 fn released_with_their_requests(end: impl FnOnce(&Rig), is_expected: impl Fn(&PipeErrorKind) -> bool) {
-    let (rig, waiter) = stuck(1);
+    let (rig, held) = stuck(1);
     fill(&rig, 1);
     let mut context = Context::from_waker(Waker::noop());
     // In line before the others, so that none of them can be in the queue by chance.
@@ -149,7 +149,7 @@ fn released_with_their_requests(end: impl FnOnce(&Rig), is_expected: impl Fn(&Pi
     let rejected = pollster::block_on(asynchronous).expect_err("the pipe has ended");
     assert_eq!(rejected.request.slot_index, 50);
     assert!(is_expected(rejected.error.kind()), "{}", rejected.error);
-    waiter.join().unwrap();
+    drop(held.wait());
 }
 
 #[test]
@@ -262,10 +262,7 @@ fn f_a_write_with_a_time_limit_waits_for_room_and_is_given_back_when_it_is_over(
         let rig = Rig::new(rig::lazy().queue_capacity(2));
         rig.disk.hold(Call::Write);
         let first = rig.write(0, 1);
-        let leader = {
-            let first = first.clone();
-            std::thread::spawn(move || first.wait())
-        };
+        // By the flusher thread, see `stuck`.
         rig.disk.wait_until_held(Call::Write);
         // What is being written has left the queue.
         let fill = || rig.pipe.try_write(rig.request(1, 1, 2));
@@ -280,7 +277,7 @@ fn f_a_write_with_a_time_limit_waits_for_room_and_is_given_back_when_it_is_over(
         let waiter = std::thread::spawn(move || pipe.write_timeout(request, rig::NEVER).map(|ticket| ticket.wait()));
         rig.disk.release();
         assert!(waiter.join().unwrap().unwrap().is_ok(), "there was room in time");
-        assert!(leader.join().unwrap().is_ok());
+        assert!(first.wait().is_ok());
         rig.pipe.close().unwrap();
         assert_eq!(rig.read(2), 3);
         let late = rig.pipe.write_timeout(rig.request(3, 1, 4), brief).unwrap_err();

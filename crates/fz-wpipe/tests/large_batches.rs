@@ -74,7 +74,13 @@ fn nothing_is_begun_where_it_would_not_pay() {
         let four = || lazy().write_back_bytes(4 * SLOT);
         assert_eq!(begun(four(), (0..4).collect()), 0, "small");
         assert_eq!(begun(four(), (0..256).step_by(16).collect()), 0, "far apart");
+        assert_eq!(begun(four(), (0..256).step_by(4).collect()), 0, "with many holes");
         assert_eq!(begun(four(), (0..256).step_by(16).chain(1..9).collect()), 2, "some of it is not");
+        assert_eq!(begun(four(), (0..3).chain(64..66).chain(128..130).collect()), 1, "the first is little");
+        assert_eq!(begun(four(), (0..3).chain(64..65).chain(128..130).collect()), 0, "so is a quarter");
+        assert_eq!(begun(four(), (0..2).chain(6..8).collect()), 0, "a small hole");
+        assert_eq!(begun(four(), (0..2).chain(6..8).chain(9..10).collect()), 1, "half of it is there");
+        assert_eq!(begun(four(), (0..1).chain(5..8).chain(9..10).collect()), 1, "likewise");
         assert_eq!(begun(lazy().write_back_bytes(usize::MAX), (0..256).collect()), 0, "turned off");
         assert_eq!(begun(lazy(), (0..256).collect()), 0, "the default is 2 MiB");
         assert_eq!(begun(four().sync_mode(SyncMode::DangerouslyNone), (0..256).collect()), 0, "no sync follows");

@@ -6,7 +6,6 @@ mod watchdog;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use disk::{Call, EIO, Fault};
 use futures_util::{Sink, SinkExt, StreamExt, stream};
@@ -58,7 +57,6 @@ fn f_a_sink_on_a_full_queue_is_not_ready() {
         let rig = Rig::new(lazy().queue_capacity(1));
         rig.disk.hold(Call::Write);
         let ticket = rig.write(0, 1);
-        let waiter = thread::spawn(move || ticket.wait().unwrap());
         rig.disk.wait_until_held(Call::Write);
         drop(rig.write(1, 2));
         let mut sink = rig.pipe.sink();
@@ -68,7 +66,7 @@ fn f_a_sink_on_a_full_queue_is_not_ready() {
         rig.disk.release();
         pollster::block_on(sink.flush()).unwrap();
         assert_eq!(tag_at(&rig.disk.stable(), 2), 3);
-        waiter.join().unwrap();
+        ticket.wait().unwrap();
     });
 }
 
@@ -79,7 +77,6 @@ fn c_a_failed_pipe_fails_the_sink_and_gives_back_what_waits() {
         rig.disk.fail(Call::Write, 0, Fault::Errno(EIO));
         rig.disk.hold(Call::Write);
         let ticket = rig.write(0, 1);
-        let waiter = thread::spawn(move || ticket.wait().unwrap_err());
         rig.disk.wait_until_held(Call::Write);
         drop(rig.write(1, 2));
         let mut sink = rig.pipe.sink();
@@ -87,7 +84,7 @@ fn c_a_failed_pipe_fails_the_sink_and_gives_back_what_waits() {
         assert!(poll_ready(&mut sink).is_pending());
         rig.disk.release();
         let error = pollster::block_on(sink.flush()).unwrap_err();
-        assert_eq!(error.id(), waiter.join().unwrap().id());
+        assert_eq!(error.id(), ticket.wait().unwrap_err().id());
         assert_eq!(sink.take_rejected().expect("it was not accepted").slot_index, 2);
         let error = pollster::block_on(sink.send(rig.request(3, 1, 4))).unwrap_err();
         assert!(error.kind().is_poison());

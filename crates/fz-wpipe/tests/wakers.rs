@@ -65,6 +65,19 @@ enum Leader {
 
 const LEADERS: [Leader; 2] = [Leader::Flusher, Leader::BlockedThread];
 
+/// So many that the first write does not call the flusher thread, and who is to lead does.
+const ROOM: usize = 8;
+
+fn narrow() -> WritePipeConfig {
+    lazy().queue_capacity(ROOM)
+}
+
+/// Writes to a slot until the queue is full.
+fn fill(rig: &Rig, slot_index: u64, tag: u64) -> WriteTicket {
+    let [.., last] = [slot_index; ROOM].map(|slot_index| rig.write(slot_index, tag));
+    last
+}
+
 /// A pipe with a write under way whose call is held, by the leader asked for; the ticket of it.
 fn held(config: WritePipeConfig, call: Call, leader: Leader) -> (Rig, WriteTicket, Option<thread::JoinHandle<()>>) {
     let rig = Rig::new(config);
@@ -179,17 +192,17 @@ fn d_a_ticket_waker_may_use_the_pipe() {
 fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
     finishes(|| {
         for leader in LEADERS {
-            let (rig, _ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, leader);
-            drop(rig.write(1, 2));
+            let (rig, _ticket, waiter) = held(narrow(), Call::Write, leader);
+            drop(fill(&rig, 1, 2));
             let (panics, waker) = Once::new(|| panic!("a waker panics"));
             let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
             assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             rig.disk.release();
             until(|| panics.woken());
             let ticket = pollster::block_on(waiting).expect("the pipe goes on");
-            assert!(ticket.wait().unwrap() >= 3, "{leader:?}");
+            assert!(ticket.wait().unwrap() >= 10, "{leader:?}");
             waiter.map(thread::JoinHandle::join).transpose().unwrap();
-            assert_eq!(rig.pipe.close().unwrap(), 3);
+            assert_eq!(rig.pipe.close().unwrap(), 10);
         }
     });
 }
@@ -199,17 +212,22 @@ fn d_a_room_waker_that_panics_does_not_stop_the_pipe() {
 fn d_a_room_waker_that_waits_for_room_panics() {
     finishes(|| {
         for leader in LEADERS {
-            let (rig, _ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, leader);
-            drop(rig.write(1, 2));
+            let (rig, _ticket, waiter) = held(narrow(), Call::Write, leader);
+            drop(fill(&rig, 1, 2));
             let (pipe, request) = (Arc::clone(&rig.pipe), rig.request(3, 1, 9));
             let (writes, waker) = Once::new(move || drop(pipe.write(request)));
-            let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
-            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let mut waiting = [2; ROOM].map(|slot| Box::pin(rig.pipe.write_async(rig.request(slot, 1, 3))));
+            for (number, waiting) in waiting.iter_mut().enumerate() {
+                let waker = if number == 0 { &waker } else { Waker::noop() };
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+            }
             rig.disk.release();
             until(|| writes.woken());
-            assert!(pollster::block_on(waiting).expect("the pipe goes on").wait().unwrap() >= 3, "{leader:?}");
+            for waiting in waiting {
+                assert!(pollster::block_on(waiting).expect("the pipe goes on").wait().unwrap() >= 10, "{leader:?}");
+            }
             waiter.map(thread::JoinHandle::join).transpose().unwrap();
-            assert_eq!(rig.pipe.close().unwrap(), 3, "the waker's write was not accepted");
+            assert_eq!(rig.pipe.close().unwrap(), 17, "the waker's write was not accepted");
         }
     });
 }
@@ -219,8 +237,8 @@ fn d_a_room_waker_that_waits_for_room_panics() {
 fn d_two_room_wakers_that_panic_stop_neither_the_pipe_nor_its_close() {
     finishes(|| {
         for closes in [false, true] {
-            let (rig, _ticket, waiter) = held(lazy().queue_capacity(2), Call::Write, Leader::BlockedThread);
-            (1..=2).for_each(|slot| drop(rig.write(slot, slot)));
+            let (rig, _ticket, waiter) = held(narrow(), Call::Write, Leader::BlockedThread);
+            drop(fill(&rig, 1, 2));
             let mut waiting = [3, 4].map(|slot| Box::pin(rig.pipe.write_async(rig.request(slot, 1, slot))));
             let panics = waiting.each_mut().map(|waiting| {
                 let (panics, waker) = Once::new(|| panic!("a waker panics"));
@@ -242,7 +260,7 @@ fn d_two_room_wakers_that_panic_stop_neither_the_pipe_nor_its_close() {
             }
             waiter.map(thread::JoinHandle::join).transpose().unwrap();
             closer.map(thread::JoinHandle::join).transpose().unwrap();
-            assert_eq!(rig.pipe.close().unwrap(), if closes { 3 } else { 5 });
+            assert_eq!(rig.pipe.close().unwrap(), if closes { 9 } else { 11 });
         }
     });
 }
@@ -278,8 +296,8 @@ fn d_memory_wakers_that_panic_do_not_stop_the_pipe() {
 #[test]
 fn d_a_room_waker_that_panics_does_not_keep_the_pipe_from_closing() {
     finishes(|| {
-        let (rig, ticket, waiter) = held(lazy().queue_capacity(1), Call::Write, Leader::BlockedThread);
-        drop(rig.write(1, 2));
+        let (rig, ticket, waiter) = held(narrow(), Call::Write, Leader::BlockedThread);
+        drop(fill(&rig, 1, 2));
         let (panics, waker) = Once::new(|| panic!("a waker panics"));
         let mut waiting = Box::pin(rig.pipe.write_async(rig.request(2, 1, 3)));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -287,7 +305,7 @@ fn d_a_room_waker_that_panics_does_not_keep_the_pipe_from_closing() {
         let closer = thread::spawn(move || pipe.close());
         until(|| panics.woken());
         disk.release();
-        assert_eq!(closer.join().unwrap().unwrap(), 2);
+        assert_eq!(closer.join().unwrap().unwrap(), 9);
         assert!(pollster::block_on(waiting).is_err(), "it is given back");
         assert!(ticket.is_durable());
         waiter.map(thread::JoinHandle::join).transpose().unwrap();
@@ -301,7 +319,7 @@ fn owner_dropped_when_woken(
     owner: impl FnOnce(Arc<WritePipe>, &BufPool, WriteRequest) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 ) {
     let small = rig::pool(1);
-    let rig = Rig::new(lazy().queue_capacity(1));
+    let rig = Rig::new(narrow());
     if let Some(fault) = fault {
         rig.disk.fail(Call::Write, 0, fault);
     }
@@ -321,7 +339,7 @@ fn owner_dropped_when_woken(
     };
     rig.disk.wait_until_held(Call::Write);
     // Takes all of the queue.
-    let unawaited = rig.write(1, 22);
+    let unawaited = fill(&rig, 1, 22);
     let request = rig.request(2, 1, 33);
     let Rig { disk, file, pool: _pool, pipe } = rig;
     let slot = Arc::new(Mutex::new(None));

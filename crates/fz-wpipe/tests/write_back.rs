@@ -151,6 +151,25 @@ fn c_a_device_that_fails_to_begin_stops_the_pipe() {
     });
 }
 
+#[test]
+fn c_a_device_that_fails_to_begin_with_the_end_of_a_range_stops_the_pipe() {
+    finishes(|| {
+        let rig = Rig::new(lazy().write_back_bytes(4 * SLOT));
+        rig.disk.fail(Call::WriteBack, 0, Fault::Errno(EIO));
+        for (slot, tag) in [(0, 1), (100, 2), (200, 3)] {
+            drop(rig.pipe.write(rig.request(slot, 3, tag)).unwrap());
+        }
+        let error = rig.pipe.sync().wait().unwrap_err();
+        assert!(matches!(error.kind(), PipeErrorKind::WriteFailed { first: 1, last: 3 }), "{error}");
+        let begun: Vec<_> = rig.disk.records().into_iter().filter(|record| record.call == Call::WriteBack).collect();
+        assert!(
+            matches!(begun[..], [ref call] if call.offset == 100 * SLOT as u64 && call.bytes == 3 * SLOT),
+            "{begun:?}"
+        );
+        assert_eq!((rig.disk.count(Call::Sync), rig.pipe.durable_epoch()), (0, 0));
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_failure_persistence(
         if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }

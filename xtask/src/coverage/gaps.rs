@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -102,7 +102,10 @@ pub(super) fn measure(report: &Value, root: &Path, sources: &[PathBuf]) -> Resul
     let mut files: BTreeMap<PathBuf, Source> = BTreeMap::new();
     for function in report["data"][0]["functions"].as_array().ok_or("llvm-cov export: no functions")? {
         let names: Vec<&Path> = array(&function["filenames"]).filter_map(Value::as_str).map(Path::new).collect();
-        let wanted = |file: &Path| sources.iter().any(|source| file.starts_with(source));
+        // A file of unit tests, or one that they share with others, is no source.
+        let is_of_tests =
+            |file: &Path| file.ends_with("tests.rs") || file.components().any(|part| part == Component::ParentDir);
+        let wanted = |file: &Path| sources.iter().any(|source| file.starts_with(source)) && !is_of_tests(file);
         // [line, column, end line, end column, count, file, expanded file, kind]; kind 0 is code.
         for region in array(&function["regions"]).map(numbers).filter(|region| region.get(7) == Some(&0)) {
             let Some(file) = names.get(usize_of(region[5])).filter(|file| wanted(file)) else { continue };
@@ -249,15 +252,19 @@ mod tests {
 ";
 
     fn gaps(regions: &Value, branches: &Value) -> Vec<(usize, Never)> {
+        gaps_of("src/x.rs", regions, branches).unwrap()
+    }
+
+    fn gaps_of(name: &str, regions: &Value, branches: &Value) -> Result<Vec<(usize, Never)>, String> {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("src/x.rs");
+        let file = directory.path().join(name);
         fs::create_dir(directory.path().join("src")).unwrap();
         fs::write(&file, TEXT).unwrap();
         let function = json!({ "filenames": [file], "regions": regions, "branches": branches });
         let report = json!({ "data": [{ "functions": [function] }] });
-        let measured = measure(&report, directory.path(), &[directory.path().join("src")]).unwrap();
-        assert!(measured.gaps.iter().all(|gap| gap.path == "src/x.rs"));
-        measured.gaps.iter().map(|gap| (gap.line, gap.what)).collect()
+        let measured = measure(&report, directory.path(), &[directory.path().join("src")])?;
+        assert!(measured.gaps.iter().all(|gap| gap.path == name));
+        Ok(measured.gaps.iter().map(|gap| (gap.line, gap.what)).collect())
     }
 
     #[test]
@@ -284,6 +291,15 @@ mod tests {
     fn twins_and_unit_tests_are_no_gaps() {
         let regions = json!([[8, 9, 8, 12, 0, 0, 0, 0], [13, 5, 13, 14, 0, 0, 0, 0]]);
         assert_eq!(gaps(&regions, &json!([[7, 8, 7, 32, 0, 7, 0, 0, 4]])), []);
+    }
+
+    #[test]
+    fn files_of_tests_are_no_sources() {
+        let regions = json!([[3, 9, 3, 12, 0, 0, 0, 0]]);
+        assert_eq!(gaps_of("src/y.rs", &regions, &json!([])).unwrap().len(), 1);
+        for name in ["src/tests.rs", "src/../x.rs"] {
+            assert!(gaps_of(name, &regions, &json!([])).is_err(), "it names no file of these crates");
+        }
     }
 
     #[test]

@@ -387,6 +387,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "pieces_overtake",
+        package: "fz-wpipe",
+        checks: &[
+            test("lib", "core::tests::b_pieces_are_written_in_the_order_in_which_they_were_taken"),
+            test("lib", "core::tests::b_who_takes_nothing_waits_for_what_others_have_taken"),
+        ],
+    },
+    Mutant {
+        name: "a_piece_is_overlooked",
+        package: "fz-wpipe",
+        checks: &[
+            test("lib", "core::tests::i_the_flusher_thread_does_not_go_to_sleep_beside_a_reader_that_writes"),
+            test("lib", "core::tests::i_the_flusher_thread_does_not_go_to_sleep_beside_a_waiter_that_writes"),
+        ],
+    },
+    Mutant {
         name: "flood_is_left_for_good",
         package: "fz-wpipe",
         checks: &[

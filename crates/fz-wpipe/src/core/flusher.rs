@@ -7,7 +7,7 @@ use super::Core;
 use crate::alarm::Cause;
 use crate::flood::{Left, Look};
 use crate::lead::Asker;
-use crate::sync::{Ordering, write};
+use crate::sync::{Ordering, lock, read};
 
 impl Core {
     /// The whole of the thread, until the pipe is closed or it panics.
@@ -76,7 +76,7 @@ impl Core {
             && self.has_room()
             // Else a reader, or who waited behind a sync, wrote some of it, which nobody may come to sync.
             && self.written() == self.completion.durable()
-            && let Some(after) = write(&self.writer).looks_again_after()
+            && let Some(after) = lock(&self.intake).looks_again_after()
         {
             if !fz_error::mutants::active("flood_is_left_for_good") {
                 self.bell.alarm.set(after);
@@ -122,14 +122,20 @@ impl Core {
     }
 
     /// Arranges the next wake-up: none if there is nothing to do.
-    fn rest(&self) -> Left {
+    pub(super) fn rest(&self) -> Left {
         if self.sender.is_closed() {
             // Who closed the pipe waits for the rest, and leads.
             return Left::Filling;
         }
         let is_idle = {
-            let mut writer = write(&self.writer);
-            writer.written() == self.completion.durable() && writer.announce_sleep()
+            let mut intake = lock(&self.intake);
+            let written = if fz_error::mutants::active("a_piece_is_overlooked") {
+                self.written()
+            } else {
+                // With the lock: else what another thread has taken would be written when nobody looks any more.
+                read(&self.writer).written()
+            };
+            written == self.completion.durable() && intake.announce_sleep()
         };
         if !is_idle || fz_error::mutants::active("wake_without_work") {
             self.bell.alarm.set(self.time_until_due());
