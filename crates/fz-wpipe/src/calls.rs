@@ -6,7 +6,7 @@
 //! transfer. So each time that [`write_back_bytes`](crate::WritePipeConfig::write_back_bytes) are
 //! behind, the kernel is asked to begin with them ([`SlotFile::sync_range`]). That makes nothing durable
 //! and waits for nothing; the sync that ends the batch does what it always did, and finds most of
-//! it done. A smaller batch makes no such call.
+//! it done. Where less was written since the last sync there is no such call.
 //!
 //! Both end at multiples of that size in the file: the page cache writes back whole folios, so
 //! one that is begun and then written to again would go to the device twice. Only where the next write is far away

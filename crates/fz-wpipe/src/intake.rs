@@ -6,7 +6,7 @@ use std::time::Duration;
 use fz_file::SlotFile;
 use fz_mpsc::Receiver;
 
-use crate::by_slot::BySlot;
+use crate::by_slot::{BySlot, WRITES_MAX};
 use crate::piece::{self, Piece};
 use crate::{WritePipeConfig, WriteRequest, flood};
 
@@ -91,7 +91,7 @@ impl Intake {
         let piece = self.piece_writes;
         let writes = if queued > piece && !self.are_scattered(0) { piece } else { queued };
         // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
-        let last = self.receiver.next_position() + writes.min(Piece::WRITES_MAX) - 1;
+        let last = self.receiver.next_position() + writes.min(u64::from(WRITES_MAX)) - 1;
         self.receiver.drain_until(last, &mut self.piece.requests, |request| {
             room.writes -= 1;
             room.bytes = room.bytes.saturating_sub(request.allocation.len());
@@ -110,7 +110,6 @@ impl Intake {
     pub(crate) fn discard(&mut self) {
         debug_assert!(self.receiver.is_closed(), "more could come");
         let requests = &mut self.piece.requests;
-        requests.clear();
         self.receiver.drain_through(self.receiver.last_position(), requests);
         requests.clear();
     }

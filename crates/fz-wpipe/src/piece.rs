@@ -16,7 +16,7 @@ use fz_bufpool::Allocation;
 use fz_file::FileError;
 
 use crate::WriteRequest;
-use crate::by_slot::{BySlot, Order, Segment, WRITES_MAX, index};
+use crate::by_slot::{BySlot, Order, Segment, index};
 use crate::calls::Calls;
 
 /// What writing a piece took.
@@ -88,10 +88,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// The most writes of one.
-    pub(crate) const WRITES_MAX: u64 = WRITES_MAX as u64;
-
-    /// Finds out how to write it.
+    /// Finds out how to write it: at most [`WRITES_MAX`](crate::by_slot::WRITES_MAX) writes.
     pub(crate) fn order(&mut self, by_slot: &mut BySlot) {
         let Self { requests, order, places, slots: slots_written } = self;
         if fz_error::mutants::active("release_before_write") {
@@ -111,7 +108,6 @@ impl Piece {
         *order = if shape.is_ordered {
             Order::Given
         } else {
-            // Not more than `WRITES_MAX`.
             let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
             let slots = |place| slots(&requests[index(place)]);
             by_slot.order(count, slots, shape.first..shape.end, places)

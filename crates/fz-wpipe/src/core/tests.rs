@@ -154,6 +154,36 @@ fn c_what_was_taken_behind_a_piece_that_failed_is_not_written() {
     }
 }
 
+/// Though nobody has declared it yet: of writes to one slot, which are all at hand until they are written.
+#[test]
+fn c_who_comes_after_a_piece_that_failed_finds_the_reason_and_nothing_of_it() {
+    finishes(|| {
+        let rig = Rig::new(WritePipeConfig::new());
+        rig.disk.fail(Call::Write, 0, Fault::Errno(EIO));
+        [1, 2].into_iter().for_each(|tag| rig.write(0, tag));
+        rig.core().write_batch(u64::MAX, Next::Others).unwrap_err();
+        assert!(rig.core().completion.reason().is_some());
+        assert_eq!(rig.pool.stats().in_use, 0);
+        for _ in 0..2 {
+            rig.write(1, 3);
+            assert_eq!(rig.core().write_batch(u64::MAX, Next::Others).unwrap(), (0, false));
+        }
+        rig.core().poison(rig.core().completion.reason().unwrap());
+        rig.close();
+    });
+}
+
+#[test]
+fn k_who_needs_some_of_the_queue_writes_no_more_of_it() {
+    finishes(|| {
+        let rig = Rig::new(WritePipeConfig::new());
+        (0..3).for_each(|slot| rig.write(slot, 1));
+        assert_eq!(rig.core().write_batch(1, Next::Others).unwrap(), (1, false));
+        assert_eq!(rig.core().sender.len(), 2);
+        rig.close();
+    });
+}
+
 #[test]
 fn what_two_threads_write_together_is_begun_as_if_one_had() {
     finishes(|| {
