@@ -16,7 +16,7 @@ use crate::runner::Runner;
 use crate::{mutants, workspace};
 
 /// The crates in which `unsafe` may stand.
-pub(crate) const UNSAFE_CRATES: [&str; 3] = ["fz-mpsc", "fz-bufpool", "fz-file"];
+pub(crate) const UNSAFE_CRATES: [&str; 4] = ["fz-process", "fz-mpsc", "fz-bufpool", "fz-file"];
 
 /// A broken rule: where, and what to do.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,16 +7,17 @@ use crate::workspace::{self, Package};
 type Layer = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const LAYERS: &[Layer] = &[
+    ("fz-process", &[], &[]),
     ("fz-error", &[], &[]),
-    ("fz-file", &["fz-error"], &["fz-sim"]),
-    ("fz-bufpool", &["fz-error"], &[]),
-    ("fz-mpsc", &["fz-error"], &[]),
-    ("fz-wpipe", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
-    ("fz-sim", &["fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
-    ("fz-proof", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
-    ("fz-bench", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
-    ("fz-crash", &["fz-error", "fz-file", "fz-bufpool", "fz-wpipe"], &[]),
-    ("xtask", &["fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("fz-file", &["fz-process", "fz-error"], &["fz-sim"]),
+    ("fz-bufpool", &["fz-process", "fz-error"], &[]),
+    ("fz-mpsc", &["fz-process", "fz-error"], &[]),
+    ("fz-wpipe", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
+    ("fz-sim", &["fz-process", "fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
+    ("fz-proof", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("fz-bench", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("fz-crash", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-wpipe"], &[]),
+    ("xtask", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
 ];
 
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
