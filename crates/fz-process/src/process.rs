@@ -1,6 +1,6 @@
 /// The process that made a value.
 ///
-/// A value that stands for something which one process owns (a thread, a queue, a lock, a file that is being written)
+/// A value that stands for something which one process owns (a thread, a queue, a lock, an open file)
 /// keeps the `Process` of its creator, and refuses to act when that is no longer the current one: then it is a copy that
 /// `fork(2)` made, whose threads do not exist and whose queue has a twin in the parent.
 ///
@@ -16,7 +16,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process that calls this. Takes a lock on the first call only; safe in async code, not in a signal handler.
+    /// The process that calls this. Takes a lock on the first call only.
     ///
     /// # Panics
     ///
@@ -31,9 +31,10 @@ impl Process {
         Self { generation }
     }
 
-    /// Whether this is the process that runs now: false in a child that `fork(2)` made after [`current`](Self::current).
+    /// Whether this is the process that runs now: false in a child that `fork(2)` made after
+    /// [`current`](Self::current).
     ///
-    /// One load and one comparison; never blocks, and may be called from anywhere.
+    /// One load and one comparison; never blocks.
     #[must_use]
     #[inline]
     pub fn is_current(self) -> bool {
