@@ -1,8 +1,8 @@
 /// The process that made a value.
 ///
-/// A value that stands for something which one process owns (a thread, a queue, a lock, an open file) keeps the `Process`
-/// of its creator. It refuses to act when that is no longer the current one: then it is a copy that `fork(2)` made, whose
-/// threads do not exist and whose queue has a twin in the parent.
+/// A value that stands for something which one process owns (a thread, a queue, a lock, an open file) keeps the
+/// `Process` of its creator. It refuses to act when that is no longer the current one: then it is a copy that
+/// `fork(2)` made, whose threads do not exist and whose queue has a twin in the parent.
 ///
 /// # Examples
 ///
