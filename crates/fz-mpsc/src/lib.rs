@@ -27,6 +27,8 @@ mod room;
 mod room_waiter;
 mod sender;
 mod sequencer;
+#[cfg(all(test, not(fz_shuttle)))]
+mod stopped;
 mod sync;
 mod wait;
 mod wake;

@@ -4,19 +4,19 @@ use std::fmt;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use fz_process::foreign;
+
 use crate::gate::Gate;
 use crate::ring::Outlet;
 use crate::sender::to_usize;
-use crate::sync::{Arc, current, deadline_after, has_passed, park_until};
+use crate::sync::{Arc, Pause, current, deadline_after, has_passed, park_until};
 use crate::wait::Wait;
 use crate::wake::Wake;
 
-/// How many values are dropped at a time when the receiver is.
-const DISCARDED_AT_ONCE_MAX: u64 = 1024;
-
 /// The consumer's end of a queue; there is one, and it takes the values in order of position.
 ///
-/// Dropping it closes the queue and drops what is in it.
+/// Dropping it closes the queue and drops the values in it, without waiting: a value whose push is still under way is
+/// dropped with the last sender. A panic in a value's drop ends there, and the other values are dropped all the same.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};
@@ -33,6 +33,9 @@ const DISCARDED_AT_ONCE_MAX: u64 = 1024;
 pub struct Receiver<T> {
     gate: Arc<Gate>,
     outlet: Outlet<T>,
+    /// Between the polls of a task that waits for a stopped producer. Nothing wakes the task when the producer goes on,
+    /// see `Ring::wait_filled`; and a queue, which has no thread and knows no executor, has no timer.
+    pause: Pause,
 }
 
 /// What a look into the queue found.
@@ -48,9 +51,12 @@ enum Look {
     Finished,
 }
 
+/// How many polls of a task that waits for a producer stopped in the middle of a push only let other tasks run.
+const FREE_POLLS: u32 = 8;
+
 impl<T> Receiver<T> {
     pub(crate) fn new(gate: Arc<Gate>, outlet: Outlet<T>) -> Self {
-        Self { gate, outlet }
+        Self { gate, outlet, pause: Pause::after(FREE_POLLS) }
     }
 
     /// Moves up to `max` values to the end of `into`, in order, and frees their room at once.
@@ -74,16 +80,18 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        self.outlet.drain(into, max)
+        let Some(ahead) = max.checked_sub(1) else { return 0 };
+        let last = self.next_position().saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
+        self.outlet.drain(into, last, |_| false)
     }
 
-    /// Moves every value up to `position` to the end of `into`, in order, and frees the room at
-    /// once. Returns how many.
+    /// Moves the values up to `position` to the end of `into`, in order, and frees their room at once. Returns how
+    /// many. Never waits; may be called from async code.
     ///
-    /// Where the push of such a position is under way the call waits for it, spinning and then
-    /// yielding: a few instructions of another thread. It does not wait for pushes that have not
-    /// begun, so positions above [`last_position`](Self::last_position) are left out. May be called
-    /// from async code; the wait is longer only if that thread lost its processor.
+    /// Stops at the first position whose push is still under way: its value and those after it are left for the next
+    /// call. So a producer that loses its processor in the middle of a push holds up its own position and later ones,
+    /// but no older value. If the count is 0 and the next position is accepted already,
+    /// [`wait_ready`](Self::wait_ready) waits for that one.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -102,10 +110,10 @@ impl<T> Receiver<T> {
     }
 
     /// As [`drain_through`](Self::drain_through), but stops behind the first value of which
-    /// `is_last` says true: for a batch that is bounded by what the values amount to, bytes say, not by
-    /// their number. What is behind it stays in the queue and keeps its room.
+    /// `is_last` says true: for a batch with a limit on the sum of its values' sizes, not on
+    /// their number. Later values stay in the queue and keep their room.
     ///
-    /// `is_last` is asked once for each value, in order, when the value is in `into` already.
+    /// Calls `is_last` once for each value, in order, when the value is in `into` already.
     ///
     /// # Panics
     ///
@@ -129,8 +137,7 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn drain_until(&mut self, position: u64, into: &mut Vec<T>, is_last: impl FnMut(&T) -> bool) -> usize {
-        let last = self.gate.sequencer.last_position().min(position);
-        self.outlet.drain_until(into, last, is_last)
+        self.outlet.drain(into, position, is_last)
     }
 
     /// The value so many places `ahead` of the next one to be drained, left where it is; `None` if it is not
@@ -299,8 +306,64 @@ impl<T> Receiver<T> {
         self.wait_until(deadline_after(timeout))
     }
 
+    /// Blocks the thread until the next value can be drained, if its position is accepted already: true. False at once
+    /// if none is accepted. Not for async code.
+    ///
+    /// A position is accepted a few instructions before its value can be drained, so this spins for a few microseconds
+    /// at most. If the producer lost its processor between the two, the call sleeps, for 50 µs at first and for 1 ms at
+    /// most, until the producer went on. It sleeps instead of being woken so that no producer has to look for a waiting
+    /// consumer.
+    ///
+    /// ```
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// assert!(!receiver.wait_ready(), "no push has begun");
+    /// let mut batch = Vec::new();
+    /// sender.try_push('x').unwrap();
+    /// let last = receiver.last_position();
+    /// while receiver.next_position() <= last {
+    ///     if receiver.drain_through(last, &mut batch) == 0 {
+    ///         receiver.wait_ready();
+    ///     }
+    /// }
+    /// assert_eq!(batch, ['x']);
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn wait_ready(&mut self) -> bool {
+        self.wait_ready_until(None)
+    }
+
+    /// As [`wait_ready`](Self::wait_ready), for at most `timeout`: false also if the value was not there by then.
+    /// A timeout too long for the clock is none. Not for async code.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fz_mpsc::{QueueConfig, channel};
+    ///
+    /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
+    /// sender.try_push('x').unwrap();
+    /// assert!(receiver.wait_ready_timeout(Duration::from_millis(1)));
+    /// # Ok::<(), fz_mpsc::QueueError>(())
+    /// ```
+    pub fn wait_ready_timeout(&mut self, timeout: Duration) -> bool {
+        self.wait_ready_until(deadline_after(timeout))
+    }
+
+    fn wait_ready_until(&self, deadline: Option<Instant>) -> bool {
+        match self.look() {
+            Look::Ready => true,
+            Look::Claimed => self.outlet.wait_ready(deadline),
+            Look::Empty | Look::Finished => false,
+        }
+    }
+
     /// Lets the task wait until there is something to drain (true) or the queue is closed and
     /// drained (false). On any executor. Cancel-safe: dropping the future takes nothing.
+    ///
+    /// If the producer of the next value lost its processor in the middle of its push, the task wakes itself, so that
+    /// other tasks run meanwhile. From the ninth time on each poll first sleeps, in the executor's thread, for 50 µs at
+    /// first and for 1 ms at most: so the wait uses next to no processor time, also beside a producer of lower priority.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -387,10 +450,7 @@ impl<T> Receiver<T> {
             let overdue = has_passed(deadline);
             match self.look() {
                 Look::Ready => return true,
-                Look::Claimed => {
-                    self.outlet.wait_ready();
-                    return true;
-                }
+                Look::Claimed => return self.outlet.wait_ready(deadline),
                 Look::Finished => return false,
                 Look::Empty if overdue => {
                     self.stop_waiting();
@@ -411,11 +471,16 @@ impl<T> Receiver<T> {
     pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             match self.look() {
-                Look::Ready => return Poll::Ready(true),
+                Look::Ready => {
+                    self.pause = Pause::after(FREE_POLLS);
+                    return Poll::Ready(true);
+                }
                 Look::Claimed => {
-                    // A task does not hold up its executor for a claimant that lost its processor
-                    // in mid-push: it lets others run and looks again.
-                    cx.waker().wake_by_ref();
+                    self.pause.sleep(None);
+                    if self.outlet.is_ready() {
+                        continue;
+                    }
+                    let _ = foreign::call(|| cx.waker().wake_by_ref());
                     return Poll::Pending;
                 }
                 Look::Finished => return Poll::Ready(false),
@@ -440,15 +505,7 @@ impl<T> Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.gate.close();
-        let last = self.gate.sequencer.last_position();
-        // In portions, because each needs memory; and into a Vec, whose drop goes on when that of
-        // one value panics.
-        let mut discarded = Vec::new();
-        while self.outlet.next() <= last {
-            let until = last.min(self.outlet.next() + DISCARDED_AT_ONCE_MAX - 1);
-            self.outlet.drain_until(&mut discarded, until, |_| false);
-            discarded.clear();
-        }
+        self.outlet.discard();
     }
 }
 

@@ -89,16 +89,19 @@ impl Intake {
         debug_assert!(self.piece.requests.is_empty(), "it was not handed on");
         let queued = self.queued(through).min(room.writes);
         let piece = self.piece_writes;
-        let writes = if queued > piece && !self.are_scattered(0) { piece } else { queued };
+        let writes = if queued > piece && !self.are_scattered(0) { piece } else { queued }.min(u64::from(WRITES_MAX));
         // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
-        let last = self.receiver.next_position() + writes.min(u64::from(WRITES_MAX)) - 1;
-        self.receiver.drain_until(last, &mut self.piece.requests, |request| {
+        let last = self.receiver.next_position() + writes - 1;
+        self.receiver.wait_ready();
+        let taken = self.receiver.drain_until(last, &mut self.piece.requests, |request| {
             room.writes -= 1;
             room.bytes = room.bytes.saturating_sub(request.allocation.len());
             room.bytes == 0
         });
         self.piece.order(&mut self.by_slot);
-        self.queued(through) == 0 || room.is_empty()
+        // A push that is under way holds up its own write and later ones. They are left for the next batch.
+        let is_held_up = (taken as u64) < writes && !room.is_empty();
+        is_held_up || self.queued(through) == 0 || room.is_empty()
     }
 
     /// The highest epoch that was taken.
@@ -110,7 +113,9 @@ impl Intake {
     pub(crate) fn discard(&mut self) {
         debug_assert!(self.receiver.is_closed(), "more could come");
         let requests = &mut self.piece.requests;
-        self.receiver.drain_through(self.receiver.last_position(), requests);
+        while self.receiver.wait_ready() {
+            self.receiver.drain_through(self.receiver.last_position(), requests);
+        }
         requests.clear();
     }
 

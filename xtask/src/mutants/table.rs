@@ -140,7 +140,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         checks: &[
             test("closing", "e_what_was_accepted_before_the_close_is_delivered_to_the_last_value"),
             test("model", "any_calls_do_what_a_bounded_deque_would"),
-            loom("loom", "a_drain_through_a_claimed_position_waits_for_its_value"),
+            loom("loom", "a_wait_for_a_claimed_position_ends_with_its_value"),
         ],
     },
     Mutant {
