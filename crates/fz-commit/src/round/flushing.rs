@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::reentry::{self, Within};
 use super::{Core, PickUp};
 use crate::Medium;
 use crate::flusher::Serve;
@@ -31,11 +32,29 @@ impl<M: Medium> Core<M> {
                 PickUp::Free if self.is_due() && self.progress.baton.try_lead() => {}
                 PickUp::Free => return self.rest(),
             }
-            if !self.lead() {
+            // The flusher thread itself comes back for what it was handed.
+            if !self.lead(|| ()) {
                 return self.rest();
             }
             if self.duty.others_wait() {
                 return self.duty.ring();
+            }
+        }
+    }
+
+    /// A wait of the flusher thread, in foreign code that its service called: it leads the rounds that it was handed.
+    pub(super) fn wait_in_service(&self, position: u64) -> Result<u64, M::Error> {
+        self.arrive(true);
+        loop {
+            if let Some(status) = self.progress.status(position) {
+                return status;
+            }
+            match self.progress.pick_up(true) {
+                PickUp::Lead => {
+                    let _ = self.lead(|| ());
+                }
+                PickUp::Led => self.progress.sleep(position),
+                PickUp::Gathering | PickUp::Free => self.arrive(true),
             }
         }
     }
@@ -87,12 +106,14 @@ impl<M: Medium> Core<M> {
 impl<M: Medium> Serve for Core<M> {
     fn serve(&self) {
         self.counters.woke();
+        let _service = reentry::enter(Within::Service, self.name());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.serve_rounds())) {
             self.fail_by_panic("flush", panic);
         }
     }
 
     fn finish(&self) {
+        let _service = reentry::enter(Within::Service, self.name());
         // A failure is told by the tickets; here only the end counts.
         let _ = self.wait(self.medium.accepted());
         self.progress.finish();

@@ -42,6 +42,7 @@ use fz_process::foreign;
 
 pub(crate) use self::baton::{Arrival, Baton, PickUp};
 use self::linger::Linger;
+use self::reentry::Within;
 use self::pace::{Pace, RoundEnd};
 pub(crate) use self::pace::Plan;
 use crate::flusher::Duty;
@@ -112,15 +113,23 @@ impl<M: Medium> Core<M> {
         self.born.elapsed()
     }
 
-    /// One round by the caller, who holds the baton. True if the baton was handed to the flusher thread, and with it the
-    /// next round.
-    fn lead(&self) -> bool {
+    /// One round by the calling thread, which holds the baton. True if the baton was handed to the flusher thread, and
+    /// with it the next round; `ring` is called then, before any waiter is told.
+    fn lead(&self, ring: impl FnOnce()) -> bool {
         let mut outcome = Outcome::default();
         if self.progress.failure().is_none() {
             outcome = self.guarded("commit", || self.round(&mut lock(&self.leading))).unwrap_or_default();
         }
         let is_handed = outcome.is_cut || outcome.is_gathering;
         let (is_handed, _) = self.progress.baton.end(is_handed && self.progress.failure().is_none());
+        if is_handed {
+            // First: a waker called below may wait for the round that was handed over.
+            ring();
+            if outcome.told.is_none() {
+                // The flusher thread may be among the sleepers, see `wait_in_service`.
+                self.progress.wake_sleepers();
+            }
+        }
         if let Some((published, report)) = outcome.told {
             self.progress.tell(published);
             self.observe(Event::RoundEnded(&report));
@@ -199,7 +208,7 @@ impl<M: Medium> Core<M> {
         body: impl FnOnce() -> Result<R, M::Error>,
     ) -> Option<R> {
         let outcome = {
-            let _inside = reentry::enter(self.name());
+            let _inside = reentry::enter(Within::Round, self.name());
             catch_unwind(AssertUnwindSafe(body))
         };
         match outcome {
@@ -229,7 +238,7 @@ impl<M: Medium> Core<M> {
         self.refuse();
         let is_first = self.progress.fail(error);
         {
-            let _inside = reentry::enter(self.name());
+            let _inside = reentry::enter(Within::Round, self.name());
             let _ = foreign::call(|| self.medium.discard());
         }
         if is_first && let Some(reason) = self.progress.failure() {
@@ -239,7 +248,7 @@ impl<M: Medium> Core<M> {
 
     /// Refuses all later work.
     pub(crate) fn refuse(&self) {
-        let _inside = reentry::enter(self.name());
+        let _inside = reentry::enter(Within::Round, self.name());
         let _ = foreign::call(|| self.medium.refuse());
     }
 
@@ -267,16 +276,14 @@ impl<M: Medium> Core<M> {
 
     /// Whether this thread is inside a round of this committer: only in foreign code that the round calls.
     pub(crate) fn is_inside(&self) -> bool {
-        reentry::contains(self.name())
+        reentry::is_in(Within::Round, self.name())
     }
 
     /// A caller that waits begins to: leads a round, or rings the flusher thread, or neither.
     fn arrive(&self, may_lead: bool) {
         match self.progress.arrive(may_lead) {
             Arrival::Lead => {
-                if self.lead() {
-                    self.duty.ring();
-                }
+                let _ = self.lead(|| self.duty.ring());
             }
             Arrival::Ring => self.duty.ring(),
             Arrival::Wait => {}
@@ -289,6 +296,9 @@ impl<M: Medium> Rounds<M::Error> for Core<M> {
         self.assert_outside("waited for a ticket of");
         if let Some(status) = self.progress.status(position) {
             return status;
+        }
+        if reentry::is_in(Within::Service, self.name()) {
+            return self.wait_in_service(position);
         }
         self.arrive(self.config.waiters_lead);
         if self.linger.waits_for(|| self.progress.status(position).is_some()) {

@@ -214,6 +214,11 @@ impl<E: Clone> Progress<E> {
         give(published.notices, &Ok(published.durable));
     }
 
+    /// Has every blocked thread look again.
+    pub(crate) fn wake_sleepers(&self) {
+        self.sleepers.wake_all();
+    }
+
     /// Stops the durable position for good and resolves every ticket above it to `error`. The first call's error is the
     /// reason; true for that call. The caller has made the medium refuse later work.
     pub(crate) fn fail(&self, error: E) -> bool {

@@ -1,14 +1,26 @@
-use std::fmt;
-use std::sync::Arc;
+//! The pipe's public face.
 
+mod pools;
+mod read;
+mod sink;
+mod ticket;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use fz_bufpool::BufferSize;
+use fz_commit::Committer;
 use fz_file::SlotFile;
 use fz_mpsc::{QueueConfig, channel_with_alarm};
 
-use crate::bell::Bell;
-use crate::core::Core;
-use crate::submit::PoolsMet;
-use crate::sync::{Mutex, lock, thread};
-use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig, WriteSink, WriteTicket};
+use self::pools::RegisteredPools;
+pub use self::sink::WriteSink;
+use self::ticket::pipe_error;
+pub use self::ticket::WriteTicket;
+use crate::batch::Slots;
+use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig};
 
 /// A durable write path to one [`SlotFile`]: writes are accepted at once, written in batches, and
 /// made durable by one sync a batch.
@@ -40,16 +52,14 @@ use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig, WriteS
 /// # }
 /// ```
 pub struct WritePipe {
-    pub(crate) core: Arc<Core>,
-    pub(crate) file: Arc<SlotFile>,
-    /// Each position that is a multiple of this calls the flusher, so that a queue fills up only if
-    /// the disk is slower than the producers. A power of two.
-    pub(crate) call_every: u64,
-    /// What a pool calls when somebody has to wait for memory that this pipe may hold.
-    pub(crate) memory_alarm: Arc<dyn Fn() + Send + Sync>,
-    pub(crate) pools_met: PoolsMet,
-    flusher: Mutex<Option<thread::JoinHandle<()>>>,
-    flusher_id: thread::ThreadId,
+    committer: Arc<Committer<Slots>>,
+    file: Arc<SlotFile>,
+    /// Each epoch that is a multiple of this demands a batch, so that a queue fills up only if the disk is slower than the
+    /// producers. A power of two.
+    call_every: u64,
+    /// What a pool calls when a caller has to wait for memory that this pipe may hold.
+    memory_alarm: Arc<dyn Fn() + Send + Sync>,
+    pools: RegisteredPools,
 }
 
 impl WritePipe {
@@ -60,8 +70,9 @@ impl WritePipe {
     ///
     /// # Errors
     ///
-    /// [`PipeErrorKind::ReadOnly`], [`PipeErrorKind::ZeroLimit`], [`PipeErrorKind::Queue`] for a
-    /// capacity of zero or more than memory allows, [`PipeErrorKind::Thread`].
+    /// [`PipeErrorKind::ReadOnly`]; [`PipeErrorKind::SlotSize`] if the file's slots have no pool's buffer size, so that no
+    /// write could succeed; [`PipeErrorKind::ZeroLimit`]; [`PipeErrorKind::Queue`] for a capacity of zero or more than
+    /// memory allows; [`PipeErrorKind::Thread`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -80,40 +91,38 @@ impl WritePipe {
         if file.is_read_only() {
             return Err(error(PipeErrorKind::ReadOnly).with_path(file.path()));
         }
-        let bell =
-            Bell::new(config.flush_interval).map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
-        let bell = Arc::new(bell);
-        let caller = Arc::clone(&bell);
+        let slot_size = file.slot_size();
+        if BufferSize::try_from(slot_size).is_err() {
+            return Err(error(PipeErrorKind::SlotSize { slot_size }).with_path(file.path()));
+        }
         let capacity = config.queue_capacity;
         let queue = QueueConfig::new(capacity).module_id(module_id);
-        let (sender, mut receiver) = channel_with_alarm(queue, move || caller.first_write())
+        // The queue calls the committer, and the committer's medium owns the queue.
+        let arrived: Arc<OnceLock<Weak<Committer<Slots>>>> = Arc::default();
+        let caller = Arc::clone(&arrived);
+        let work_arrived = move || {
+            if let Some(committer) = caller.get().and_then(Weak::upgrade) {
+                committer.work_arrived();
+            }
+        };
+        let (sender, mut receiver) = channel_with_alarm(queue, work_arrived)
             .map_err(|source| error(PipeErrorKind::Queue { capacity }).with_source(source))?;
         // A new queue is empty and open.
         let _ = receiver.announce_sleep();
-
         let quarter = config.queue_quarter();
-        let core = Core::new(config, &file, bell, sender, receiver);
-        let running = Arc::clone(&core);
-        let flusher = thread::Builder::new()
-            .name("fz-flusher".to_owned())
-            .spawn(move || running.run_flusher())
+        let commit = config.commit();
+        let slots = Slots::new(config, Arc::clone(&file), sender, receiver);
+        let committer = Committer::new(slots, commit)
             .map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
-        let memory_alarm: Arc<dyn Fn() + Send + Sync> = {
-            let core = Arc::downgrade(&core);
-            Arc::new(move || {
-                if let Some(core) = core.upgrade() {
-                    core.give_memory_back();
-                }
-            })
-        };
+        let committer = Arc::new(committer);
+        // Set once, here.
+        let _ = arrived.set(Arc::downgrade(&committer));
         Ok(Self {
-            core,
+            memory_alarm: Arc::new(committer.demand_later()),
+            committer,
             file,
-            memory_alarm,
-            pools_met: PoolsMet::new(),
+            pools: RegisteredPools::new(),
             call_every: 1 << quarter.ilog2(),
-            flusher_id: flusher.thread().id(),
-            flusher: Mutex::new(Some(flusher)),
         })
     }
 
@@ -196,28 +205,10 @@ impl WritePipe {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn sync(&self) -> WriteTicket {
-        self.ticket(self.core.sender.last_position())
+        self.ticket_of(self.slots().sender.last_position())
     }
 
-    /// Reads consecutive slots as every write accepted before this call left them, durable or not.
-    ///
-    /// `buffer` is a whole number of slots. The read never sees a part of one of this pipe's writes
-    /// (those of another pipe, or of [`SlotFile::write`], it may): what is queued is handed to the
-    /// kernel first, and no batch is written meanwhile. Blocks for that, and for the disk if the
-    /// slots are not in memory; producers do not notice. Not for async code.
-    ///
-    /// A read that runs *while* a sync fails, on a file system that then shows the old bytes again,
-    /// may see them; a later one returns the error.
-    ///
-    /// # Errors
-    ///
-    /// [`PipeErrorKind::NotWholeSlots`], [`PipeErrorKind::OutOfRange`],
-    /// [`PipeErrorKind::ReadFailed`]; or the error that stopped the pipe, if accepted writes were
-    /// lost to it.
-    ///
-    /// # Panics
-    ///
-    /// As [`close`](Self::close), and in a user's [`Storage`](fz_file::Storage) that the pipe calls.
+    /// A ticket for the write that was accepted with this epoch, and all before it; `None` if there was none yet.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -228,31 +219,78 @@ impl WritePipe {
     /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
     /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
     /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
-    /// // Accepted, and not durable yet.
-    /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 3 })?);
-    /// let mut slot = [0; 128];
-    /// pipe.read(3, &mut slot)?;
-    /// assert!(slot.starts_with(b"record"));
+    /// let epoch = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?.epoch();
+    /// let again = pipe.ticket(epoch).expect("it was accepted");
+    /// assert_eq!(again.wait()?, epoch);
+    /// assert!(pipe.ticket(epoch + 1).is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn read(&self, slot_index: u64, buffer: &mut [u8]) -> Result<()> {
-        let slot_size = self.file.slot_size();
-        let error = |kind| PipeError::new(self.core.module_id(), "read", kind);
-        if buffer.is_empty() || !buffer.len().is_multiple_of(slot_size) {
-            return Err(error(PipeErrorKind::NotWholeSlots { bytes: buffer.len(), slot_size }));
-        }
-        let count = u64::try_from(buffer.len() / slot_size).unwrap_or(u64::MAX);
-        self.check_range(slot_index, count).map_err(error)?;
-        let accepted = self.core.sender.last_position();
-        if !fz_error::mutants::active("read_past_the_queue") {
-            self.core.write_through(accepted)?;
-        }
-        self.core
-            .between_writes(|| self.file.read(slot_index, buffer))
-            .map_err(|source| error(PipeErrorKind::ReadFailed { slot_index, count }).with_source(source))?;
-        // After the read: a batch that failed may have left a part of a write, and with a failed sync
-        // some file systems take back what the kernel had already shown.
-        self.core.loss().map_or(Ok(()), Err)
+    #[must_use]
+    pub fn ticket(&self, epoch: u64) -> Option<WriteTicket> {
+        (epoch <= self.slots().sender.last_position()).then(|| self.ticket_of(epoch))
+    }
+
+    /// Asks for a batch and a sync of everything accepted so far, at once and without waiting; [`sync`](Self::sync) is the
+    /// ticket to wait for it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let config = WritePipeConfig::new().flush_interval(std::time::Duration::from_secs(3600));
+    /// # let pipe = WritePipe::new(config, Arc::new(file))?;
+    /// drop(pipe.write(WriteRequest { allocation: pool.allocate(1)?, slot_index: 0 })?); // within an hour
+    /// pipe.flush(); // or now
+    /// # while pipe.durable_epoch() == 0 { std::thread::yield_now() }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn flush(&self) {
+        self.committer.demand();
+    }
+
+    /// The durable epoch as it grows, without ever asking for a batch: a blocking wait and a `Stream`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let mut watch = pipe.watch();
+    /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?);
+    /// assert_eq!(watch.next().expect("the pipe goes on")?, 1); // after the flush interval
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn watch(&self) -> fz_commit::Watch<PipeError> {
+        self.committer.watch()
+    }
+
+    /// Resolves when the pipe stops: to the error, or to `None` if it was closed and everything is durable.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let failed = pipe.failed();
+    /// pipe.close()?;
+    /// # futures_executor::block_on(async {
+    /// assert!(failed.await.is_none());
+    /// # });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn failed(&self) -> fz_commit::Failed<PipeError> {
+        self.committer.failed()
     }
 
     /// The highest epoch such that it and all before it are durable; 0 before the first. It only
@@ -274,7 +312,7 @@ impl WritePipe {
     /// ```
     #[must_use]
     pub fn durable_epoch(&self) -> u64 {
-        self.core.completion.durable()
+        self.committer.durable()
     }
 
     /// The error that stopped the pipe for good, if one did: every ticket that is not durable
@@ -294,7 +332,7 @@ impl WritePipe {
     /// ```
     #[must_use]
     pub fn failure(&self) -> Option<PipeError> {
-        self.core.completion.failure().cloned()
+        self.committer.failure()
     }
 
     /// Whether every later write is refused: the pipe was closed, or it failed.
@@ -313,7 +351,7 @@ impl WritePipe {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.core.sender.is_closed()
+        self.slots().sender.is_closed()
     }
 
     /// What the pipe has done so far. Does not wait, and costs the submission path nothing.
@@ -334,12 +372,12 @@ impl WritePipe {
     /// ```
     #[must_use]
     pub fn stats(&self) -> PipeStats {
-        let sender = &self.core.sender;
+        let slots = self.slots();
         // In this order none of the differences can be negative.
-        let durable = self.core.completion.durable();
-        let written = self.core.written();
-        let accepted = sender.last_position();
-        self.core.counters.stats(accepted, durable, accepted.saturating_sub(written))
+        let commit = self.committer.stats();
+        let written = slots.written_epoch();
+        let accepted = slots.sender.last_position();
+        slots.counters.stats(&commit, accepted, accepted.saturating_sub(written))
     }
 
     /// The file that this pipe writes to.
@@ -395,41 +433,69 @@ impl WritePipe {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self) -> Result<u64> {
-        self.core.assert_outside("closed");
-        self.core.close_queue();
-        let settled =
-            if fz_error::mutants::active("close_skips_tail") { Ok(self.durable_epoch()) } else { self.sync().wait() };
-        self.core.bell.alarm.stop();
-        // The flusher thread itself may get here, from foreign code that drops the last handle; it
-        // cannot wait for its own end.
-        if thread::current().id() != self.flusher_id {
-            let mut flusher = lock(&self.flusher);
-            if let Some(flusher) = flusher.take() {
-                // `run` catches every panic.
-                let _ = flusher.join();
-            }
-        }
-        self.core.let_go();
-        settled
+        self.committer.close()
+    }
+
+    /// As [`close`](Self::close), but waits no longer than `timeout` for the disk. After that the pipe goes on to make
+    /// durable what it accepted: call this again, or [`abandon`](Self::abandon). Not for async code.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeErrorKind::TimedOut`]; else as [`close`](Self::close).
+    ///
+    /// # Panics
+    ///
+    /// As [`close`](Self::close).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// if let Err(error) = pipe.close_timeout(Duration::from_secs(10)) {
+    ///     println!("{error}; giving up at epoch {}", pipe.abandon());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close_timeout(&self, timeout: Duration) -> Result<u64> {
+        let module_id = u64::from(self.slots().module_id());
+        self.committer.close_timeout(timeout).map_err(|error| pipe_error(error, module_id, "close_timeout"))
+    }
+
+    /// Gives up beside a disk that hangs: refuses every later write and resolves every ticket that is not durable to
+    /// [`PipeErrorKind::Abandoned`]. Returns the durable epoch, which is then the last. Neither this nor the drop of the
+    /// pipe waits for the disk; a call that hangs goes on to hang in its thread, and may still write.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// assert_eq!(pipe.abandon(), 0);
+    /// assert!(pipe.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn abandon(&self) -> u64 {
+        self.committer.abandon()
+    }
+
+    fn slots(&self) -> &Slots {
+        self.committer.medium()
     }
 
     #[inline]
-    pub(crate) fn ticket(&self, epoch: u64) -> WriteTicket {
-        WriteTicket::new(epoch, &self.core.completion)
+    fn ticket_of(&self, epoch: u64) -> WriteTicket {
+        WriteTicket::new(self.committer.ticket(epoch))
     }
-}
 
-impl Drop for WritePipe {
-    fn drop(&mut self) {
-        if self.core.is_inside() {
-            // The last handle went in a waker that a round calls, for example with a task of an
-            // executor that is no more. The round cannot be waited for under its own locks.
-            self.core.close_queue();
-            self.core.bell.alarm.stop();
-            return;
-        }
-        // Who wants to know calls `close` first.
-        let _ = self.close();
+    /// The error that stopped the pipe, as soon as it has happened.
+    fn reason(&self) -> Option<PipeError> {
+        self.slots().failure().cloned().or_else(|| self.committer.failure())
     }
 }
 

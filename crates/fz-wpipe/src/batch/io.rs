@@ -1,5 +1,5 @@
-//! From pieces in slot order to system calls: each run of consecutive slots by one vectored write, a
-//! long run by several, so that the device begins with the first while the rest is being copied.
+//! From writes in slot order to the fewest system calls: each run of consecutive slots by one vectored write, a long run
+//! by several, so that the device begins with the first while the rest is being copied.
 //!
 //! A write into the page cache is a copy by the processor, and the device does nothing meanwhile
 //! unless it is told to: a sync that comes after all of a large batch costs the sum of copy and
@@ -13,16 +13,15 @@
 //! the device begins with whatever there is, if that is more than a quarter of the size. Writes that lie far
 //! apart are left to the sync.
 //!
-//! Many small slices are copied together first: to the kernel each slice of a vectored write is a
-//! copy of its own, that waits for memory which no cache holds; copied here, many such waits
-//! overlap, see [`touched`].
+//! Many small slices are joined first: to the kernel each slice of a vectored write is a copy of its own.
 
 use std::io::IoSlice;
 use std::ops::Range;
 
 use fz_file::{FileError, SlotFile};
 
-use crate::piece::Written;
+use super::order::{Segment, index, slots};
+use crate::WriteRequest;
 
 /// From how many slices a call on, and up to which mean size in bytes, slices are staged.
 const STAGED_SLICES_MIN: usize = 32;
@@ -30,25 +29,20 @@ const STAGED_SLICE_BYTES_MAX: usize = 512;
 /// How much is staged for one call, so that it stays in the processor's cache.
 const STAGE_BYTES: usize = 64 << 10;
 
-/// How many slices' memory is asked for at a time.
-const TOUCHED_SLICES: usize = 32;
-
-/// The slices, when their memory is in a cache. A copy does too much for the processor to come to the next ones'
-/// memory while it waits for this one's; these loads all wait together.
-fn touched<'s, 'a>(slices: &'s [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
-    let mut all = 0;
-    for slice in slices {
-        if let [first, .., last] = &**slice {
-            all ^= first ^ last;
-        }
-    }
-    std::hint::black_box(all);
-    slices
+/// What writing a batch took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Slots handed to the kernel.
+    pub(crate) slots: u64,
+    /// Slots that a later write of the batch overwrites, and that were left out.
+    pub(crate) superseded_slots: u64,
+    /// Ranges of consecutive slots, one write call each, or more if a range is long.
+    pub(crate) ranges: u64,
 }
 
 /// What was written, and the device was not told to begin with.
 #[derive(Debug)]
-pub(crate) struct WriteBack {
+pub(super) struct WriteBack {
     /// After how many slots it is told; a power of two.
     stretch: u64,
     /// From the first such slot to the end of the last.
@@ -60,13 +54,13 @@ pub(crate) struct WriteBack {
 }
 
 impl WriteBack {
-    pub(crate) fn new(file: &SlotFile, bytes: usize) -> Self {
+    pub(super) fn new(file: &SlotFile, bytes: usize) -> Self {
         let stretch = (bytes >> slot_bits(file)).max(1);
         Self { stretch: 1 << stretch.ilog2(), idle: 0..0, written: 0, since_sync: 0 }
     }
 
     /// A sync begins, that writes all of it.
-    pub(crate) fn begin_sync(&mut self) {
+    pub(super) fn begin_sync(&mut self) {
         self.forget();
         self.since_sync = 0;
     }
@@ -121,16 +115,17 @@ impl WriteBack {
 
 /// The logarithm of the slot size: it is needed once a write, and a division costs as much as the rest.
 fn slot_bits(file: &SlotFile) -> u32 {
-    // The pipe's buffers have the slots' size, and buffer sizes are powers of two.
+    // The pipe was refused otherwise.
     debug_assert!(file.slot_size().is_power_of_two(), "slots of {} bytes", file.slot_size());
     file.slot_size().trailing_zeros()
 }
 
+/// Writes one batch.
 #[derive(Debug)]
-pub(crate) struct Calls<'a> {
+pub(super) struct FileWriter<'a> {
     file: &'a SlotFile,
     slot_bits: u32,
-    back: &'a mut WriteBack,
+    write_back: &'a mut WriteBack,
     written: Written,
     /// Where many small slices are joined. Empty between two calls.
     stage: Vec<u8>,
@@ -139,23 +134,41 @@ pub(crate) struct Calls<'a> {
     end: u64,
 }
 
-impl<'a> Calls<'a> {
-    pub(crate) fn new(file: &'a SlotFile, back: &'a mut WriteBack) -> Self {
-        Self {
-            file,
-            slot_bits: slot_bits(file),
-            back,
-            written: Written::default(),
-            stage: Vec::new(),
-            start: 0,
-            end: 0,
-        }
+impl<'a> FileWriter<'a> {
+    pub(super) fn new(file: &'a SlotFile, write_back: &'a mut WriteBack) -> Self {
+        let slot_bits = slot_bits(file);
+        Self { file, slot_bits, write_back, written: Written::default(), stage: Vec::new(), start: 0, end: 0 }
     }
 
-    /// Writes pieces of whole slots, in slot order and behind all that came before.
-    pub(crate) fn write<'s>(&mut self, pieces: impl Iterator<Item = (u64, &'s [u8])>) -> Result<(), FileError> {
+    /// Writes requests that are sorted by slot and share none.
+    pub(super) fn write_all(&mut self, requests: &[WriteRequest]) -> Result<Written, FileError> {
+        self.write(requests.iter().map(|request| (request.slot_index, request.allocation.as_slice())))?;
+        Ok(self.written)
+    }
+
+    /// Writes those slots of requests of which some share slots.
+    pub(super) fn write_segments(
+        &mut self,
+        requests: &[WriteRequest],
+        segments: &[Segment],
+    ) -> Result<Written, FileError> {
+        let bytes_of = |segment: &Segment| {
+            let request = &requests[index(segment.place)];
+            let buffer = request.allocation.buffer_size().bytes();
+            // Both differences are within one allocation, whose length in bytes is a usize.
+            let within = |slot: u64| usize::try_from(slot - request.slot_index).unwrap_or(0) * buffer;
+            &request.allocation.as_slice()[within(segment.slots.start)..within(segment.slots.end)]
+        };
+        self.write(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))))?;
+        let asked: u64 = requests.iter().map(|request| slots(request)).map(|slots| slots.end - slots.start).sum();
+        self.written.superseded_slots = asked - self.written.slots;
+        Ok(self.written)
+    }
+
+    /// Writes slices of whole slots, in slot order.
+    fn write<'s>(&mut self, slices_by_slot: impl Iterator<Item = (u64, &'s [u8])>) -> Result<(), FileError> {
         let mut slices = Vec::new();
-        for (slot_index, bytes) in pieces {
+        for (slot_index, bytes) in slices_by_slot {
             self.add(slot_index, bytes, &mut slices)?;
         }
         self.call(&mut slices)
@@ -170,14 +183,14 @@ impl<'a> Calls<'a> {
     ) -> Result<(), FileError> {
         if slot_index != self.end || self.written.ranges == 0 {
             self.call(slices)?;
-            self.back.leave(self.file, slot_index)?;
+            self.write_back.leave(self.file, slot_index)?;
             self.written.ranges += 1;
             self.start = slot_index;
             self.end = slot_index;
         }
         loop {
             let slots = u64::try_from(bytes.len() >> self.slot_bits).unwrap_or(u64::MAX);
-            let room = self.back.stretch - (self.end & (self.back.stretch - 1));
+            let room = self.write_back.stretch - (self.end & (self.write_back.stretch - 1));
             if slots < room {
                 if slots > 0 {
                     slices.push(IoSlice::new(bytes));
@@ -199,7 +212,7 @@ impl<'a> Calls<'a> {
         if slices.is_empty() {
             return Ok(());
         }
-        self.back.go_on(self.file, self.start)?;
+        self.write_back.go_on(self.file, self.start)?;
         if self.is_staged(slices) {
             self.write_staged(slices)?;
         } else {
@@ -207,7 +220,7 @@ impl<'a> Calls<'a> {
         }
         slices.clear();
         self.written.slots += self.end - self.start;
-        self.back.add(self.start..self.end);
+        self.write_back.add(self.start..self.end);
         self.start = self.end;
         Ok(())
     }
@@ -220,7 +233,7 @@ impl<'a> Calls<'a> {
     /// Writes the slices by way of the stage.
     fn write_staged(&mut self, slices: &[IoSlice<'_>]) -> Result<(), FileError> {
         let mut at = self.start;
-        for slice in slices.chunks(TOUCHED_SLICES).flat_map(touched) {
+        for slice in slices {
             self.stage.extend_from_slice(slice);
             if self.stage.len() >= STAGE_BYTES {
                 self.file.write(at, &self.stage)?;
@@ -233,9 +246,5 @@ impl<'a> Calls<'a> {
             self.stage.clear();
         }
         Ok(())
-    }
-
-    pub(crate) fn written(&self) -> Written {
-        self.written
     }
 }

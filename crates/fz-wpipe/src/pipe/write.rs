@@ -2,46 +2,10 @@
 
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
 use fz_bufpool::{Allocation, PoolLine};
 use fz_mpsc::PushError;
 
-use crate::sync::{AtomicU64, Ordering};
 use crate::{PipeError, PipeErrorKind, RejectedWrite, Result, WritePipe, WriteRequest, WriteTicket};
-
-/// The pools that know this pipe's alarm, so that it is not introduced with each write.
-///
-/// A place for each remainder of a pool's id, which are numbered as they are made: producers with a
-/// pool each seldom push each other out while there are no more of them than places. Apart from
-/// what the producers read beside it.
-#[derive(Debug)]
-pub(crate) struct PoolsMet(CachePadded<[AtomicU64; Self::PLACES]>);
-
-impl PoolsMet {
-    const PLACES: usize = 8;
-
-    pub(crate) fn new() -> Self {
-        Self(CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0))))
-    }
-
-    #[inline]
-    fn place(&self, id: u64) -> &AtomicU64 {
-        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits count")]
-        let place = id as usize % Self::PLACES;
-        &self.0[place]
-    }
-
-    /// Whether this pool was the last of its place. Relaxed: after a stale value the alarm is
-    /// introduced once more, which does nothing.
-    #[inline]
-    fn contain(&self, id: u64) -> bool {
-        self.place(id).load(Ordering::Relaxed) == id
-    }
-
-    fn insert(&self, id: u64) {
-        self.place(id).store(id, Ordering::Relaxed);
-    }
-}
 
 impl WritePipe {
     /// Accepts a write: from now on it has a place in the pipe's order, and becomes durable.
@@ -182,7 +146,7 @@ impl WritePipe {
         let request =
             if self.fits(&request) { request } else { self.check_again(request.allocation, request.slot_index)? };
         let line = request.allocation.line();
-        let refusal = match self.core.sender.try_push(request) {
+        let refusal = match self.slots().sender.try_push(request) {
             Ok(epoch) => return Ok(self.accepted(epoch, line)),
             Err(refusal) => refusal,
         };
@@ -190,7 +154,7 @@ impl WritePipe {
         let pushed = match refusal {
             PushError::Full(request) => {
                 self.call_for_room();
-                Box::pin(self.core.sender.push_async(request)).await
+                Box::pin(self.slots().sender.push_async(request)).await
             }
             refusal => Err(refusal),
         };
@@ -212,7 +176,7 @@ impl WritePipe {
         let request =
             if self.fits(&request) { request } else { self.check_again(request.allocation, request.slot_index)? };
         let line = request.allocation.line();
-        let epoch = match self.core.sender.try_push(request) {
+        let epoch = match self.slots().sender.try_push(request) {
             Ok(epoch) => epoch,
             Err(refusal) => refused(refusal)?,
         };
@@ -224,11 +188,11 @@ impl WritePipe {
     fn push_later(&self, refusal: PushError<WriteRequest>, timeout: Option<Duration>) -> Result<u64, RejectedWrite> {
         let pushed = match refusal {
             PushError::Full(request) => {
-                self.core.assert_outside("waited for room in");
+                self.committer.assert_outside("waited for room in");
                 self.call_for_room();
                 match timeout {
-                    None => self.core.sender.push(request),
-                    Some(timeout) => self.core.sender.push_timeout(request, timeout),
+                    None => self.slots().sender.push(request),
+                    Some(timeout) => self.slots().sender.push_timeout(request, timeout),
                 }
             }
             refusal => Err(refusal),
@@ -236,9 +200,9 @@ impl WritePipe {
         pushed.map_err(|refusal| self.refused(refusal))
     }
 
-    /// The queue is full: whatever the flusher thread waits for, it is to go on.
+    /// The queue is full: a batch makes room.
     pub(crate) fn call_for_room(&self) {
-        self.core.bell.alarm.filling();
+        self.committer.demand();
     }
 
     pub(crate) fn check_range(&self, slot_index: u64, count: u64) -> Result<(), PipeErrorKind> {
@@ -281,7 +245,7 @@ impl WritePipe {
 
     #[cold]
     fn reject(&self, request: WriteRequest, kind: PipeErrorKind) -> RejectedWrite {
-        RejectedWrite { request, error: PipeError::new(self.core.module_id(), "write", kind) }
+        RejectedWrite { request, error: PipeError::new(self.slots().module_id(), "write", kind) }
     }
 
     pub(crate) fn decided(
@@ -295,39 +259,36 @@ impl WritePipe {
     #[expect(clippy::inline_always, reason = "see `submit`")]
     #[inline(always)]
     fn accepted(&self, epoch: u64, line: PoolLine) -> WriteTicket {
-        if !self.pools_met.contain(line.id()) {
-            self.meet(line);
+        if !self.pools.contain(line.id()) {
+            self.register(line);
         }
         // Either a request that comes to wait for this memory calls us, or it waits already
         // and is seen here: the push was a read-modify-write. Were it not seen, as the C++
         // model allows and no processor does, the memory would come back after the interval.
-        if epoch & (self.call_every - 1) == 0 {
-            self.core.bell.alarm.filling();
+        if epoch & (self.call_every - 1) == 0 || line.is_waiting() {
+            self.committer.demand();
         }
-        if line.is_waiting() {
-            self.core.bell.alarm.demand();
-        }
-        self.ticket(epoch)
+        self.ticket_of(epoch)
     }
 
-    /// From now on those who have to wait for that pool's memory call the flusher, if the pipe holds
-    /// some of it.
+    /// From now on a caller that has to wait for that pool's memory rings the flusher thread, if the pipe holds some of
+    /// it.
     #[cold]
-    fn meet(&self, line: PoolLine) {
+    fn register(&self, line: PoolLine) {
         line.add_alarm(&self.memory_alarm);
-        self.pools_met.insert(line.id());
+        self.pools.insert(line.id());
     }
 
     #[cold]
     fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
         match refusal {
-            PushError::Closed(request) => match self.core.completion.reason() {
-                Some(error) => RejectedWrite { request, error: error.clone() },
+            PushError::Closed(request) => match self.reason() {
+                Some(error) => RejectedWrite { request, error },
                 None => self.reject(request, PipeErrorKind::Closed),
             },
             refusal => {
                 self.call_for_room();
-                let capacity = self.core.sender.capacity();
+                let capacity = self.slots().sender.capacity();
                 self.reject(refusal.into_value(), PipeErrorKind::QueueFull { capacity })
             }
         }
@@ -367,16 +328,5 @@ mod tests {
         let request = pipe.check_again(pool.allocate(1).unwrap(), 1).unwrap();
         let rejected = pipe.check_again(request.allocation, 2).unwrap_err();
         assert!(matches!(rejected.error.kind(), PipeErrorKind::OutOfRange { slot_index: 2, count: 1, slots: 2 }));
-    }
-
-    #[test]
-    fn pools_used_in_turn_are_met_once_each() {
-        let met = PoolsMet::new();
-        assert!(!met.contain(1));
-        (1..=8).for_each(|id| met.insert(id));
-        assert!((1..=8).all(|id| met.contain(id)));
-        met.insert(9);
-        assert!(met.contain(9) && !met.contain(1), "a newcomer takes the place of one");
-        assert!((2..=8).all(|id| met.contain(id)));
     }
 }

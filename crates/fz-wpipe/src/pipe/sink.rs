@@ -105,7 +105,7 @@ impl<P: Deref<Target = WritePipe>> WriteSink<P> {
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(waiting) = &self.waiting else { return Poll::Ready(Ok(())) };
         let line = waiting.allocation.line();
-        let pushed = ready!(self.pipe.core.sender.poll_push(&mut self.waiting, &mut self.room, context));
+        let pushed = ready!(self.pipe.slots().sender.poll_push(&mut self.waiting, &mut self.room, context));
         let decided = self.pipe.decided(pushed, line);
         Poll::Ready(self.note(decided))
     }
@@ -123,7 +123,7 @@ impl<P: Deref<Target = WritePipe> + Unpin> Sink<WriteRequest> for WriteSink<P> {
         match self.pipe.check(request) {
             Ok(request) => {
                 let line = request.allocation.line();
-                match self.pipe.core.sender.try_push(request) {
+                match self.pipe.slots().sender.try_push(request) {
                     Err(PushError::Full(request)) => {
                         self.pipe.call_for_room();
                         self.waiting = Some(request);

@@ -1,15 +1,11 @@
-use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use crate::completion::Completion;
-use crate::sync::thread;
-use crate::turns::TaskTurns;
-use crate::waiting::Registration;
+use fz_commit::{Ticket, WaitError};
+
 use crate::{PipeError, PipeErrorKind, Result};
 
 /// The promise that a write, and every write before it, will be durable; or the error why not.
@@ -17,10 +13,6 @@ use crate::{PipeError, PipeErrorKind, Result};
 /// A ticket is a [`Future`] on any executor, and can be waited for by a blocked thread. Both
 /// resolve to the durable epoch, which is at least [`epoch`](Self::epoch), or to the error that
 /// stopped the pipe. They can be asked again and give the same kind of answer.
-///
-/// A task that awaits its ticket may be woken before it resolves: where commits follow each other closely,
-/// the last task to wait keeps its executor awake for a while, see
-/// [`linger_max`](crate::WritePipeConfig::linger_max).
 ///
 /// Dropping a ticket changes nothing about the write: it was accepted and becomes durable within
 /// the pipe's [`flush_interval`](crate::WritePipeConfig::flush_interval). A ticket may outlive its
@@ -51,27 +43,13 @@ use crate::{PipeError, PipeErrorKind, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "an accepted write is not yet durable; wait for its ticket, or drop it to write without waiting"]
-pub struct WriteTicket {
-    epoch: u64,
-    /// `Some` until `drop` takes it.
-    completion: Option<Arc<Completion>>,
-    registration: Registration,
-    turns: TaskTurns,
-}
+#[derive(Clone)]
+pub struct WriteTicket(Ticket<PipeError>);
 
 impl WriteTicket {
     #[inline]
-    pub(crate) fn new(epoch: u64, completion: &Arc<Completion>) -> Self {
-        Self { epoch, completion: Some(spare::take(completion)), registration: 0, turns: TaskTurns::NONE }
-    }
-
-    fn completion(&self) -> &Completion {
-        self.completion.as_deref().expect("only drop takes the completion")
-    }
-
-    #[cfg(test)]
-    pub(crate) fn turns(&self) -> &TaskTurns {
-        &self.turns
+    pub(crate) fn new(ticket: Ticket<PipeError>) -> Self {
+        Self(ticket)
     }
 
     /// The write's position in the pipe's total order: 1, 2, 3, …
@@ -90,8 +68,9 @@ impl WriteTicket {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.0.position()
     }
 
     /// Whether the write and all before it are durable now. Does not wait.
@@ -112,7 +91,60 @@ impl WriteTicket {
     /// ```
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.completion().durable() >= self.epoch
+        self.0.durable() >= self.0.position()
+    }
+
+    /// The outcome, if there is one: the durable epoch, or the error that stopped the pipe before the write was durable.
+    /// Does not wait, and asks for nothing.
+    ///
+    /// # Errors
+    ///
+    /// The error that stopped the pipe.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// match ticket.status() {
+    ///     None => println!("not yet"),
+    ///     Some(settled) => println!("durable up to epoch {}", settled?),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Option<Result<u64>> {
+        self.0.status()
+    }
+
+    /// Calls `callback` with the outcome, once: at once if it is known, else on the thread that settles it. No task and
+    /// no thread waits meanwhile.
+    ///
+    /// Asks for a batch, as an await does. The callback is called without locks, like a waker: it must not block, and a
+    /// panic in it ends there.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// # use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = SlotFile::open(SlotFileConfig::new(directory.path().join("x"), 128).initial_slots(8))?;
+    /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
+    /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let ticket = pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?;
+    /// ticket.on_durable(move |settled| sender.send(settled).expect("it is awaited below"));
+    /// assert_eq!(receiver.recv()??, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_durable(&self, callback: impl FnOnce(Result<u64>) + Send + 'static) {
+        self.0.on_durable(callback);
     }
 
     /// Blocks the thread until the write is durable; then the durable epoch.
@@ -144,17 +176,7 @@ impl WriteTicket {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(&self) -> Result<u64> {
-        let completion = self.completion();
-        loop {
-            if let Some(status) = completion.status(self.epoch) {
-                return status;
-            }
-            match completion.core() {
-                Some(core) => return core.wait(self.epoch),
-                // The pipe settles every ticket before it goes, and it is going just now.
-                None => thread::yield_now(),
-            }
-        }
+        self.0.wait()
     }
 
     /// Blocks the thread until the write is durable, but not longer than `timeout`.
@@ -190,156 +212,33 @@ impl WriteTicket {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64> {
-        let waker = Waker::from(Arc::new(ThreadWaker(thread::current())));
-        let deadline = Instant::now().checked_add(timeout);
-        let mut ticket = self.clone();
-        let mut context = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(status) = Pin::new(&mut ticket).poll(&mut context) {
-                return status;
-            }
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                let kind = PipeErrorKind::TimedOut {
-                    epoch: self.epoch,
-                    durable: self.completion().durable(),
-                    waited: timeout,
-                };
-                let module_id = self.completion().core().map_or(0, |core| core.module_id());
-                return Err(PipeError::new(module_id, "wait_timeout", kind));
-            }
-            if let Some(core) = self.completion().core() {
-                core.assert_outside("waited for a ticket of");
-            }
-            park(left);
+        self.0.wait_timeout(timeout).map_err(|error| pipe_error(error, self.0.tag(), "wait_timeout"))
+    }
+}
+
+/// The error of a wait with a time limit. `tag` is the pipe's module id.
+pub(super) fn pipe_error(error: WaitError<PipeError>, tag: u64, operation: &'static str) -> PipeError {
+    match error {
+        WaitError::Failed(error) => error,
+        WaitError::TimedOut { position: epoch, durable, waited } => {
+            let kind = PipeErrorKind::TimedOut { epoch, durable, waited };
+            PipeError::new(u8::try_from(tag).unwrap_or(0), operation, kind)
         }
     }
-}
-
-#[cfg(not(fz_shuttle))]
-fn park(left: Option<Duration>) {
-    match left {
-        Some(left) => thread::park_timeout(left),
-        None => thread::park(),
-    }
-}
-
-/// A model has no clock: let the others run, then look again.
-#[cfg(fz_shuttle)]
-fn park(_left: Option<Duration>) {
-    thread::yield_now();
 }
 
 impl Future for WriteTicket {
     type Output = Result<u64>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let completion = this.completion.as_deref().expect("only drop takes the completion");
-        if let Some(status) = completion.status(this.epoch) {
-            // Who settled the epoch has taken the waker, or is about to.
-            this.registration = 0;
-            return Poll::Ready(status);
-        }
-        if this.turns.take(&completion.gathering) {
-            // What was left before may be an older waker; this one is left when the turns are over.
-            if !fz_error::mutants::active("linger_without_a_wake") {
-                context.waker().wake_by_ref();
-            }
-            return Poll::Pending;
-        }
-        let is_new = this.registration == 0;
-        if let Some(status) = completion.register(this.epoch, &mut this.registration, context.waker()) {
-            this.registration = 0;
-            return Poll::Ready(status);
-        }
-        if is_new {
-            let arrival = completion.ask_for_round();
-            if this.turns.begin(&completion.gathering, arrival) {
-                context.waker().wake_by_ref();
-            }
-        }
-        Poll::Pending
-    }
-}
-
-impl Clone for WriteTicket {
-    /// A ticket for the same write, which waits on its own.
-    fn clone(&self) -> Self {
-        Self { epoch: self.epoch, completion: self.completion.clone(), registration: 0, turns: TaskTurns::NONE }
-    }
-}
-
-impl Drop for WriteTicket {
     #[inline]
-    fn drop(&mut self) {
-        let Some(completion) = self.completion.take() else { return };
-        if self.registration != 0 {
-            completion.cancel(self.epoch, self.registration);
-        }
-        spare::give(completion);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
     }
 }
 
 impl fmt::Debug for WriteTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteTicket").field("epoch", &self.epoch).field("is_durable", &self.is_durable()).finish()
-    }
-}
-
-struct ThreadWaker(thread::Thread);
-
-impl Wake for ThreadWaker {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// References to a completion that a thread keeps for its next tickets.
-///
-/// A reference count is one cache line that all producers write, twice for each ticket. So the
-/// references of dropped tickets are kept, a few a thread, and handed to new ones of the same pipe.
-/// What they keep alive is the completion, which holds neither buffers nor the file.
-mod spare {
-    use super::{Arc, Completion, RefCell};
-
-    /// The most references that one thread keeps.
-    const SPARE_MAX: usize = 128;
-
-    thread_local! {
-        static SPARE: RefCell<Vec<Arc<Completion>>> = const { RefCell::new(Vec::new()) };
-    }
-
-    #[inline]
-    pub(super) fn take(of: &Arc<Completion>) -> Arc<Completion> {
-        SPARE
-            .try_with(|spare| {
-                let mut spare = spare.borrow_mut();
-                if spare.last().is_some_and(|last| Arc::ptr_eq(last, of)) { spare.pop() } else { None }
-            })
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| Arc::clone(of))
-    }
-
-    #[inline(never)]
-    pub(super) fn give(completion: Arc<Completion>) {
-        // Fails while the thread's locals are being destroyed; then the reference just drops.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.last().is_some_and(|last| !Arc::ptr_eq(last, &completion)) {
-                // Another pipe's: this thread has moved on. Their drop runs no foreign code, since
-                // a completion without tickets has no wakers.
-                spare.clear();
-            }
-            if spare.len() < SPARE_MAX {
-                spare.push(completion);
-            }
-        });
+        f.debug_struct("WriteTicket").field("epoch", &self.epoch()).field("is_durable", &self.is_durable()).finish()
     }
 }
 
