@@ -9,12 +9,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fz_process::{Process, foreign};
 
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, thread};
+use crate::sync::blocking::{Condvar, Mutex, MutexGuard, lock, wait};
+use crate::sync::thread;
 
 /// What a flusher's thread does for a committer.
 pub(crate) trait Serve: Send + Sync {
@@ -257,7 +258,7 @@ impl Duty {
                 removed = schedule.jobs.remove(&self.id);
                 break;
             }
-            schedule = self.handle.shared.left.wait(schedule).unwrap_or_else(PoisonError::into_inner);
+            schedule = wait(&self.handle.shared.left, schedule, None);
         }
         let threads = if is_own_flusher { std::mem::take(&mut schedule.threads) } else { Vec::new() };
         schedule.is_stopping |= is_own_flusher;
@@ -357,11 +358,7 @@ impl Shared {
     fn sleep<'a>(&'a self, mut schedule: MutexGuard<'a, Schedule>) -> MutexGuard<'a, Schedule> {
         schedule.sleeping += 1;
         let next = schedule.timers.first().map(|&(at, _)| at.saturating_duration_since(Instant::now()));
-        let mut schedule = match next {
-            #[cfg(not(fz_shuttle))]
-            Some(left) => self.changed.wait_timeout(schedule, left).unwrap_or_else(PoisonError::into_inner).0,
-            _ => self.changed.wait(schedule).unwrap_or_else(PoisonError::into_inner),
-        };
+        let mut schedule = wait(&self.changed, schedule, next);
         schedule.sleeping -= 1;
         schedule
     }

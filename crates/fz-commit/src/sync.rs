@@ -12,7 +12,7 @@ pub(crate) use loom::sync::{
 #[cfg(fz_shuttle)]
 pub(crate) use shuttle::{
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Mutex, MutexGuard,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread, thread_local,
@@ -26,7 +26,35 @@ pub(crate) use std::sync::{
 
 // loom holds single types, never a whole committer: what only the whole uses stays std's there.
 #[cfg(not(fz_shuttle))]
-pub(crate) use std::{sync::Condvar, thread, thread_local};
+pub(crate) use std::{thread, thread_local};
+
+/// Locks whose holders sleep on a condition variable.
+pub(crate) mod blocking {
+    #[cfg(fz_shuttle)]
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+    #[cfg(not(fz_shuttle))]
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+    use std::sync::PoisonError;
+    use std::time::Duration;
+
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps until `condvar` is notified, or for `limit`, or for no reason. A model has no clock: its limits never come.
+    pub(crate) fn wait<'a, T>(
+        condvar: &Condvar,
+        guard: MutexGuard<'a, T>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'a, T> {
+        match limit {
+            #[cfg(not(fz_shuttle))]
+            Some(limit) => condvar.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0,
+            _ => condvar.wait(guard).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
 
 use std::sync::PoisonError;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex, lock};
+use crate::sync::blocking::{Condvar, Mutex, lock, wait};
 use crate::waiters::{Notice, Progress, Registration};
 
 /// The promise that a piece of work, and every piece before it, will be durable; or the error why not.
@@ -235,33 +235,10 @@ impl Signal {
             if left.is_some_and(|left| left.is_zero()) {
                 return false;
             }
-            is_given = wait_on(&self.given, is_given, left);
+            is_given = wait(&self.given, is_given, left);
         }
         true
     }
-}
-
-#[cfg(not(fz_shuttle))]
-fn wait_on<'a>(
-    given: &Condvar,
-    guard: crate::sync::MutexGuard<'a, bool>,
-    left: Option<Duration>,
-) -> crate::sync::MutexGuard<'a, bool> {
-    use std::sync::PoisonError;
-    match left {
-        Some(left) => given.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0,
-        None => given.wait(guard).unwrap_or_else(PoisonError::into_inner),
-    }
-}
-
-/// A model has no clock: the time is never over.
-#[cfg(fz_shuttle)]
-fn wait_on<'a>(
-    given: &Condvar,
-    guard: crate::sync::MutexGuard<'a, bool>,
-    _left: Option<Duration>,
-) -> crate::sync::MutexGuard<'a, bool> {
-    given.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Wake for Signal {

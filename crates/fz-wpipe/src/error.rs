@@ -161,7 +161,10 @@ impl PipeErrorKind {
     /// ```
     #[must_use]
     pub fn is_poison(&self) -> bool {
-        matches!(self, Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. } | Self::Abandoned { .. })
+        matches!(
+            self,
+            Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. } | Self::Abandoned { .. }
+        )
     }
 }
 

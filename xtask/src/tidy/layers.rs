@@ -15,8 +15,16 @@ const LAYERS: &[Layer] = &[
     ("fz-commit", &["fz-process", "fz-error"], &[]),
     ("fz-wpipe", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit"], &["fz-sim"]),
     ("fz-sim", &["fz-process", "fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe"]),
-    ("fz-proof", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"], &[]),
-    ("fz-bench", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"], &[]),
+    (
+        "fz-proof",
+        &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"],
+        &[],
+    ),
+    (
+        "fz-bench",
+        &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"],
+        &[],
+    ),
     ("fz-crash", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-commit", "fz-wpipe"], &[]),
     ("xtask", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"], &[]),
 ];

@@ -137,7 +137,8 @@ impl Baton {
     /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last one,
     /// and none was demanded. Then the baton is free.
     pub(crate) fn relinquish(&self, taken: u64) -> bool {
-        self.change(|now| (now & (STATE | WANTED) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED)).is_some()
+        self.change(|now| (now & (STATE | WANTED) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED))
+            .is_some()
     }
 
     /// The leader, before it takes the accepted work: forgets what was wanted, since this round covers it. Returns how

@@ -42,9 +42,9 @@ use fz_process::foreign;
 
 pub(crate) use self::baton::{Arrival, Baton, PickUp};
 use self::linger::Linger;
-use self::reentry::Within;
-use self::pace::{Pace, RoundEnd};
 pub(crate) use self::pace::Plan;
+use self::pace::{Pace, RoundEnd};
+use self::reentry::Within;
 use crate::flusher::Duty;
 use crate::medium::{Event, Fault, RoundReport};
 use crate::stats::{Counters, smooth};
@@ -202,11 +202,7 @@ impl<M: Medium> Core<M> {
     }
 
     /// Runs `body`; its error or panic stops the committer for good.
-    pub(crate) fn guarded<R>(
-        &self,
-        operation: &'static str,
-        body: impl FnOnce() -> Result<R, M::Error>,
-    ) -> Option<R> {
+    pub(crate) fn guarded<R>(&self, operation: &'static str, body: impl FnOnce() -> Result<R, M::Error>) -> Option<R> {
         let outcome = {
             let _inside = reentry::enter(Within::Round, self.name());
             catch_unwind(AssertUnwindSafe(body))

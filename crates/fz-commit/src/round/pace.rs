@@ -77,11 +77,7 @@ impl Pace {
             if self.skips > 0 {
                 self.skips -= 1;
             } else {
-                self.plan = Plan {
-                    complete_at: end.taken + company,
-                    taken: end.taken,
-                    until: nanos(end.now + limit),
-                };
+                self.plan = Plan { complete_at: end.taken + company, taken: end.taken, until: nanos(end.now + limit) };
             }
         }
         self.plan

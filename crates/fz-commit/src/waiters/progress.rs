@@ -255,12 +255,7 @@ impl<E: Clone> Progress<E> {
 
     /// Registers `waker` for `position`, in place of the one that `registration` names. Returns the status instead if
     /// the position is settled.
-    pub(crate) fn register(
-        &self,
-        position: u64,
-        registration: &mut Registration,
-        waker: &Waker,
-    ) -> Option<Settled<E>> {
+    pub(crate) fn register(&self, position: u64, registration: &mut Registration, waker: &Waker) -> Option<Settled<E>> {
         if *registration != 0 && lock(&self.notices).will_wake(position, *registration, waker) {
             // Its notice is still there, so no publisher has passed the position.
             return None;

@@ -1,10 +1,20 @@
 //! One word on which any number of threads sleep and which one call wakes.
 //!
-//! A thread that wants to sleep calls [`prepare`](WaitWord::prepare), looks once more whether it
-//! must, and calls [`sleep`](WaitWord::sleep) with what `prepare` gave it. A waker changes what the
-//! sleepers look at, then calls [`wake_all`](WaitWord::wake_all). Either the sleeper's look comes
-//! after the waker's change, and then it sees it; or its `prepare` comes before the waker's call,
-//! which then finds it counted and makes its `sleep` return. On Linux the word is a futex.
+//! A thread that wants to sleep calls [`prepare`](WaitWord::prepare), looks once more whether it must, and calls
+//! [`sleep`](WaitWord::sleep) with what `prepare` returned. A waker changes what the sleepers look at, then calls
+//! [`wake_all`](WaitWord::wake_all). On Linux the word is a futex.
+//!
+//! # No sleeper is forgotten
+//!
+//! `prepare` counts the sleeper, and `wake_all` takes the count; both are read-modify-writes of one word.
+//!
+//! - The sleeper is counted before the count is taken: the waker finds it, and then changes the generation, which the
+//!   sleeper has read before. So its `sleep` returns.
+//! - The sleeper is counted after the count was taken: then its look, which follows, sees the waker's change. If it must
+//!   sleep all the same, it stays counted for the next waker.
+//!
+//! The count is taken *before* the generation changes. In the other order a sleeper could read the new generation and
+//! have its count taken by the same call; then the next waker would not find it.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -34,12 +44,10 @@ impl WaitWord {
 
     /// Announces a sleeper. Look again at what you wait for after this, before you sleep.
     pub(crate) fn prepare(&self) -> Generation {
-        // Acquire: pairs with the Release half of the wakers' `fetch_add`: who sees the new
-        // generation sees the change that it announces.
+        // Acquire: pairs with the Release in `wake_all`; no later read comes before it.
         let generation = Generation(self.generation.load(Ordering::Acquire));
-        // SeqCst: pairs with the `swap` in `wake_all`, see the module's header. The sleeper's next
-        // look must be SeqCst too, or behind a read-modify-write.
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        // AcqRel: pairs with the `swap` in `wake_all`, see the module's header.
+        self.sleepers.fetch_add(1, Ordering::AcqRel);
         generation
     }
 
@@ -52,19 +60,24 @@ impl WaitWord {
         self.model.sleep(|| self.generation.load(Ordering::Acquire) == seen.0);
     }
 
-    /// Wakes every thread that prepared before. Returns how many those were (or a few more).
-    pub(crate) fn wake_all(&self) -> u32 {
-        // Release: pairs with the Acquire in `prepare`.
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        // SeqCst: pairs with the `fetch_add` in `prepare`.
-        let sleepers = self.sleepers.swap(0, Ordering::SeqCst);
-        if sleepers > 0 {
-            #[cfg(not(any(fz_loom, fz_shuttle)))]
-            atomic_wait::wake_all(&self.generation);
-            #[cfg(any(fz_loom, fz_shuttle))]
-            self.model.wake_all();
+    /// Wakes every thread that prepared before.
+    pub(crate) fn wake_all(&self) {
+        // AcqRel: pairs with the `fetch_add` in `prepare`.
+        let is_first = fz_error::mutants::active("wake_takes_the_count_late");
+        if is_first {
+            self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        sleepers
+        if self.sleepers.swap(0, Ordering::AcqRel) == 0 {
+            return;
+        }
+        if !is_first {
+            // Release: pairs with the Acquire in `prepare`.
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        #[cfg(not(any(fz_loom, fz_shuttle)))]
+        atomic_wait::wake_all(&self.generation);
+        #[cfg(any(fz_loom, fz_shuttle))]
+        self.model.wake_all();
     }
 }
 

@@ -194,9 +194,7 @@ impl Slots {
 
     fn sync_file(&self) -> Result<(), FileError> {
         let sync = || match self.config.sync_mode {
-            _ if fz_error::mutants::active("write_back_taken_for_sync") => {
-                self.file.sync_range(0, self.file.slots())
-            }
+            _ if fz_error::mutants::active("write_back_taken_for_sync") => self.file.sync_range(0, self.file.slots()),
             SyncMode::Data => self.file.sync(),
             SyncMode::Full => self.file.sync_all(),
             SyncMode::DangerouslyNone => Ok(()),
@@ -375,4 +373,3 @@ impl Medium for Slots {
         observe::event(self.module_id(), &event, || (self.counters.durable(), self.sender.len()));
     }
 }
-

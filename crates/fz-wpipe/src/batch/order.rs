@@ -156,18 +156,20 @@ mod tests {
         let count = prop_oneof![3 => 1_usize..40, 1 => 1000_usize..3000];
         let bits = prop_oneof![3 => 2_u32..14, 1 => 20_u32..36, 1 => 48_u32..=62];
         let longest = prop_oneof![Just(1_u64), Just(8)];
-        (count, bits, longest, 0_u64..1 << 62, any::<bool>()).prop_flat_map(|(count, bits, longest, first, is_sorted)| {
-            let range = (0..1_u64 << bits, 1..=longest).prop_map(move |(start, slots)| {
-                let start = first + start;
-                start..start + slots
-            });
-            prop::collection::vec(range, count).prop_map(move |mut ranges| {
-                if is_sorted {
-                    ranges.sort_by_key(|range| range.start);
-                }
-                ranges
-            })
-        })
+        (count, bits, longest, 0_u64..1 << 62, any::<bool>()).prop_flat_map(
+            |(count, bits, longest, first, is_sorted)| {
+                let range = (0..1_u64 << bits, 1..=longest).prop_map(move |(start, slots)| {
+                    let start = first + start;
+                    start..start + slots
+                });
+                prop::collection::vec(range, count).prop_map(move |mut ranges| {
+                    if is_sorted {
+                        ranges.sort_by_key(|range| range.start);
+                    }
+                    ranges
+                })
+            },
+        )
     }
 
     proptest! {

@@ -17,8 +17,8 @@ use fz_mpsc::{QueueConfig, channel_with_alarm};
 
 use self::pools::RegisteredPools;
 pub use self::sink::WriteSink;
-use self::ticket::pipe_error;
 pub use self::ticket::WriteTicket;
+use self::ticket::pipe_error;
 use crate::batch::Slots;
 use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig};
 
@@ -112,8 +112,8 @@ impl WritePipe {
         let quarter = config.queue_quarter();
         let commit = config.commit();
         let slots = Slots::new(config, Arc::clone(&file), sender, receiver);
-        let committer = Committer::new(slots, commit)
-            .map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
+        let committer =
+            Committer::new(slots, commit).map_err(|source| error(PipeErrorKind::Thread).with_source(source))?;
         let committer = Arc::new(committer);
         // Set once, here.
         let _ = arrived.set(Arc::downgrade(&committer));
