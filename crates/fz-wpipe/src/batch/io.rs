@@ -160,7 +160,7 @@ impl<'a> FileWriter<'a> {
             &request.allocation.as_slice()[within(segment.slots.start)..within(segment.slots.end)]
         };
         self.write(segments.iter().map(|segment| (segment.slots.start, bytes_of(segment))))?;
-        let asked: u64 = requests.iter().map(|request| slots(request)).map(|slots| slots.end - slots.start).sum();
+        let asked: u64 = requests.iter().map(slots).map(|slots| slots.end - slots.start).sum();
         self.written.superseded_slots = asked - self.written.slots;
         Ok(self.written)
     }

@@ -59,13 +59,15 @@ impl SlotOrder {
 
     fn order_slots(&mut self, count: usize, slots: impl Fn(u32) -> Range<u64>) -> (Order, Range<u64>) {
         let places = 0..u32::try_from(count).unwrap_or(WRITES_MAX);
-        let (mut is_given, mut bounds, mut end_before) = (true, u64::MAX..0, 0);
+        let (mut is_given, mut first, mut end, mut end_before) = (true, u64::MAX, 0, 0);
         for place in places.clone() {
             let slots = slots(place);
             is_given &= end_before <= slots.start;
-            bounds = bounds.start.min(slots.start)..bounds.end.max(slots.end);
+            first = first.min(slots.start);
+            end = end.max(slots.end);
             end_before = slots.end;
         }
+        let bounds = first..end;
         if is_given {
             return (Order::Given, bounds);
         }
