@@ -220,12 +220,16 @@ impl<T> Outlet<T> {
     pub(crate) fn drain(&mut self, into: &mut Vec<T>, last: u64, mut is_last: impl FnMut(&T) -> bool) -> usize {
         let taking = Taking::new(self);
         let outlet = &mut *taking.outlet;
+        if fz_error::mutants::active("a_drain_waits_for_a_stopped_push") {
+            let claimed = outlet.ring.gate.sequencer.last_position().min(last);
+            let _ = (outlet.next..=claimed).all(|position| outlet.ring.wait_filled(position, None));
+        }
         while outlet.next <= last {
             // Counted first, so that the reserve, which may panic, comes before anything is taken. By portions, so
             // that the counted cells are still in the nearest cache when they are taken.
             let portion = (last - outlet.next + 1).min(PORTION_MAX);
-            let filled = (0..portion).take_while(|ahead| outlet.ring.is_filled(outlet.next + ahead)).count() as u64;
-            if outlet.take_filled(into, filled, &mut is_last) || filled < portion {
+            let unfilled = (0..portion).find(|ahead| !outlet.ring.is_filled(outlet.next + ahead));
+            if outlet.take_filled(into, unfilled.unwrap_or(portion), &mut is_last) || unfilled.is_some() {
                 break;
             }
         }
@@ -254,6 +258,11 @@ impl<T> Outlet<T> {
             foreign::discard(value);
         }
         self.ring.gate.release(self.next);
+    }
+
+    /// Keeps the ring, with its values, for ever. For a forked copy, which frees nothing.
+    pub(crate) fn abandon(&self) {
+        std::mem::forget(Arc::clone(&self.ring));
     }
 
     /// Takes the next `count` values, each of which `is_filled` has seen filled;

@@ -10,6 +10,7 @@
 //! has filled its claim.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 
 use crate::sequencer::{Claim, Refusal, Sequencer};
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -154,6 +155,11 @@ impl Room {
         drop(abandoned);
         wakes.retire(spent);
         (step, wakes)
+    }
+
+    /// Whether the waiter `id` need not give its waker: it is known, or will not be used any more.
+    pub(crate) fn is_registered(&self, id: WaiterId, waker: &Waker) -> bool {
+        self.line().waiting.get(&id).is_none_or(|wake| wake.will_wake(waker))
     }
 
     /// Leaves the line without a position. A grant in hand goes to the next in line.

@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     Contended,
     /// Closed for good.
     Closed,
+    /// The queue belongs to another process.
+    ForkedCopy,
 }
 
 /// What [`Sequencer::close`] found.
@@ -81,9 +83,9 @@ struct Entry {
     /// Positions only grow and have 61 bits; flags come and go at one position. So a
     /// compare-exchange that meets an old value meets one since which nothing was claimed.
     tail: AtomicU64,
-    /// A head that some pusher saw; never above the real one. While it leaves room, a claim need
-    /// not touch the consumer's line, which would cost both sides a cache miss a batch.
-    head_seen: AtomicU64,
+    /// The first position without room by a head that some pusher saw; never above that by the real head. Below it, a
+    /// claim need not touch the consumer's line, which would cost both sides a cache miss a batch.
+    room_end_seen: AtomicU64,
 }
 
 /// What the consumer writes: one cache line.
@@ -105,7 +107,10 @@ pub(crate) struct Sequencer {
 impl Sequencer {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
-            entry: CachePadded::new(Entry { tail: AtomicU64::new(1 << FLAG_BITS), head_seen: AtomicU64::new(1) }),
+            entry: CachePadded::new(Entry {
+                tail: AtomicU64::new(1 << FLAG_BITS),
+                room_end_seen: AtomicU64::new(1 + capacity),
+            }),
             exit: CachePadded::new(Exit { head: AtomicU64::new(1), has_line: AtomicBool::new(false) }),
             capacity,
         }
@@ -151,11 +156,9 @@ impl Sequencer {
     #[inline]
     fn has_room(&self, position: u64) -> bool {
         // Acquire: pairs with the Release below, which passes on what `head` acquired: the
-        // consumer's read of the cell is over.
-        let head_seen = self.entry.head_seen.load(Ordering::Acquire);
-        // The head may have run past an outdated word, hence the saturation; then the claim's
+        // consumer's read of the cell is over. The head may have run past an outdated word; then the claim's
         // exchange fails.
-        position.saturating_sub(head_seen) < self.capacity || self.has_room_after_all(position)
+        position < self.entry.room_end_seen.load(Ordering::Acquire) || self.has_room_after_all(position)
     }
 
     /// Once in a lap: looks at the real head.
@@ -163,11 +166,11 @@ impl Sequencer {
     fn has_room_after_all(&self, position: u64) -> bool {
         // Loaded after the word: without room now, there was none at this moment, as the word can
         // only have moved up since.
-        let head = self.head();
-        // Release: pairs with the Acquire above. May overwrite a higher head that another pusher
+        let room_end = self.head() + self.capacity;
+        // Release: pairs with the Acquire above. May overwrite a higher one that another pusher
         // saw: that costs another look, no more.
-        self.entry.head_seen.store(head, Ordering::Release);
-        position.saturating_sub(head) < self.capacity
+        self.entry.room_end_seen.store(room_end, Ordering::Release);
+        position < room_end
     }
 
     /// The claim of a waiter that was granted room, which `CONTENDED` keeps for it.

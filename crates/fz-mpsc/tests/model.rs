@@ -128,14 +128,14 @@ impl Pair {
             }
             Call::AnnounceSleep => {
                 let idle = self.queued.is_empty() && !self.is_closed;
-                assert_eq!(self.receiver.announce_sleep(), idle);
+                assert_eq!(self.receiver.announce_sleep().unwrap(), idle);
                 self.is_asleep |= idle;
             }
             Call::CancelSleep => {
                 assert_eq!(self.receiver.cancel_sleep(), std::mem::take(&mut self.is_asleep));
             }
             Call::Wait => {
-                assert_eq!(self.receiver.wait_timeout(Duration::ZERO), !self.queued.is_empty());
+                assert_eq!(self.receiver.wait_timeout(Duration::ZERO).unwrap(), !self.queued.is_empty());
                 // A wait that finds nothing takes back the announcement that it would have made.
                 self.is_asleep &= !self.queued.is_empty() || self.is_closed;
             }

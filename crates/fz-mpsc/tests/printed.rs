@@ -40,4 +40,6 @@ fn a_refused_push_says_why_and_whether_there_is_hope() {
     assert_eq!(said(&late), ("TimedOut(..)".into(), false, text.into()));
     let text = "the queue is closed and accepts nothing any more";
     assert_eq!(said(&closed), ("Closed(..)".into(), true, text.into()));
+    let text = "the queue belongs to the process that made it, and this one is its child; make a new queue here";
+    assert_eq!(said(&PushError::ForkedCopy(Opaque)), ("ForkedCopy(..)".into(), false, text.into()));
 }

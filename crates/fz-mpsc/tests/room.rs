@@ -55,6 +55,7 @@ fn the_catalogue_of_reasons_is_ascending_and_names_every_kind() {
         QueueErrorKind::ZeroCapacity,
         QueueErrorKind::CapacityTooLarge { capacity, capacity_max: 1 },
         QueueErrorKind::OutOfMemory { capacity, cells: 0, cell_bytes: 0 },
+        QueueErrorKind::ForkedCopy,
     ];
     let codes: Vec<_> = QueueErrorKind::REASONS.iter().map(Reason::code).collect();
     assert!(codes.is_sorted_by(|one, next| one < next));
@@ -232,7 +233,7 @@ fn f_no_wake_up_is_lost_between_impatient_pushers_and_a_slow_drain() {
             .collect();
         drop(sender);
         let mut drained = Vec::new();
-        while receiver.wait() {
+        while receiver.wait().unwrap() {
             let max = 1 + drained.len() % 2;
             receiver.drain(&mut drained, max);
         }

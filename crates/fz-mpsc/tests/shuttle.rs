@@ -28,7 +28,7 @@ fn press(capacity: usize, closes_after: u64) {
         .collect();
     drop(sender);
     let mut drained = Vec::new();
-    while receiver.wait() {
+    while receiver.wait().unwrap() {
         receiver.drain(&mut drained, 2);
         if receiver.next_position() > closes_after {
             receiver.close();

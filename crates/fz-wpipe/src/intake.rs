@@ -55,7 +55,7 @@ impl Intake {
 
     /// True if nothing is queued; then the next write calls.
     pub(crate) fn announce_sleep(&mut self) -> bool {
-        self.receiver.announce_sleep()
+        self.receiver.announce_sleep().unwrap_or(false)
     }
 
     /// The highest epoch that was accepted.
@@ -92,7 +92,7 @@ impl Intake {
         let writes = if queued > piece && !self.are_scattered(0) { piece } else { queued }.min(u64::from(WRITES_MAX));
         // What is over the limits stays in the queue, whose capacity so bounds all that is not written.
         let last = self.receiver.next_position() + writes - 1;
-        self.receiver.wait_ready();
+        let _ = self.receiver.wait_ready();
         let taken = self.receiver.drain_until(last, &mut self.piece.requests, |request| {
             room.writes -= 1;
             room.bytes = room.bytes.saturating_sub(request.allocation.len());
@@ -113,7 +113,7 @@ impl Intake {
     pub(crate) fn discard(&mut self) {
         debug_assert!(self.receiver.is_closed(), "more could come");
         let requests = &mut self.piece.requests;
-        while self.receiver.wait_ready() {
+        while self.receiver.wait_ready().unwrap_or(false) {
             self.receiver.drain_through(self.receiver.last_position(), requests);
         }
         requests.clear();

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use fz_file::SlotFile;
-use fz_mpsc::{QueueConfig, channel_with_alarm};
+use fz_mpsc::{QueueConfig, channel_with_wake};
 
 use crate::bell::Bell;
 use crate::core::Core;
@@ -86,7 +86,7 @@ impl WritePipe {
         let caller = Arc::clone(&bell);
         let capacity = config.queue_capacity;
         let queue = QueueConfig::new(capacity).module_id(module_id);
-        let (sender, mut receiver) = channel_with_alarm(queue, move || caller.first_write())
+        let (sender, mut receiver) = channel_with_wake(queue, move || caller.first_write())
             .map_err(|source| error(PipeErrorKind::Queue { capacity }).with_source(source))?;
         // A new queue is empty and open.
         let _ = receiver.announce_sleep();
