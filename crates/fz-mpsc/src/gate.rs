@@ -41,8 +41,8 @@ impl Gate {
     }
 
     /// Whether this process made the queue. If not, this is a copy that `fork(2)` made: a lock may be held by a thread
-    /// that does not exist here, a claimed position is never filled, and values and wakers have a twin in the parent. So
-    /// a copy takes no lock, wakes nothing, hands out no value, and frees nothing.
+    /// that does not exist here, a claimed position is never filled, and values and wakers have a twin in the parent.
+    /// So a copy takes no lock, wakes nothing, hands out no value, and frees nothing.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
         self.process.is_current() || fz_error::mutants::active("a_forked_queue_acts")

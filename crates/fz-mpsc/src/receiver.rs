@@ -377,13 +377,14 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Lets the task wait until there is something to drain (true) or the queue is closed and
-    /// drained (false). On any executor. Cancel-safe: dropping the future takes nothing. A panic in the clone of the task's
-    /// waker unwinds that task's poll, and changes nothing.
+    /// Lets the task wait until there is something to drain (true) or the queue is closed and drained (false). On any
+    /// executor. Cancel-safe: dropping the future takes nothing. A panic in the clone of the task's waker unwinds that
+    /// task's poll, and changes nothing.
     ///
     /// If the producer of the next value lost its processor in the middle of its push, the task wakes itself, so that
     /// other tasks run meanwhile. From the ninth time on each poll first sleeps, in the executor's thread, for 50 µs at
-    /// first and for 1 ms at most: so the wait uses next to no processor time, also beside a producer of lower priority.
+    /// first and for 1 ms at most: so the wait uses next to no processor time, also beside a producer of lower
+    /// priority.
     ///
     /// # Errors
     ///

@@ -246,8 +246,8 @@ impl<T> Outlet<T> {
                 has_gap = true;
                 continue;
             }
-            // SAFETY: filled, and not below the head. Nothing takes it again: `next` moves past it or, behind a gap, the
-            // cell is marked as empty.
+            // SAFETY: filled, and not below the head. Nothing takes it again: `next` moves past it or, behind a gap,
+            // the cell is marked as empty.
             let value = unsafe { self.ring.take(position) };
             if has_gap {
                 // Relaxed: read again by `Ring::drop` only, which comes after everything.

@@ -17,8 +17,8 @@ use crate::{PushError, RoomWaiter};
 ///
 /// Dropping the last one closes the queue; accepted values are still delivered.
 ///
-/// In a child that `fork(2)` made, every push returns [`PushError::ForkedCopy`] with its value, and closing and dropping
-/// do nothing: the queue belongs to the process that made it.
+/// In a child that `fork(2)` made, every push returns [`PushError::ForkedCopy`] with its value, and closing and
+/// dropping do nothing: the queue belongs to the process that made it.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};

@@ -42,7 +42,8 @@ use std::time::{Duration, Instant};
 /// A model checker explores every spin as a step of its own, so there it yields at the second.
 pub(crate) const SPINS_MAX: u32 = if cfg!(any(fz_loom, fz_shuttle)) { 1 } else { 64 };
 
-/// The sleeps of a wait that nothing ends but another thread's progress: 50 µs, then twice as long each time, up to 1 ms.
+/// The sleeps of a wait that nothing ends but another thread's progress: 50 µs, then twice as long each time, up to 1
+/// ms.
 #[derive(Debug)]
 pub(crate) struct Pause {
     /// How many times it does not sleep yet.

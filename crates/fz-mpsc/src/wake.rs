@@ -31,8 +31,8 @@ impl Wake {
     }
 }
 
-/// A waker of the user's. A panic in its `wake` or its drop ends here: neither may keep another task asleep, nor reach a
-/// thread that pushes, drains or closes.
+/// A waker of the user's. A panic in its `wake` or its drop ends here: neither may keep another task asleep, nor reach
+/// a thread that pushes, drains or closes.
 pub(crate) struct TaskWaker(Option<Waker>);
 
 impl Drop for TaskWaker {
