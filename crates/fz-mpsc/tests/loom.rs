@@ -1,7 +1,7 @@
 //! What must hold in every interleaving with up to three preemptions (two in the largest models), and under every
 //! reordering that the memory model allows.
 //!
-//! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom`
+//! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom --features _loom`
 //!
 //! The models use the public API, so what is explored is the code that runs in production: the
 //! ring's cells report accesses that race, and a lost wake-up is a deadlock, which loom reports.

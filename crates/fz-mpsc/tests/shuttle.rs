@@ -1,6 +1,6 @@
 //! Larger scenarios than loom can hold, under random schedules (and a strong memory model).
 //!
-//! `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-mpsc --test shuttle`
+//! `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-mpsc --test shuttle --features _shuttle`
 #![cfg(fz_shuttle)]
 
 use fz_mpsc::{QueueConfig, channel};
