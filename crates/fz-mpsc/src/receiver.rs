@@ -42,7 +42,7 @@ pub struct Receiver<T> {
     pause: Pause,
 }
 
-/// What a look into the queue found.
+/// The state of the next position.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// The next value is there.
@@ -121,7 +121,7 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     ///
-    /// If `is_last` does. What was moved by then is in `into`, and its room is free.
+    /// If `is_last` does. The values moved by then are in `into`, and their room is free.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};

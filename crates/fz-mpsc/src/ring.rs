@@ -1,4 +1,4 @@
-//! The cells behind the gate: where a claimed position's value lies.
+//! The cells behind the gate, which hold the values of claimed positions.
 //!
 //! The only module with `unsafe` in it. Its argument, which the blocks refer to by number:
 //!
@@ -11,7 +11,7 @@
 //! 4. *Taken before refilled.* The outlet stores the head (Release) after the values below it are
 //!    moved out. A claim of `p` was made with a head above `p - capacity`, so above
 //!    `p - cells`, which was the cell's last position: a newcomer loaded that head (Acquire); a
-//!    waiter had it from whoever granted the room, by the lock of the line.
+//!    waiter had it from the thread that granted the room, by the lock of the line.
 
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -199,15 +199,15 @@ impl<T> Outlet<T> {
         self.ring.wait_filled(self.next, deadline)
     }
 
-    /// The value so many places `ahead` of the next, if it is filled.
+    /// The value `ahead` places behind the next, if it is filled.
     pub(crate) fn peek(&mut self, ahead: usize) -> Option<&T> {
         let position = self.next.checked_add(u64::try_from(ahead).ok()?)?;
         if !self.ring.is_filled(position) {
             return None;
         }
         Some(self.ring.cell(position).value.with(|slot| {
-            // SAFETY: filled, and not below `next`, so nobody took the value, which takes this outlet (2); the head,
-            // stored only after such a take, is not past it, so nobody refills the cell (4). Both for as long as
+            // SAFETY: filled, and not below `next`, so the value was not taken, which takes this outlet (2); the head,
+            // stored only after such a take, is not past it, so no push refills the cell (4). Both for as long as
             // this outlet is borrowed.
             let value = unsafe { &*slot };
             // SAFETY: `fill` wrote a value before `sequence` became `position`.

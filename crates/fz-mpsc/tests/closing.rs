@@ -1,4 +1,4 @@
-//! Promise E at the queue: a push is accepted and delivered, or given back; nothing is lost when
+//! Promise E at the queue: a push is accepted and delivered, or returns its value; nothing is lost when
 //! either end goes.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 

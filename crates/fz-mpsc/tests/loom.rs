@@ -1,9 +1,9 @@
-//! What must hold in every interleaving with up to three preemptions (two in the largest models), and under every
+//! Claims that hold in every interleaving with up to three preemptions (two in the largest models), and under every
 //! reordering that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom --features _loom`
 //!
-//! The models use the public API, so what is explored is the code that runs in production: the
+//! The models use the public API, so they explore the code that runs in production: the
 //! ring's cells report accesses that race, and a lost wake-up is a deadlock, which loom reports.
 #![cfg(fz_loom)]
 
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use fz_mpsc::{PushError, QueueConfig, Receiver, RoomWaiter, Sender, channel, channel_with_wake};
 use loom::thread;
 
-/// Three preemptions find nearly all bugs that more would. `LOOM_MAX_PREEMPTIONS` asks for others.
+/// Three preemptions find nearly all bugs that more would. `LOOM_MAX_PREEMPTIONS` asks for another number.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     explore_within(3, model);
 }
@@ -124,7 +124,7 @@ fn what_is_looked_at_is_whole_and_is_what_the_drain_takes() {
         let (sender, mut receiver) = queue(1);
         let pusher = thread::spawn(move || {
             for value in 1..=2 {
-                sender.push(Box::new(value)).expect("nobody closes it");
+                sender.push(Box::new(value)).expect("it stays open");
             }
         });
         let mut drained = Vec::new();

@@ -46,7 +46,7 @@ fn any_call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The queue and what it should be.
+/// The queue and its model.
 struct Pair {
     senders: Vec<Sender<Counted>>,
     receiver: Receiver<Counted>,
@@ -223,7 +223,7 @@ proptest! {
         let Pair { senders, receiver, census, .. } = pair;
         if receiver_goes_first {
             drop(receiver);
-            prop_assert_eq!(census.alive(), 0, "a receiver that goes drops what is queued at once");
+            prop_assert_eq!(census.alive(), 0, "a receiver that goes drops the queued values at once");
             drop(senders);
         } else {
             drop(senders);

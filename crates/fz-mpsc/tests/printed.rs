@@ -1,4 +1,4 @@
-//! What is printed for people says what is so, and needs nothing of the values in the queue.
+//! Debug and Display texts are true, and need nothing of the values in the queue.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Promise F: bounded exactly; who waits for room gets it, in order, and no wake-up is lost.
+//! Promise F: bounded exactly; waiting pushes get room in order, and no wake-up is lost.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod support;
@@ -131,7 +131,7 @@ fn f_a_cancelled_waiter_passes_its_turn_on() {
     drop(line);
     assert!(matches!(sender.try_push(census.make(5)), Err(PushError::Full(_))));
     receiver.drain(&mut Vec::new(), 1);
-    assert_eq!(sender.try_push(census.make(6)).unwrap(), 3, "nobody is left in line");
+    assert_eq!(sender.try_push(census.make(6)).unwrap(), 3, "the line is empty");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn counted_wake() -> (Arc<AtomicUsize>, Sender<u8>, Receiver<u8>) {
 fn i_the_wake_function_is_called_once_for_a_sleep_and_never_for_a_consumer_that_is_awake() {
     let (calls, sender, mut receiver) = counted_wake();
     sender.try_push(1).unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), 0, "nobody sleeps");
+    assert_eq!(calls.load(Ordering::SeqCst), 0, "the consumer is awake");
     assert!(!receiver.announce_sleep().unwrap(), "there is something");
     receiver.drain(&mut Vec::new(), 8);
     assert!(receiver.announce_sleep().unwrap());
@@ -113,7 +113,7 @@ fn i_the_wake_function_is_called_once_for_a_sleep_and_never_for_a_consumer_that_
     sender.close();
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     assert!(!receiver.cancel_sleep(), "the close ended it");
-    assert!(!receiver.announce_sleep().unwrap(), "nobody would call any more");
+    assert!(!receiver.announce_sleep().unwrap(), "no call would come any more");
 }
 
 #[test]

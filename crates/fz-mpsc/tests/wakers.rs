@@ -1,5 +1,5 @@
-//! Promises D and F when a waker, which is foreign code, panics: others are woken all the same, and the panic reaches
-//! nobody who only pushed, drained or closed.
+//! Promises D and F when a waker or a wake function, which is foreign code, panics: other tasks are woken all the same,
+//! and the panic reaches no thread that only pushed, drained or closed.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod support;
