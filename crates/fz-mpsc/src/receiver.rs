@@ -162,7 +162,7 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn peek(&mut self, ahead: usize) -> Option<&T> {
-        self.outlet.peek(ahead)
+        if self.gate.is_ours() { self.outlet.peek(ahead) } else { None }
     }
 
     /// The position of the value that will be drained next; 1 at first.

@@ -84,6 +84,7 @@ fn g_a_forked_copy_refuses_every_wait_and_hands_out_no_value() {
             waits.iter().all(is_forked_copy)
                 && matches!(polled, Poll::Ready(waited) if is_forked_copy(&waited))
                 && receiver.drain(&mut values, 9) + receiver.drain_until(9, &mut values, |_| false) == 0
+                && receiver.peek(0).is_none()
                 && !receiver.cancel_sleep()
         }));
         assert_eq!(receiver.drain(&mut Vec::new(), 9), 1);
