@@ -128,6 +128,21 @@ pub enum PipeErrorKind {
         /// The config's method.
         option: &'static str,
     },
+    /// The pipe belongs to another process: this one is a copy of it, made by `fork`. Nothing is written.
+    #[error("the pipe belongs to the process that this one was forked from; open the file in this process")]
+    OtherProcess,
+    /// The pipe was abandoned. The pipe is poisoned.
+    #[error("the pipe was abandoned beside a disk that hangs; epochs above {durable} may be lost")]
+    Abandoned {
+        /// The durable epoch, for good.
+        durable: u64,
+    },
+    /// The file's slots have no pool's buffer size, so that no write could succeed.
+    #[error("slots of {slot_size} bytes fit no pool's buffers; make the file with a power of two from 8 to 1048576")]
+    SlotSize {
+        /// The file's slot size in bytes.
+        slot_size: usize,
+    },
     /// The queue could not be made.
     #[error("a queue of {capacity} writes could not be made")]
     Queue {
@@ -146,7 +161,7 @@ impl PipeErrorKind {
     /// ```
     #[must_use]
     pub fn is_poison(&self) -> bool {
-        matches!(self, Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. })
+        matches!(self, Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. } | Self::Abandoned { .. })
     }
 }
 
@@ -168,6 +183,9 @@ impl Kind for PipeErrorKind {
         Reason::new(12, "NotWholeSlots", "a read buffer is empty or no whole number of slots"),
         Reason::new(13, "ZeroLimit", "a limit of the config is zero"),
         Reason::new(14, "Queue", "the queue could not be made"),
+        Reason::new(15, "OtherProcess", "the pipe belongs to the process that this one was forked from"),
+        Reason::new(16, "Abandoned", "the pipe was abandoned beside a disk that hangs; the pipe is poisoned"),
+        Reason::new(17, "SlotSize", "the file's slots have no pool's buffer size"),
     ];
 
     fn reason(&self) -> u16 {
@@ -186,6 +204,9 @@ impl Kind for PipeErrorKind {
             Self::NotWholeSlots { .. } => 12,
             Self::ZeroLimit { .. } => 13,
             Self::Queue { .. } => 14,
+            Self::OtherProcess => 15,
+            Self::Abandoned { .. } => 16,
+            Self::SlotSize { .. } => 17,
         }
     }
 }

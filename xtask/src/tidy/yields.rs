@@ -11,13 +11,11 @@ use super::Finding;
 const CALLS: [&str; 3] = ["yield_now", "spin_loop", "sched_yield"];
 
 /// Files whose calls have another bound, and which.
-const BOUNDED_OTHERWISE: [(&str, &str); 8] = [
+const BOUNDED_OTHERWISE: [(&str, &str); 6] = [
     ("crates/fz-mpsc/src/sync.rs", "in models only, which have no clock to sleep by"),
     ("crates/fz-bufpool/src/sync.rs", "in models only, which have no clock to sleep by"),
     ("crates/fz-mpsc/src/sequencer.rs", "once, in a mutant, to widen a gap"),
-    ("crates/fz-wpipe/src/core.rs", "lingering and gathering end at a time limit"),
-    ("crates/fz-wpipe/src/turns.rs", "once a poll"),
-    ("crates/fz-wpipe/src/ticket.rs", "in models, and while the pipe settles its tickets"),
+    ("crates/fz-commit/src/round/linger.rs", "lingering and gathering end at a time limit"),
     ("crates/fz-bench/src/suites/scaling/primitives.rs", "a benchmark's own threads"),
     ("crates/fz-crash/src/resources.rs", "a test program's own threads"),
 ];
