@@ -1,8 +1,8 @@
-//! Why a queue cannot be made.
+//! Why a queue cannot be made, or does not act.
 
 use fz_error::{Kind, Reason};
 
-/// Why [`channel`](crate::channel) made no queue.
+/// Why [`channel`](crate::channel) made no queue, or a wait could not begin.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, QueueErrorKind, channel};
@@ -13,15 +13,15 @@ use fz_error::{Kind, Reason};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueErrorKind {
-    /// A queue without room could pass nothing on.
+    /// A queue without room cannot transfer a value.
     #[error("a queue for 0 values was asked for; ask for 1 or more")]
     ZeroCapacity,
     /// More than [`QueueConfig::CAPACITY_MAX`](crate::QueueConfig::CAPACITY_MAX) values.
     #[error("a queue for {capacity} values was asked for; the most is {capacity_max}")]
     CapacityTooLarge {
-        /// What was asked for, in values.
+        /// The capacity asked for, in values.
         capacity: usize,
-        /// The most that can be asked for, in values.
+        /// The largest capacity, in values.
         capacity_max: usize,
     },
     /// The allocator refused the memory for the values.
@@ -30,13 +30,16 @@ pub enum QueueErrorKind {
          ask for a smaller capacity"
     )]
     OutOfMemory {
-        /// What was asked for, in values.
+        /// The capacity asked for, in values.
         capacity: usize,
         /// The capacity, rounded up to a power of two.
         cells: usize,
         /// The memory of one cell, in bytes.
         cell_bytes: usize,
     },
+    /// `fork(2)` copied the queue: it belongs to the process that made it.
+    #[error("the queue belongs to the process that made it, and this one is its child; make a new queue here")]
+    ForkedCopy,
 }
 
 impl Kind for QueueErrorKind {
@@ -45,6 +48,7 @@ impl Kind for QueueErrorKind {
         Reason::new(1, "ZeroCapacity", "a queue without room cannot be made"),
         Reason::new(2, "CapacityTooLarge", "the capacity is above the limit"),
         Reason::new(3, "OutOfMemory", "the allocator refused the memory for the values"),
+        Reason::new(4, "ForkedCopy", "the queue was copied by a fork and belongs to another process"),
     ];
 
     fn reason(&self) -> u16 {
@@ -52,11 +56,12 @@ impl Kind for QueueErrorKind {
             Self::ZeroCapacity => 1,
             Self::CapacityTooLarge { .. } => 2,
             Self::OutOfMemory { .. } => 3,
+            Self::ForkedCopy => 4,
         }
     }
 }
 
-/// A failed [`channel`](crate::channel): the envelope with id, operation and reason.
+/// A failed [`channel`](crate::channel) or wait: the envelope with id, operation and reason.
 pub type QueueError = fz_error::Error<QueueErrorKind>;
 
 /// `std::result::Result` with a [`QueueError`].

@@ -12,11 +12,15 @@ use crate::sender::to_usize;
 use crate::sync::{Arc, Pause, current, deadline_after, has_passed, park_until};
 use crate::wait::Wait;
 use crate::wake::Wake;
+use crate::{QueueErrorKind, Result};
 
 /// The consumer's end of a queue; there is one, and it takes the values in order of position.
 ///
 /// Dropping it closes the queue and drops the values in it, without waiting: a value whose push is still under way is
 /// dropped with the last sender. A panic in a value's drop ends there, and the other values are dropped all the same.
+///
+/// In a child that `fork(2)` made, its waits return an error, its drains take nothing, and its drop does nothing: the
+/// values belong to the process that made the queue.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};
@@ -38,7 +42,7 @@ pub struct Receiver<T> {
     pause: Pause,
 }
 
-/// What a look into the queue found.
+/// The state of the next position.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// The next value is there.
@@ -82,7 +86,7 @@ impl<T> Receiver<T> {
     pub fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
         let Some(ahead) = max.checked_sub(1) else { return 0 };
         let last = self.next_position().saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
-        self.outlet.drain(into, last, |_| false)
+        self.drain_through(last, into)
     }
 
     /// Moves the values up to `position` to the end of `into`, in order, and frees their room at once. Returns how
@@ -117,7 +121,7 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     ///
-    /// If `is_last` does. What was moved by then is in `into`, and its room is free.
+    /// If `is_last` does. The values moved by then are in `into`, and their room is free.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -137,14 +141,13 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn drain_until(&mut self, position: u64, into: &mut Vec<T>, is_last: impl FnMut(&T) -> bool) -> usize {
-        self.outlet.drain(into, position, is_last)
+        if self.gate.is_ours() { self.outlet.drain(into, position, is_last) } else { 0 }
     }
 
-    /// The value so many places `ahead` of the next one to be drained, left where it is; `None` if it is not
+    /// The value `ahead` places behind the next one to be drained, left where it is; `None` if it is not
     /// there yet. Never waits; may be called from async code.
     ///
-    /// A push before it may still be under way: that one place ahead is there does not tell that all before
-    /// it are.
+    /// A push before it may still be under way, so a later value can be there when an earlier one is not.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -159,7 +162,7 @@ impl<T> Receiver<T> {
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn peek(&mut self, ahead: usize) -> Option<&T> {
-        self.outlet.peek(ahead)
+        if self.gate.is_ours() { self.outlet.peek(ahead) } else { None }
     }
 
     /// The position of the value that will be drained next; 1 at first.
@@ -192,8 +195,8 @@ impl<T> Receiver<T> {
         self.gate.sequencer.last_position()
     }
 
-    /// Closes the queue for good, as [`Sender::close`](crate::Sender::close) does; what was
-    /// accepted can still be drained. True for the one call that closed.
+    /// Closes the queue for good, as [`Sender::close`](crate::Sender::close) does; accepted values
+    /// can still be drained. True for the one call that closed.
     ///
     /// ```
     /// # use fz_mpsc::{QueueConfig, channel};
@@ -222,7 +225,7 @@ impl<T> Receiver<T> {
         self.gate.sequencer.is_closed()
     }
 
-    /// Whether the queue is closed and everything accepted was drained: the end.
+    /// Whether the queue is closed and every accepted value was drained: the end.
     ///
     /// ```
     /// # use fz_mpsc::{QueueConfig, channel};
@@ -271,19 +274,23 @@ impl<T> Receiver<T> {
     /// drained (false). After true, [`drain`](Self::drain) gives at least one value. Not for async
     /// code.
     ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
+    ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
     ///
     /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
     /// let producer = std::thread::spawn(move || sender.push("value").unwrap());
-    /// assert!(receiver.wait());
+    /// assert!(receiver.wait()?);
     /// receiver.drain(&mut Vec::new(), 1);
     /// producer.join().unwrap();
-    /// assert!(!receiver.wait(), "the last sender is gone");
+    /// assert!(!receiver.wait()?, "the last sender is gone");
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
-    pub fn wait(&mut self) -> bool {
-        self.wait_until(None)
+    pub fn wait(&mut self) -> Result<bool> {
+        self.wait_until("wait", None)
     }
 
     /// Blocks the thread until there is something to drain (true), or for at most `timeout`, or
@@ -291,19 +298,23 @@ impl<T> Receiver<T> {
     /// [`is_finished`](Self::is_finished) which). A timeout too long for the clock is none. Not
     /// for async code.
     ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use fz_mpsc::{QueueConfig, channel};
     ///
     /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
-    /// assert!(!receiver.wait_timeout(Duration::from_millis(1)));
+    /// assert!(!receiver.wait_timeout(Duration::from_millis(1))?);
     /// assert!(!receiver.is_finished());
     /// sender.try_push('x').unwrap();
-    /// assert!(receiver.wait_timeout(Duration::from_millis(1)));
+    /// assert!(receiver.wait_timeout(Duration::from_millis(1))?);
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
-    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
-        self.wait_until(deadline_after(timeout))
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<bool> {
+        self.wait_until("wait_timeout", deadline_after(timeout))
     }
 
     /// Blocks the thread until the next value can be drained, if its position is accepted already: true. False at once
@@ -314,28 +325,36 @@ impl<T> Receiver<T> {
     /// most, until the producer went on. It sleeps instead of being woken so that no producer has to look for a waiting
     /// consumer.
     ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
+    ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
     ///
     /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
-    /// assert!(!receiver.wait_ready(), "no push has begun");
+    /// assert!(!receiver.wait_ready()?, "no push has begun");
     /// let mut batch = Vec::new();
     /// sender.try_push('x').unwrap();
     /// let last = receiver.last_position();
     /// while receiver.next_position() <= last {
     ///     if receiver.drain_through(last, &mut batch) == 0 {
-    ///         receiver.wait_ready();
+    ///         receiver.wait_ready()?;
     ///     }
     /// }
     /// assert_eq!(batch, ['x']);
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
-    pub fn wait_ready(&mut self) -> bool {
-        self.wait_ready_until(None)
+    pub fn wait_ready(&mut self) -> Result<bool> {
+        self.wait_ready_until("wait_ready", None)
     }
 
     /// As [`wait_ready`](Self::wait_ready), for at most `timeout`: false also if the value was not there by then.
     /// A timeout too long for the clock is none. Not for async code.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
     ///
     /// ```
     /// use std::time::Duration;
@@ -343,27 +362,33 @@ impl<T> Receiver<T> {
     ///
     /// let (sender, mut receiver) = channel(QueueConfig::new(8))?;
     /// sender.try_push('x').unwrap();
-    /// assert!(receiver.wait_ready_timeout(Duration::from_millis(1)));
+    /// assert!(receiver.wait_ready_timeout(Duration::from_millis(1))?);
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
-    pub fn wait_ready_timeout(&mut self, timeout: Duration) -> bool {
-        self.wait_ready_until(deadline_after(timeout))
+    pub fn wait_ready_timeout(&mut self, timeout: Duration) -> Result<bool> {
+        self.wait_ready_until("wait_ready_timeout", deadline_after(timeout))
     }
 
-    fn wait_ready_until(&self, deadline: Option<Instant>) -> bool {
-        match self.look() {
+    fn wait_ready_until(&self, operation: &'static str, deadline: Option<Instant>) -> Result<bool> {
+        Ok(match self.look(operation)? {
             Look::Ready => true,
             Look::Claimed => self.outlet.wait_ready(deadline),
             Look::Empty | Look::Finished => false,
-        }
+        })
     }
 
-    /// Lets the task wait until there is something to drain (true) or the queue is closed and
-    /// drained (false). On any executor. Cancel-safe: dropping the future takes nothing.
+    /// Lets the task wait until there is something to drain (true) or the queue is closed and drained (false). On any
+    /// executor. Cancel-safe: dropping the future takes nothing. A panic in the clone of the task's waker unwinds that
+    /// task's poll, and changes nothing.
     ///
     /// If the producer of the next value lost its processor in the middle of its push, the task wakes itself, so that
     /// other tasks run meanwhile. From the ninth time on each poll first sleeps, in the executor's thread, for 50 µs at
-    /// first and for 1 ms at most: so the wait uses next to no processor time, also beside a producer of lower priority.
+    /// first and for 1 ms at most: so the wait uses next to no processor time, also beside a producer of lower
+    /// priority.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -372,11 +397,12 @@ impl<T> Receiver<T> {
     /// let producer = std::thread::spawn(move || sender.push("value").unwrap());
     /// pollster::block_on(async {
     ///     let mut values = Vec::new();
-    ///     while receiver.wait_async().await {
+    ///     while receiver.wait_async().await? {
     ///         receiver.drain(&mut values, usize::MAX);
     ///     }
     ///     assert_eq!(values, ["value"]);
-    /// });
+    ///     Ok::<(), fz_mpsc::QueueError>(())
+    /// })?;
     /// # producer.join().unwrap();
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
@@ -385,95 +411,105 @@ impl<T> Receiver<T> {
     }
 
     /// Asks to be called: true if nothing is left to drain and the queue is open. From then on,
-    /// the first push or the close calls the alarm of
-    /// [`channel_with_alarm`](crate::channel_with_alarm), once. False if there is
+    /// the first push or the close calls the function given to
+    /// [`channel_with_wake`](crate::channel_with_wake), once. False if there is
     /// something to do at once.
     ///
     /// Check and announcement are one step; a push cannot fall in between. For consumers that
     /// sleep in a way of their own; the `wait` methods do all of this themselves.
     ///
+    /// # Errors
+    ///
+    /// [`QueueErrorKind::ForkedCopy`] in a child that `fork(2)` made.
+    ///
     /// ```
     /// use std::sync::mpsc;
-    /// use fz_mpsc::{QueueConfig, channel_with_alarm};
+    /// use fz_mpsc::{QueueConfig, channel_with_wake};
     ///
-    /// let (bell, rung) = mpsc::channel();
-    /// let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(8), move || bell.send(()).unwrap())?;
-    /// assert!(receiver.announce_sleep());
+    /// let (wake, woken) = mpsc::channel();
+    /// let (sender, mut receiver) = channel_with_wake(QueueConfig::new(8), move || wake.send(()).unwrap())?;
+    /// assert!(receiver.announce_sleep()?);
     /// sender.try_push('a').unwrap();
     /// sender.try_push('b').unwrap();
-    /// rung.recv().unwrap();
-    /// assert!(rung.try_recv().is_err(), "once, not twice");
-    /// assert!(!receiver.announce_sleep(), "there is something to drain");
+    /// woken.recv().unwrap();
+    /// assert!(woken.try_recv().is_err(), "once, not twice");
+    /// assert!(!receiver.announce_sleep()?, "there is something to drain");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use = "false means that nobody will call"]
-    pub fn announce_sleep(&mut self) -> bool {
-        self.gate.sequencer.announce_sleep(self.outlet.next())
+    #[must_use = "false means that no call will come"]
+    pub fn announce_sleep(&mut self) -> Result<bool> {
+        self.check_process("announce_sleep")?;
+        Ok(self.gate.sequencer.announce_sleep(self.outlet.next()))
     }
 
-    /// Takes an announcement back. True if it still stood: nobody has called and nobody will.
-    /// False if there was none, or a push or the close was faster: then the alarm was called or is
-    /// about to be.
+    /// Takes an announcement back. True if it still stood: no call was made and none will be.
+    /// False if there was none, or a push or the close was faster: then its call was made or is about to be. False also
+    /// in a forked copy.
     ///
     /// ```
-    /// use fz_mpsc::{QueueConfig, channel_with_alarm};
+    /// use fz_mpsc::{QueueConfig, channel_with_wake};
     ///
-    /// let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(8), || ())?;
-    /// assert!(receiver.announce_sleep());
+    /// let (sender, mut receiver) = channel_with_wake(QueueConfig::new(8), || ())?;
+    /// assert!(receiver.announce_sleep()?);
     /// assert!(receiver.cancel_sleep());
-    /// assert!(receiver.announce_sleep());
+    /// assert!(receiver.announce_sleep()?);
     /// sender.try_push('x').unwrap();
     /// assert!(!receiver.cancel_sleep());
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
     pub fn cancel_sleep(&mut self) -> bool {
-        self.gate.sequencer.cancel_sleep()
+        self.gate.is_ours() && self.gate.sequencer.cancel_sleep()
     }
 
-    fn look(&self) -> Look {
+    fn check_process(&self, operation: &'static str) -> Result<()> {
+        if self.gate.is_ours() { Ok(()) } else { Err(self.gate.error(operation, QueueErrorKind::ForkedCopy)) }
+    }
+
+    fn look(&self, operation: &'static str) -> Result<Look> {
+        self.check_process(operation)?;
         if self.outlet.is_ready() {
-            return Look::Ready;
+            return Ok(Look::Ready);
         }
         let (last, closed) = self.gate.sequencer.last_position_and_closed();
-        if last >= self.outlet.next() {
+        Ok(if last >= self.outlet.next() {
             Look::Claimed
         } else if closed {
             Look::Finished
         } else {
             Look::Empty
-        }
+        })
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> bool {
+    fn wait_until(&mut self, operation: &'static str, deadline: Option<Instant>) -> Result<bool> {
         loop {
-            // Asked before the look: what came by the deadline is still seen.
+            // Asked before the look: a value that came by the deadline is still seen.
             let overdue = has_passed(deadline);
-            match self.look() {
-                Look::Ready => return true,
-                Look::Claimed => return self.outlet.wait_ready(deadline),
-                Look::Finished => return false,
+            match self.look(operation)? {
+                Look::Ready => return Ok(true),
+                Look::Claimed => return Ok(self.outlet.wait_ready(deadline)),
+                Look::Finished => return Ok(false),
                 Look::Empty if overdue => {
                     self.stop_waiting();
-                    return false;
+                    return Ok(false);
                 }
                 Look::Empty => {
-                    self.gate.alarm.set(Wake::Thread(current()));
-                    if self.announce_sleep() {
+                    self.gate.consumer.register(Wake::Thread(current()));
+                    if self.announce_sleep()? {
                         park_until(deadline);
                     } else {
-                        self.gate.alarm.clear();
+                        self.gate.consumer.clear();
                     }
                 }
             }
         }
     }
 
-    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
         loop {
-            match self.look() {
+            match self.look("wait_async")? {
                 Look::Ready => {
                     self.pause = Pause::after(FREE_POLLS);
-                    return Poll::Ready(true);
+                    return Poll::Ready(Ok(true));
                 }
                 Look::Claimed => {
                     self.pause.sleep(None);
@@ -483,29 +519,35 @@ impl<T> Receiver<T> {
                     let _ = foreign::call(|| cx.waker().wake_by_ref());
                     return Poll::Pending;
                 }
-                Look::Finished => return Poll::Ready(false),
+                Look::Finished => return Poll::Ready(Ok(false)),
                 Look::Empty => {
-                    self.gate.alarm.set(Wake::Task(cx.waker().clone()));
-                    if self.announce_sleep() {
+                    self.gate.consumer.register_task(cx.waker());
+                    if self.announce_sleep()? {
                         return Poll::Pending;
                     }
-                    self.gate.alarm.clear();
+                    self.gate.consumer.clear();
                 }
             }
         }
     }
 
-    /// Takes back what a wait that ends early has left behind.
+    /// Takes back the announcement and the registration of a wait that ends early.
     pub(crate) fn stop_waiting(&mut self) {
-        self.cancel_sleep();
-        self.gate.alarm.clear();
+        if self.gate.is_ours() {
+            self.cancel_sleep();
+            self.gate.consumer.clear();
+        }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.gate.close();
-        self.outlet.discard();
+        if self.gate.is_ours() {
+            self.gate.close();
+            self.outlet.discard();
+        } else {
+            self.outlet.abandon();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The cells behind the gate: where a claimed position's value lies.
+//! The cells behind the gate, which hold the values of claimed positions.
 //!
 //! The only module with `unsafe` in it. Its argument, which the blocks refer to by number:
 //!
@@ -11,7 +11,7 @@
 //! 4. *Taken before refilled.* The outlet stores the head (Release) after the values below it are
 //!    moved out. A claim of `p` was made with a head above `p - capacity`, so above
 //!    `p - cells`, which was the cell's last position: a newcomer loaded that head (Acquire); a
-//!    waiter had it from whoever granted the room, by the lock of the line.
+//!    waiter had it from the thread that granted the room, by the lock of the line.
 
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -199,15 +199,15 @@ impl<T> Outlet<T> {
         self.ring.wait_filled(self.next, deadline)
     }
 
-    /// The value so many places `ahead` of the next, if it is filled.
+    /// The value `ahead` places behind the next, if it is filled.
     pub(crate) fn peek(&mut self, ahead: usize) -> Option<&T> {
         let position = self.next.checked_add(u64::try_from(ahead).ok()?)?;
         if !self.ring.is_filled(position) {
             return None;
         }
         Some(self.ring.cell(position).value.with(|slot| {
-            // SAFETY: filled, and not below `next`, so nobody took the value, which takes this outlet (2); the head,
-            // stored only after such a take, is not past it, so nobody refills the cell (4). Both for as long as
+            // SAFETY: filled, and not below `next`, so the value was not taken, which takes this outlet (2); the head,
+            // stored only after such a take, is not past it, so no push refills the cell (4). Both for as long as
             // this outlet is borrowed.
             let value = unsafe { &*slot };
             // SAFETY: `fill` wrote a value before `sequence` became `position`.
@@ -220,12 +220,16 @@ impl<T> Outlet<T> {
     pub(crate) fn drain(&mut self, into: &mut Vec<T>, last: u64, mut is_last: impl FnMut(&T) -> bool) -> usize {
         let taking = Taking::new(self);
         let outlet = &mut *taking.outlet;
+        if fz_error::mutants::active("a_drain_waits_for_a_stopped_push") {
+            let claimed = outlet.ring.gate.sequencer.last_position().min(last);
+            let _ = (outlet.next..=claimed).all(|position| outlet.ring.wait_filled(position, None));
+        }
         while outlet.next <= last {
             // Counted first, so that the reserve, which may panic, comes before anything is taken. By portions, so
             // that the counted cells are still in the nearest cache when they are taken.
             let portion = (last - outlet.next + 1).min(PORTION_MAX);
-            let filled = (0..portion).take_while(|ahead| outlet.ring.is_filled(outlet.next + ahead)).count() as u64;
-            if outlet.take_filled(into, filled, &mut is_last) || filled < portion {
+            let unfilled = (0..portion).find(|ahead| !outlet.ring.is_filled(outlet.next + ahead));
+            if outlet.take_filled(into, unfilled.unwrap_or(portion), &mut is_last) || unfilled.is_some() {
                 break;
             }
         }
@@ -242,8 +246,8 @@ impl<T> Outlet<T> {
                 has_gap = true;
                 continue;
             }
-            // SAFETY: filled, and not below the head. Nothing takes it again: `next` moves past it or, behind a gap, the
-            // cell is marked as empty.
+            // SAFETY: filled, and not below the head. Nothing takes it again: `next` moves past it or, behind a gap,
+            // the cell is marked as empty.
             let value = unsafe { self.ring.take(position) };
             if has_gap {
                 // Relaxed: read again by `Ring::drop` only, which comes after everything.
@@ -254,6 +258,11 @@ impl<T> Outlet<T> {
             foreign::discard(value);
         }
         self.ring.gate.release(self.next);
+    }
+
+    /// Keeps the ring, with its values, for ever. For a forked copy, which frees nothing.
+    pub(crate) fn abandon(&self) {
+        std::mem::forget(Arc::clone(&self.ring));
     }
 
     /// Takes the next `count` values, each of which `is_filled` has seen filled;

@@ -42,7 +42,8 @@ use std::time::{Duration, Instant};
 /// A model checker explores every spin as a step of its own, so there it yields at the second.
 pub(crate) const SPINS_MAX: u32 = if cfg!(any(fz_loom, fz_shuttle)) { 1 } else { 64 };
 
-/// The sleeps of a wait that nothing ends but another thread's progress: 50 µs, then twice as long each time, up to 1 ms.
+/// The sleeps of a wait that nothing ends but another thread's progress: 50 µs, then twice as long each time, up to 1
+/// ms.
 #[derive(Debug)]
 pub(crate) struct Pause {
     /// How many times it does not sleep yet.
@@ -89,7 +90,7 @@ fn sleep(_: Duration) {
     yield_now();
 }
 
-/// Locks, whatever became of earlier holders: no user code runs under a lock of this crate, so a
+/// Locks, also if an earlier holder panicked: no user code runs under a lock of this crate, so a
 /// poisoned one still holds consistent state.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,7 +112,7 @@ pub(crate) fn park_until(deadline: Option<Instant>) {
         None => park(),
         #[cfg(not(any(fz_loom, fz_shuttle)))]
         Some(at) => std::thread::park_timeout(at.saturating_duration_since(Instant::now())),
-        // A model has no clock: let the others run, then look again.
+        // A model has no clock: the other threads run, then this one looks again.
         #[cfg(any(fz_loom, fz_shuttle))]
         Some(_) => yield_now(),
     }

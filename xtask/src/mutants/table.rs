@@ -144,6 +144,23 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "a_drain_waits_for_a_stopped_push",
+        package: "fz-mpsc",
+        checks: &[
+            // Hangs, as its consumer would.
+            test("lib", "stopped::a_stopped_producer_holds_up_only_its_own_position"),
+            loom("lib", "stopped::a_stopped_producer_holds_up_only_its_own_position"),
+        ],
+    },
+    Mutant {
+        name: "a_forked_queue_acts",
+        package: "fz-mpsc",
+        checks: &[
+            test("fork", "g_a_forked_copy_refuses_every_push_and_returns_the_value"),
+            test("fork", "h_a_forked_copy_that_is_dropped_or_closed_wakes_and_frees_nothing"),
+        ],
+    },
+    Mutant {
         name: "wake_one_pusher_only",
         package: "fz-mpsc",
         checks: &[

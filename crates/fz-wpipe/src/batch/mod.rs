@@ -215,7 +215,7 @@ impl Batch {
         let writes_max = u64::try_from(config.batch_writes_max).unwrap_or(u64::MAX).min(u64::from(order::WRITES_MAX));
         let next = self.receiver.next_position();
         let last = accepted.min(next.saturating_add(writes_max - 1));
-        if next > last || !self.receiver.wait_ready_timeout(STOPPED_PRODUCER) {
+        if next > last || !self.receiver.wait_ready_timeout(STOPPED_PRODUCER).unwrap_or(false) {
             return;
         }
         let mut room = config.batch_bytes_max;
@@ -335,7 +335,7 @@ impl Medium for Slots {
     fn announce_idle(&self) -> bool {
         let mut batch = lock(&self.batch);
         // A batch that was taken and not written is none of the queue's.
-        (batch.written == batch.receiver.next_position() - 1 || batch.is_broken) && batch.receiver.announce_sleep()
+        (batch.written == batch.receiver.next_position() - 1 || batch.is_broken) && batch.receiver.announce_sleep().unwrap_or(false)
     }
 
     fn refuse(&self) {
@@ -348,7 +348,7 @@ impl Medium for Slots {
         debug_assert!(batch.receiver.is_closed(), "more could come");
         let mut discarded = batch.take_memory();
         let last = batch.receiver.last_position();
-        while batch.receiver.next_position() <= last && batch.receiver.wait_ready_timeout(STOPPED_PRODUCER) {
+        while batch.receiver.next_position() <= last && batch.receiver.wait_ready_timeout(STOPPED_PRODUCER).unwrap_or(false) {
             batch.receiver.drain_through(last, &mut discarded);
         }
         drop(batch);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use fz_bufpool::BufferSize;
 use fz_commit::Committer;
 use fz_file::SlotFile;
-use fz_mpsc::{QueueConfig, channel_with_alarm};
+use fz_mpsc::{QueueConfig, channel_with_wake};
 
 use self::pools::RegisteredPools;
 pub use self::sink::WriteSink;
@@ -105,7 +105,7 @@ impl WritePipe {
                 committer.work_arrived();
             }
         };
-        let (sender, mut receiver) = channel_with_alarm(queue, work_arrived)
+        let (sender, mut receiver) = channel_with_wake(queue, work_arrived)
             .map_err(|source| error(PipeErrorKind::Queue { capacity }).with_source(source))?;
         // A new queue is empty and open.
         let _ = receiver.announce_sleep();
