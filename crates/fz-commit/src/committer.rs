@@ -126,19 +126,22 @@ impl<M: Medium> Committer<M> {
     }
 
     /// Runs the medium's own code, which may fail, outside a round: its error or panic stops the committer as that of
-    /// [`Medium::write`] does. For reads that first write what they are to see. `None` if it failed.
+    /// [`Medium::write`] does. For reads that first write what they are to see. `None` if it failed, and
+    /// in a forked copy, where `body` is not called.
     ///
     /// # Panics
     ///
     /// As [`Ticket::wait`].
     pub fn guarded<R>(&self, operation: &'static str, body: impl FnOnce() -> Result<R, M::Error>) -> Option<R> {
         self.assert_outside(operation);
-        self.core.guarded(operation, body)
+        if self.is_forked() { None } else { self.core.guarded(operation, body) }
     }
 
     /// Stops the committer for `error`, unless it has stopped: what is not durable is lost.
     pub fn fail(&self, error: M::Error) {
-        self.core.fail(error);
+        if !self.is_forked() {
+            self.core.fail(error);
+        }
     }
 
     /// Panics if this thread is inside a round of this committer: in foreign code that the medium calls. What it was

@@ -19,7 +19,7 @@ use crate::PipeError;
     not(any(feature = "tracing", feature = "metrics")),
     expect(unused_variables, clippy::needless_pass_by_value, reason = "no feature observes")
 )]
-pub(crate) fn event(module_id: u8, event: &Event<'_, PipeError>, now: impl Fn() -> (u64, usize)) {
+pub(crate) fn event(module_id: u8, event: &Event<'_, PipeError>, now: impl Fn() -> (u64, u64)) {
     #[cfg(feature = "tracing")]
     let _ = fz_process::foreign::call(|| spans::event(module_id, event, &now));
     #[cfg(feature = "metrics")]
@@ -58,7 +58,7 @@ mod spans {
         drop(before);
     }
 
-    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, usize)) {
+    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, u64)) {
         match event {
             Event::RoundBegan => {
                 drop(take());
@@ -98,7 +98,7 @@ mod numbers {
 
     use crate::PipeError;
 
-    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, usize)) {
+    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, u64)) {
         let label = || module_id.to_string();
         match event {
             Event::RoundEnded(report) => {

@@ -183,3 +183,20 @@ fn g_a_rejected_write_shows_its_error() {
     assert_eq!(error.module_id(), 7);
     assert_eq!(rig.pool.stats().in_use, 0, "the memory went back with it");
 }
+
+/// Found with slots of 100 bytes: a pipe was made on which no write could succeed, and a debug build panicked.
+#[test]
+fn g_a_file_whose_slots_fit_no_pool_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for (slot_size, fits) in [(4, false), (8, true), (100, false), (128, true), (1 << 21, false)] {
+        let path = directory.path().join(slot_size.to_string());
+        let file = std::sync::Arc::new(SlotFile::open(SlotFileConfig::new(path, slot_size).initial_slots(1)).unwrap());
+        match WritePipe::new(WritePipeConfig::new().module_id(4), file) {
+            Ok(_) => assert!(fits, "{slot_size}"),
+            Err(error) => {
+                assert!(!fits, "{slot_size}: {error}");
+                assert_eq!((error.kind(), error.module_id()), (&PipeErrorKind::SlotSize { slot_size }, 4));
+            }
+        }
+    }
+}

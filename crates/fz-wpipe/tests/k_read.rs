@@ -181,3 +181,22 @@ fn k_after_a_sync_that_panicked_a_read_returns_the_failure() {
         assert_eq!(failure.id(), rig.pipe.failure().expect("it stopped").id());
     });
 }
+
+/// Found beside a disk with slow reads: the read held the lock under which batches are written.
+#[test]
+fn k_a_read_that_waits_for_the_disk_holds_no_commit_up() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.write(0, 7).wait().unwrap();
+        rig.disk.hold(Call::Read);
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| rig.read(0))).collect();
+            rig.disk.wait_until_held(Call::Read);
+            for write in 1..20 {
+                rig.write(write, write).wait().unwrap();
+            }
+            rig.disk.release();
+            readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), 7));
+        });
+    });
+}

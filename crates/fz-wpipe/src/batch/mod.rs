@@ -109,18 +109,31 @@ impl Slots {
         self.failure.get()
     }
 
+    /// Why the batch is broken, also before its panic is known.
+    fn broken(&self) -> PipeError {
+        let panicked = || self.error("write", PipeErrorKind::Panicked { message: "a batch is incomplete".to_owned() });
+        self.failure.get_or_init(panicked).clone()
+    }
+
     /// The highest epoch handed to the kernel.
     pub(crate) fn written_epoch(&self) -> u64 {
         // Acquire: pairs with the Release in `write_batch`.
         self.written.load(Ordering::Acquire)
     }
 
+    /// Writes accepted and not yet handed to the kernel: those in the queue and those of the batch under way.
+    pub(crate) fn queue_depth(&self) -> u64 {
+        // In this order the difference cannot be negative.
+        let written = self.written_epoch();
+        self.sender.last_position() - written
+    }
+
     /// Drains one batch and writes it. Returns the highest epoch handed to the kernel.
     fn write_batch(&self) -> Result<u64> {
         let mut batch = lock(&self.batch);
         if batch.is_broken {
-            // Its failure is being declared. The memory goes with the rest of the queue.
-            return Ok(batch.written);
+            // Its failure is being declared, or it was. The memory goes with the rest of the queue.
+            return Err(self.broken());
         }
         batch.drain(&self.config);
         if batch.requests.is_empty() {
@@ -186,8 +199,12 @@ impl Slots {
         let is_torn = lock(&self.recent).has_touched(mark, slot_index..slot_index + count);
         if is_torn && !fz_error::mutants::active("read_beside_a_batch") {
             // A batch touched these slots meanwhile. They are in the page cache now, so this read is short.
-            let _batch = lock(&self.batch);
+            let batch = lock(&self.batch);
             self.file.read(slot_index, buffer)?;
+            if batch.is_broken {
+                // It may have left a part of a write. The caller looks for the failure after this.
+                let _ = self.broken();
+            }
         }
         Ok(())
     }
@@ -370,6 +387,6 @@ impl Medium for Slots {
     }
 
     fn observe(&self, event: Event<'_, PipeError>) {
-        observe::event(self.module_id(), &event, || (self.counters.durable(), self.sender.len()));
+        observe::event(self.module_id(), &event, || (self.counters.durable(), self.queue_depth()));
     }
 }

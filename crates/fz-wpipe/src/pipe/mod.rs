@@ -375,9 +375,8 @@ impl WritePipe {
         let slots = self.slots();
         // In this order none of the differences can be negative.
         let commit = self.committer.stats();
-        let written = slots.written_epoch();
-        let accepted = slots.sender.last_position();
-        slots.counters.stats(&commit, accepted, accepted.saturating_sub(written))
+        let queue_depth = slots.queue_depth();
+        slots.counters.stats(&commit, slots.sender.last_position(), queue_depth)
     }
 
     /// The file that this pipe writes to.

@@ -47,6 +47,9 @@ impl WritePipe {
         }
         let count = u64::try_from(buffer.len() / slot_size).unwrap_or(u64::MAX);
         self.check_range(slot_index, count).map_err(error)?;
+        if self.committer.is_forked() {
+            return Err(error(PipeErrorKind::OtherProcess));
+        }
         let slots = self.slots();
         let accepted = slots.sender.last_position();
         if slots.written_epoch() < accepted && !fz_error::mutants::active("read_past_the_queue") {

@@ -282,6 +282,7 @@ impl WritePipe {
     #[cold]
     fn refused(&self, refusal: PushError<WriteRequest>) -> RejectedWrite {
         match refusal {
+            PushError::ForkedCopy(request) => self.reject(request, PipeErrorKind::OtherProcess),
             PushError::Closed(request) => match self.reason() {
                 Some(error) => RejectedWrite { request, error },
                 None => self.reject(request, PipeErrorKind::Closed),
