@@ -10,6 +10,7 @@ mod contestant;
 mod count;
 mod figures;
 mod flags;
+mod hogs;
 mod machine;
 mod meter;
 mod order;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match &flags.command {
         None => rounds::run(&flags.run),
         Some(Command::Count(count)) => count::run(count),
+        Some(Command::Hog(hog)) => hogs::run(hog),
         Some(Command::List) => rounds::list(),
         Some(Command::Turn(flags)) => turn::run(flags),
     };

@@ -13,13 +13,13 @@ use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
 use crate::machine::Elsewhere;
 use crate::suites::ALL;
-use crate::summary::{Row, SuiteResult, WorkResult};
+use crate::summary::{Row, Spread, SuiteResult, WorkResult};
 use crate::{Outcome, machine, plot};
 
 pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, results: &[SuiteResult]) -> Outcome<()> {
     let machine = machine::describe(directory);
-    let text = text(&machine, rounds, load, results);
-    let object = object(&machine, flags.quick, rounds, load, results);
+    let text = text(&machine, flags, rounds, load, results);
+    let object = object(&machine, flags, rounds, load, results);
     remove_older(&flags.out)?;
     fs::write(flags.out.join("bench.json"), serde_json::to_vec_pretty(&object)?)?;
     for result in results {
@@ -54,10 +54,10 @@ fn remove_older(out: &Path) -> Outcome<()> {
 }
 
 /// One Markdown table for each group of works.
-fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
+fn text(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
     let of = |key: &str| machine[key].as_str().unwrap_or_default().to_owned();
     let mut text = format!(
-        "{} processors ({}), {}, {}, {}, commit {}; {rounds} rounds: {}; load at the start {load}\n",
+        "{} processors ({}), {}, {}, {}, commit {}; {rounds} rounds: {}; load at the start {load}{}\n",
         machine["processors"],
         of("processor"),
         of("kernel"),
@@ -65,6 +65,7 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
         of("rustc"),
         of("commit"),
         aggregates(),
+        beside(flags.hogs),
     );
     for result in results {
         text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
@@ -72,12 +73,33 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
             text += &format!("\n{} ({})\n", group[0].work.group(), disturbance(&group));
             text += &format!("{}\n", table(result, &group));
             text += &best_peers(result, &group);
+            text += &format!("command: {}\n", command(flags, rounds, result.suite.name, &group[0].work.group()));
             for failure in group.iter().flat_map(|work| work.failures()) {
                 text += &format!("{failure}\n");
             }
         }
     }
     text
+}
+
+/// How busy the machine was made.
+fn beside(hogs: usize) -> String {
+    match hogs {
+        0 => String::new(),
+        1 => "; beside 1 process that only computes".to_owned(),
+        hogs => format!("; beside {hogs} processes that only compute"),
+    }
+}
+
+/// What prints one table again.
+fn command(flags: &Run, rounds: usize, suite: &str, group: &str) -> String {
+    let mut line = format!("cargo xtask bench --suite {suite} --only '{group}' --peers {}", flags.peers.join(","));
+    line += if flags.quick { " --quick" } else { "" };
+    line += &format!(" --rounds {rounds}");
+    if flags.hogs > 0 {
+        line += &format!(" --hogs {}", flags.hogs);
+    }
+    line
 }
 
 /// How much of the processors' time the turns of a table could not have had.
@@ -164,10 +186,10 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
             cells.push(row.contestant.name.to_owned());
             for &key in suite.ratios {
                 let metric = metric_of(key);
-                cells.push(shown(row.figure(key)));
+                cells.push(spread(row.spread(key)));
                 for &(_, role) in &bases {
                     let base = if role == Role::Peer { work.best_peer(metric) } else { work.base(role) };
-                    cells.push(shown(base.and_then(|base| row.ratio(base, metric))));
+                    cells.push(spread(base.and_then(|base| row.ratio(base, metric))));
                 }
             }
             cells.extend(columns.iter().map(|key| shown(row.figure(key))));
@@ -178,6 +200,16 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The median, and the lowest and the highest of the rounds if there are several.
+fn spread(spread: Option<Spread>) -> String {
+    match spread {
+        Some(Spread { median, low, high }) if low < high => {
+            format!("{} ({}–{})", shown(Some(median)), shown(Some(low)), shown(Some(high)))
+        }
+        spread => shown(spread.map(|spread| spread.median)),
+    }
 }
 
 /// Three digits, or all before the point.
@@ -206,13 +238,14 @@ fn grouped(value: f64) -> String {
     text
 }
 
-fn object(machine: &Value, quick: bool, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
+fn object(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     json!({
         "machine": machine,
         "unix_time": now,
         "command": std::env::args().collect::<Vec<_>>().join(" "),
-        "quick": quick,
+        "quick": flags.quick,
+        "hogs": flags.hogs,
         "rounds": rounds,
         "load_at_start": load,
         "suites": results.iter().map(suite_object).collect::<Vec<_>>(),
@@ -232,15 +265,21 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
         let ratios = result.suite.ratios.iter().map(|&key| {
             let metric = metric_of(key);
             let to = |base: Option<&Row>| base.and_then(|base| row.ratio(base, metric));
-            let value = json!({
-                "ceiling": to(work.base(Role::Ceiling)),
-                "write_back": to(work.base(Role::WriteBack)),
-                "flusher": to(work.base(Role::Flusher)),
-                "malloc": to(work.base(Role::Heap)),
-                "best_peer": to(work.best_peer(metric)),
-                "best_peer_name": work.best_peer(metric).map(|row| row.contestant.name),
-            });
-            (key.to_owned(), value)
+            let bases = [
+                ("ceiling", work.base(Role::Ceiling)),
+                ("write_back", work.base(Role::WriteBack)),
+                ("flusher", work.base(Role::Flusher)),
+                ("malloc", work.base(Role::Heap)),
+                ("best_peer", work.best_peer(metric)),
+            ];
+            let (mut medians, mut spreads) = (serde_json::Map::new(), serde_json::Map::new());
+            for (name, base) in bases {
+                medians.insert(name.to_owned(), json!(to(base).map(|spread| spread.median)));
+                spreads.insert(name.to_owned(), json!(to(base).map(|spread| [spread.low, spread.high])));
+            }
+            medians.insert("best_peer_name".to_owned(), json!(work.best_peer(metric).map(|row| row.contestant.name)));
+            medians.insert("spread".to_owned(), spreads.into());
+            (key.to_owned(), Value::from(medians))
         });
         json!({
             "contestant": row.contestant.name,

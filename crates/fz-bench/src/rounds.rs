@@ -12,6 +12,7 @@ use wait_timeout::ChildExt;
 use crate::contestant::{Contestant, Role};
 use crate::figures::Figures;
 use crate::flags::Run;
+use crate::hogs::Hogs;
 use crate::machine::{Elsewhere, Processors};
 use crate::suites::{ALL, Suite};
 use crate::summary::{Row, SuiteResult, WorkResult};
@@ -52,7 +53,7 @@ pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let directory = fs::canonicalize(&flags.dir)?;
     machine::refuse_memory(&directory)?;
     let load = machine::load();
-    let mut run = Rounds { directory, rounds, bar: bar(flags) };
+    let mut run = Rounds { directory, rounds, hogs: flags.hogs, bar: bar(flags) };
     run.bar.set_length((turns * rounds) as u64);
     let mut results = Vec::new();
     for (suite, works) in plan {
@@ -129,6 +130,7 @@ fn bar(flags: &Run) -> ProgressBar {
 struct Rounds {
     directory: PathBuf,
     rounds: usize,
+    hogs: usize,
     bar: ProgressBar,
 }
 
@@ -170,7 +172,8 @@ impl Rounds {
             return (Err(format!("the journal could not be written before it: {error}").into()), Elsewhere::default());
         }
         let (began, before) = (Instant::now(), Processors::now());
-        let outcome = self.turn_process(work, contestant);
+        // The hogs' time is the parent's children's, not that of other processes.
+        let outcome = Hogs::start(self.hogs).and_then(|_hogs| self.turn_process(work, contestant));
         (outcome, before.elsewhere(&Processors::now(), began.elapsed().as_secs_f64()))
     }
 

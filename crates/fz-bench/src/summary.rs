@@ -50,9 +50,13 @@ impl Row {
         }
     }
 
-    /// How much better than `base`, as the median over the rounds of the ratio in each: above 1 is
-    /// better, whatever the metric's direction.
-    pub(crate) fn ratio(&self, base: &Self, metric: Metric) -> Option<f64> {
+    /// The figure of each round, from the lowest to the highest.
+    pub(crate) fn spread(&self, key: &str) -> Option<Spread> {
+        Spread::of(self.rounds.iter().filter_map(|figures| figures.get(key).copied()).collect())
+    }
+
+    /// How much better than `base`, of the ratio in each round: above 1 is better, whatever the metric's direction.
+    pub(crate) fn ratio(&self, base: &Self, metric: Metric) -> Option<Spread> {
         let pairs = self.rounds.iter().zip(&base.rounds);
         let ratios = pairs.filter_map(|(own, base)| {
             let (own, base) = (own.get(metric.key)?, base.get(metric.key)?);
@@ -61,7 +65,23 @@ impl Row {
                 Better::Lower => base / own,
             })
         });
-        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+        Spread::of(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+}
+
+/// The middle of the rounds, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&low, &high) = (values.first()?, values.last()?);
+        Some(Self { median: median(values)?, low, high })
     }
 }
 
@@ -112,7 +132,8 @@ mod tests {
     fn a_ratio_is_taken_within_each_round() {
         // Medians of both are 10, yet it was half as fast in two rounds of three.
         let (own, base) = (row("commits_per_s", &[5.0, 10.0, 30.0]), row("commits_per_s", &[10.0, 20.0, 3.0]));
-        assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(0.5));
+        let spread = Spread { median: 0.5, low: 0.5, high: 10.0 };
+        assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(spread));
     }
 
     #[test]
@@ -126,7 +147,7 @@ mod tests {
     #[test]
     fn fewer_nanoseconds_are_a_ratio_above_one() {
         let (own, base) = (row("submit_ns", &[50.0]), row("submit_ns", &[100.0]));
-        assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(2.0));
+        assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(Spread { median: 2.0, low: 2.0, high: 2.0 }));
     }
 
     #[test]

@@ -21,12 +21,11 @@ pub(crate) const SUITE: Suite = Suite {
             by one pwrite and syncs, alone",
     works,
     contestants,
-    ratios: &["commits_per_s"],
+    ratios: &["commits_per_s", "cpu_us"],
     columns: &[
         "p50_us",
         "p99_us",
         "p99_9_us",
-        "cpu_us",
         "switches",
         "syncs",
         "device_flushes",

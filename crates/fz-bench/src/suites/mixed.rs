@@ -21,7 +21,7 @@ pub(crate) const SUITE: Suite = Suite {
             with whatever the file holds there (the flusher's records do not lie in their slots at all)",
     works,
     contestants,
-    ratios: &["writes_per_s"],
+    ratios: &["writes_per_s", "cpu_us"],
     columns: &[
         "p50_us",
         "p99_us",
@@ -30,7 +30,6 @@ pub(crate) const SUITE: Suite = Suite {
         "submit_max_us",
         "reads_per_s",
         "read_p99_us",
-        "cpu_us",
         "syncs",
         "device_flushes",
         "device_amplification",
