@@ -260,6 +260,10 @@ pub(crate) struct Package {
     pub(crate) bless: bool,
 }
 
+/// As `fz-bench list` shows them.
+const SUITES: [&str; 9] =
+    ["submit", "commit", "bandwidth", "scaling", "mixed", "open-loop", "pipes", "slow-disk", "short-pool"];
+
 /// The pipeline beside its peers, in turns; or the instructions of one write
 ///
 /// Needs an idle machine: close what runs beside it. Tables on the terminal; JSON, CSV and a page
@@ -280,9 +284,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "none", value_parser = known_peer)]
     pub(crate) peers: Vec<String>,
 
-    /// Only these suites: submit, commit, bandwidth, scaling, mixed
+    /// Only these suites: submit, commit, bandwidth, scaling, mixed, open-loop (arrivals on a clock), pipes (many in
+    /// one process), slow-disk (a sync takes 0.5, 2, 8 ms longer), short-pool (64 KiB)
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
-    #[arg(value_parser = ["submit", "commit", "bandwidth", "scaling", "mixed"])]
+    #[arg(value_parser = SUITES)]
     pub(crate) suite: Vec<String>,
 
     /// Only the works whose name contains this

@@ -18,6 +18,8 @@ pub(crate) enum Role {
     WriteBack,
     /// The simplest competitor, written by hand.
     Flusher,
+    /// The pipe with memory for every record, where a short pool is what is compared.
+    PoolForAll,
     /// The heap, where memory is what is compared.
     Heap,
     /// What this project is about.

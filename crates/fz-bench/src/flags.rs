@@ -45,7 +45,8 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Only these suites: submit, commit, bandwidth, scaling, mixed
+    /// Only these suites: submit, commit, bandwidth, scaling, mixed, open-loop (arrivals on a clock), pipes (many in
+    /// one process), slow-disk (a sync takes 0.5, 2, 8 ms longer), short-pool (64 KiB)
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     pub(crate) suite: Vec<String>,
 

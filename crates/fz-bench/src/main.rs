@@ -8,6 +8,7 @@
 
 mod contestant;
 mod count;
+mod disk;
 mod figures;
 mod flags;
 mod hogs;

@@ -70,6 +70,14 @@ impl Meter {
         }
         seconds
     }
+
+    /// Adds what a second of doing nothing cost.
+    pub(crate) fn stop_idle(&self, figures: &mut Figures) {
+        let seconds = self.seconds();
+        let (now, before) = (Counters::now(self.device.as_deref()), &self.before);
+        figures.insert("cpu_us_per_s".to_owned(), (now.cpu_s - before.cpu_s) * 1e6 / seconds);
+        figures.insert("switches_per_s".to_owned(), (now.switches - before.switches) / seconds);
+    }
 }
 
 impl Counters {

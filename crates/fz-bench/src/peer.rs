@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use crate::Outcome;
+use crate::disk::Delay;
 
 /// What a contestant is opened for.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Setup {
     pub(crate) in_flight: usize,
     /// Bytes of records that may wait in memory, where that is bounded for everybody: who submits more waits.
     pub(crate) waiting_bytes_max: Option<usize>,
+    /// How much longer each sync takes, for those whose syncs this program makes or can reach.
+    pub(crate) sync_delay: Delay,
 }
 
 impl Setup {

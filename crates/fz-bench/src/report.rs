@@ -155,11 +155,12 @@ pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
 }
 
 /// What the tables compare with, where it takes part.
-const BASES: [(&str, Role); 5] = [
+const BASES: [(&str, Role); 6] = [
     ("ceiling", Role::Ceiling),
     ("write-back", Role::WriteBack),
     ("flusher", Role::Flusher),
     ("malloc", Role::Heap),
+    ("pool for all", Role::PoolForAll),
     ("best peer", Role::Peer),
 ];
 
@@ -171,7 +172,8 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         BASES.into_iter().filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some())).collect();
     let mut head: Vec<String> = if with_x { vec!["N".to_owned()] } else { Vec::new() };
     head.push("contestant".to_owned());
-    for &key in suite.ratios {
+    let ratios: Vec<_> = suite.ratios.iter().copied().filter(|key| has(key)).collect();
+    for &key in &ratios {
         head.push(metric_of(key).title.to_owned());
         head.extend(bases.iter().map(|(name, _)| format!("× {name}")));
     }
@@ -184,7 +186,7 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         for row in &work.rows {
             let mut cells: Vec<String> = work.work.x().map(|x| x.to_string()).into_iter().collect();
             cells.push(row.contestant.name.to_owned());
-            for &key in suite.ratios {
+            for &key in &ratios {
                 let metric = metric_of(key);
                 cells.push(spread(row.spread(key)));
                 for &(_, role) in &bases {
@@ -270,6 +272,7 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
                 ("write_back", work.base(Role::WriteBack)),
                 ("flusher", work.base(Role::Flusher)),
                 ("malloc", work.base(Role::Heap)),
+                ("pool_for_all", work.base(Role::PoolForAll)),
                 ("best_peer", work.best_peer(metric)),
             ];
             let (mut medians, mut spreads) = (serde_json::Map::new(), serde_json::Map::new());

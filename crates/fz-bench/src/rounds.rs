@@ -1,5 +1,6 @@
 //! The parent: lets the contestants take turns, each in a process of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,11 +17,14 @@ use crate::hogs::Hogs;
 use crate::machine::{Elsewhere, Processors};
 use crate::suites::{ALL, Suite};
 use crate::summary::{Row, SuiteResult, WorkResult};
-use crate::work::Work;
+use crate::work::{By, Ceiling, Shape, Work};
 use crate::{Outcome, machine, order, peers, report};
 
 const ROUNDS: u64 = 5;
 const ROUNDS_QUICK: u64 = 3;
+
+/// How long each of three turns measures the ceiling of an open loop.
+const CEILING_MILLIS: u64 = 500;
 
 /// A turn that takes longer hangs. Opening and filling files is part of it.
 const TURN_MAX: Duration = Duration::from_secs(120);
@@ -137,11 +141,33 @@ struct Rounds {
 impl Rounds {
     fn suite(&mut self, suite: Suite, works: Vec<(Work, Vec<Contestant>)>) -> Outcome<SuiteResult> {
         let mut results = Vec::new();
-        for (work, contestants) in works {
+        let mut ceilings = BTreeMap::new();
+        for (mut work, contestants) in works {
+            if let Shape::Open { writers, ceiling, .. } = &mut work.shape {
+                if !ceilings.contains_key(writers) {
+                    ceilings.insert(*writers, self.ceiling(*writers)?);
+                }
+                *ceiling = ceilings[writers];
+            }
             results.push(self.work(work, &contestants)?);
         }
         remove(&self.directory.join(suite.name))?;
         Ok(SuiteResult { suite, works: results })
+    }
+
+    /// What one thread reaches that writes `writers` records by one pwrite and syncs, under the conditions of a turn.
+    fn ceiling(&self, writers: usize) -> Outcome<Ceiling> {
+        let shape = Shape::Commit { writers, by: By::Threads };
+        let work = Work { shape, bytes: 128, slots: 1 << 16, millis: CEILING_MILLIS };
+        let mut row = Row::new(peers::raw());
+        for _ in 0..ROUNDS_QUICK {
+            row.rounds.push(self.turn(&work, &row.contestant).0?);
+        }
+        remove(&self.directory.join(work.suite()))?;
+        let figure = |key| row.figure(key).ok_or("the ceiling has no figures");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate and a time of a turn")]
+        let whole = |figure: f64| figure.round() as u64;
+        Ok(Ceiling { commits_per_s: whole(figure("commits_per_s")?), sync_ns: whole(figure("p50_us")? * 1e3) })
     }
 
     fn work(&mut self, work: Work, contestants: &[Contestant]) -> Outcome<WorkResult> {

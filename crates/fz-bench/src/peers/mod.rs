@@ -62,6 +62,21 @@ pub(crate) fn fz_default() -> Contestant {
     Contestant::of::<fz::Fz<fz::Default>>(Role::Subject)
 }
 
+/// The default queue and memory for every record: what a short pool is compared with.
+pub(crate) fn fz_pool_for_all() -> Contestant {
+    Contestant::of::<fz::Fz<fz::PoolForAll>>(Role::PoolForAll)
+}
+
+/// The default queue and as little memory as the work allows.
+pub(crate) fn fz_short_pool() -> Contestant {
+    Contestant::of::<fz::Fz<fz::ShortPool>>(Role::Subject)
+}
+
+/// A pwrite and a sync for each record.
+pub(crate) fn raw_calls() -> Contestant {
+    Contestant::of::<raw::RawCalls>(Role::Ceiling)
+}
+
 /// Reads the file beside the pipe instead of through it.
 pub(crate) fn fz_file_read() -> Contestant {
     Contestant::of::<fz::Fz<fz::FileRead>>(Role::Subject).with_reads()

@@ -87,8 +87,10 @@ mod tests {
     /// How many records of `bytes` bytes one transaction takes.
     fn records_of_a_transaction(bytes: usize) -> u64 {
         let directory = tempfile::tempdir().unwrap();
+        let sync_delay = crate::disk::Delay(std::time::Duration::ZERO);
+        let directory_path = directory.path().to_owned();
         let setup =
-            Setup { directory: directory.path().to_owned(), bytes, slots: 4096, in_flight: 1, waiting_bytes_max: None };
+            Setup { directory: directory_path, bytes, slots: 4096, in_flight: 1, waiting_bytes_max: None, sync_delay };
         let peer = Sqlite::open(&setup).unwrap();
         let record = vec![1; bytes];
         let mut slot = 0;

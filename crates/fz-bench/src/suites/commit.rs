@@ -74,7 +74,13 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, writers: usize) ->
     Ok(figures)
 }
 
-fn commit_until_over<P: Peer>(peer: &P, window: &Window, number: usize, bytes: usize) -> Outcome<Histogram<u64>> {
+/// One writer's commits until the window is over.
+pub(crate) fn commit_until_over<P: Peer>(
+    peer: &P,
+    window: &Window,
+    number: usize,
+    bytes: usize,
+) -> Outcome<Histogram<u64>> {
     let mut writer = peer.writer()?;
     let payload = payload(bytes);
     let mut latencies = histogram();

@@ -3,7 +3,11 @@
 mod bandwidth;
 mod commit;
 mod mixed;
+mod open_loop;
+mod pipes;
 mod scaling;
+mod short_pool;
+mod slow_disk;
 mod submit;
 mod window;
 
@@ -13,7 +17,7 @@ use crate::Outcome;
 use crate::contestant::Contestant;
 use crate::figures::Figures;
 use crate::peer::{Peer, Setup, TaskPeer};
-use crate::work::{Shape, Work};
+use crate::work::{Order, Shape, Work};
 
 pub(crate) use mixed::RECORDS as MIXED_RECORDS;
 pub(crate) use window::Window;
@@ -35,13 +39,26 @@ pub(crate) struct Suite {
     pub(crate) with_peers: bool,
 }
 
-pub(crate) const ALL: [Suite; 5] = [submit::SUITE, commit::SUITE, bandwidth::SUITE, scaling::SUITE, mixed::SUITE];
+pub(crate) const ALL: [Suite; 9] = [
+    submit::SUITE,
+    commit::SUITE,
+    bandwidth::SUITE,
+    scaling::SUITE,
+    mixed::SUITE,
+    open_loop::SUITE,
+    pipes::SUITE,
+    slow_disk::SUITE,
+    short_pool::SUITE,
+];
 
 /// Measures a peer by whatever `work` asks for.
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures> {
     match work.shape {
         Shape::Submit { threads, order } => submit::measure::<P>(work, directory, threads, order),
-        Shape::Commit { writers, .. } => commit::measure::<P>(work, directory, writers),
+        Shape::Commit { writers, .. } | Shape::Slow { writers, .. } => commit::measure::<P>(work, directory, writers),
+        Shape::Open { .. } => open_loop::measure::<P>(work, directory),
+        Shape::Pipes { pipes, load } => pipes::measure::<P>(work, directory, pipes, load),
+        Shape::ShortPool { threads } => submit::measure::<P>(work, directory, threads, Order::Slots),
         Shape::Bandwidth => bandwidth::measure::<P>(work, directory),
         Shape::Mixed { reader } => mixed::measure::<P>(work, directory, reader),
         Shape::Scaling { .. } => Err("the scaling suite has contestants of its own".into()),
@@ -63,6 +80,7 @@ pub(crate) fn setup(work: &Work, directory: &Path) -> Setup {
         slots: work.slots,
         in_flight: work.in_flight(),
         waiting_bytes_max: work.waiting_bytes_max(),
+        sync_delay: work.sync_delay(),
     }
 }
 
