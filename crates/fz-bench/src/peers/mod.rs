@@ -86,9 +86,9 @@ pub(crate) fn fz_file_read() -> Contestant {
 pub(crate) fn others() -> Vec<Contestant> {
     vec![
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer),
+        Contestant::of::<frozen_core::FrozenCore<1000>>(Role::Peer).with_tasks::<frozen_core::FrozenCore<1000>>(),
         #[cfg(feature = "frozen-core")]
-        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer),
+        Contestant::of::<frozen_core::FrozenCore<50>>(Role::Peer).with_tasks::<frozen_core::FrozenCore<50>>(),
         #[cfg(feature = "okaywal")]
         Contestant::of::<okaywal::OkayWal>(Role::Peer),
         #[cfg(feature = "raft-engine")]
