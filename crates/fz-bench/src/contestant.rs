@@ -4,9 +4,8 @@ use std::path::Path;
 
 use crate::Outcome;
 use crate::figures::Figures;
-use crate::peer::{Peer, TaskPeer};
-use crate::suites;
-use crate::work::{By, Shape, Work};
+use crate::peer::Peer;
+use crate::workload::{By, Shape, Work};
 
 /// What a contestant is compared as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +49,8 @@ impl Contestant {
         Self { name, role, is_durable: true, threads: measure, tasks: Some(measure), reads: true, reuses_files: true }
     }
 
-    pub(crate) fn of<P: Peer>(role: Role) -> Self {
-        let threads = suites::measure::<P>;
+    /// A peer, measured by `threads`.
+    pub(crate) fn of<P: Peer>(role: Role, threads: Measure) -> Self {
         Self {
             name: P::NAME,
             role,
@@ -63,9 +62,9 @@ impl Contestant {
         }
     }
 
-    /// Also with many tasks on one thread.
-    pub(crate) fn with_tasks<P: TaskPeer + 'static>(self) -> Self {
-        Self { tasks: Some(suites::measure_tasks::<P>), ..self }
+    /// Also with many tasks on one thread, measured by `tasks`.
+    pub(crate) const fn with_tasks(self, tasks: Measure) -> Self {
+        Self { tasks: Some(tasks), ..self }
     }
 
     pub(crate) const fn with_reads(self) -> Self {

@@ -1,10 +1,11 @@
 //! What a contestant must be able to do.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::disk::Delay;
+use crate::workload::Work;
 
 /// What a contestant is opened for.
 #[derive(Clone, Debug)]
@@ -24,6 +25,17 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    pub(crate) fn of(work: &Work, directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            bytes: work.bytes,
+            slots: work.slots,
+            in_flight: work.in_flight(),
+            waiting_bytes_max: work.waiting_bytes_max(),
+            sync_delay: work.sync_delay(),
+        }
+    }
+
     /// The size of a file with all slots.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.slots * self.bytes as u64

@@ -12,6 +12,7 @@ use crate::contestant::Role;
 use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
 use crate::machine::Elsewhere;
+use crate::number::shown;
 use crate::suites::ALL;
 use crate::summary::{Row, Spread, SuiteResult, WorkResult};
 use crate::{Outcome, machine, plot};
@@ -69,7 +70,7 @@ fn text(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[Suite
     );
     for result in results {
         text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
-        for group in groups(result) {
+        for group in result.groups() {
             text += &format!("\n{} ({})\n", group[0].work.group(), disturbance(&group));
             text += &format!("{}\n", table(result, &group));
             text += &best_peers(result, &group);
@@ -142,18 +143,6 @@ fn aggregates() -> String {
     format!("their medians, of {} the largest", largest.collect::<Vec<_>>().join(", "))
 }
 
-/// The works of one plot each, in their order.
-pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
-    let mut groups: Vec<Vec<&WorkResult>> = Vec::new();
-    for work in &result.works {
-        match groups.iter_mut().find(|group| group[0].work.group() == work.work.group()) {
-            Some(group) => group.push(work),
-            None => groups.push(vec![work]),
-        }
-    }
-    groups
-}
-
 /// What the tables compare with, where it takes part.
 const BASES: [(&str, Role); 6] = [
     ("ceiling", Role::Ceiling),
@@ -212,32 +201,6 @@ fn spread(spread: Option<Spread>) -> String {
         }
         spread => shown(spread.map(|spread| spread.median)),
     }
-}
-
-/// Three digits, or all before the point.
-pub(crate) fn shown(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if !value.is_finite() => "–".to_owned(),
-        Some(value) if value >= 1000.0 => grouped(value),
-        Some(value) if value >= 100.0 => format!("{value:.0}"),
-        Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) if value >= 0.095 || value == 0.0 => format!("{value:.2}"),
-        Some(value) => format!("{value:.4}"),
-    }
-}
-
-/// `1234567.0` is `1,234,567`.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn object(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
@@ -329,7 +292,7 @@ mod tests {
     #[test]
     fn a_table_names_its_best_peers() {
         let row = |name, value| {
-            let mut contestant = crate::peers::raw();
+            let mut contestant = crate::lineup::raw();
             (contestant.name, contestant.role) = (name, Role::Peer);
             let figures = crate::figures::Figures::from([("commits_per_s".to_owned(), value)]);
             Row { rounds: vec![figures], ..Row::new(contestant) }
@@ -342,12 +305,6 @@ mod tests {
             elsewhere: vec![],
         });
         let result = SuiteResult { suite, works: works.collect() };
-        assert_eq!(best_peers(&result, &groups(&result)[0]), "best peer, commits/s: first (1, 16), second (4)\n");
-    }
-
-    #[test]
-    fn numbers_keep_about_three_digits() {
-        let shown: Vec<_> = [1_234_567.0, 999.4, 12.34, 0.5, 0.0123].map(|value| shown(Some(value))).into();
-        assert_eq!(shown, ["1,234,567", "999", "12.3", "0.50", "0.0123"]);
+        assert_eq!(best_peers(&result, &result.groups()[0]), "best peer, commits/s: first (1, 16), second (4)\n");
     }
 }

@@ -17,8 +17,8 @@ use crate::hogs::Hogs;
 use crate::machine::{Elsewhere, Processors};
 use crate::suites::{ALL, Suite};
 use crate::summary::{Row, SuiteResult, WorkResult};
-use crate::work::{By, Ceiling, Shape, Work};
-use crate::{Outcome, machine, order, peers, report};
+use crate::workload::{By, Ceiling, Shape, Work};
+use crate::{Outcome, lineup, machine, order, report};
 
 const ROUNDS: u64 = 5;
 const ROUNDS_QUICK: u64 = 3;
@@ -34,7 +34,7 @@ pub(crate) fn list() -> Outcome<()> {
     for suite in ALL {
         writeln!(out, "{}: {}", suite.name, suite.about)?;
     }
-    let others = peers::others();
+    let others = lineup::others();
     let names: Vec<_> = others.iter().map(|contestant| contestant.name).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     writeln!(out, "peers compiled in: {names}")?;
@@ -88,7 +88,7 @@ fn chosen_suites(names: &[String]) -> Outcome<Vec<Suite>> {
 }
 
 fn chosen_peers(names: &[String]) -> Outcome<Vec<Contestant>> {
-    let mut others = peers::others();
+    let mut others = lineup::others();
     if names == ["none"] {
         return Ok(Vec::new());
     }
@@ -110,7 +110,7 @@ fn plan(suite: &Suite, flags: &Run, others: &[Contestant]) -> Vec<(Work, Vec<Con
     works
         .filter(|work| flags.only.as_ref().is_none_or(|text| work.name().contains(text)))
         .map(|work| {
-            let mut contestants = (suite.contestants)(&work);
+            let mut contestants = lineup::of_suite(suite, &work);
             if suite.with_peers {
                 contestants.extend_from_slice(others);
             }
@@ -159,7 +159,7 @@ impl Rounds {
     fn ceiling(&self, writers: usize) -> Outcome<Ceiling> {
         let shape = Shape::Commit { writers, by: By::Threads };
         let work = Work { shape, bytes: 128, slots: 1 << 16, millis: CEILING_MILLIS };
-        let mut row = Row::new(peers::raw());
+        let mut row = Row::new(lineup::raw());
         for _ in 0..ROUNDS_QUICK {
             row.rounds.push(self.turn(&work, &row.contestant).0?);
         }
@@ -274,7 +274,7 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             chosen_peers(&names).map(|peers| peers.iter().map(|peer| peer.name).collect::<Vec<_>>())
         };
-        let all: Vec<_> = peers::others().iter().map(|peer| peer.name).collect();
+        let all: Vec<_> = lineup::others().iter().map(|peer| peer.name).collect();
         assert_eq!(chosen(&["none"]).unwrap(), [""; 0]);
         assert_eq!(chosen(&["all"]).unwrap(), all);
         for name in &all {
@@ -289,7 +289,7 @@ mod tests {
     fn one_failed_contestant_fails_the_run_and_is_named() {
         let suite = ALL[1];
         let work = (suite.works)(true).remove(0);
-        let mut rows: Vec<_> = (suite.contestants)(&work).into_iter().map(Row::new).collect();
+        let mut rows: Vec<_> = lineup::of_suite(&suite, &work).into_iter().map(Row::new).collect();
         let name = rows[1].contestant.name;
         let result =
             |rows| SuiteResult { suite, works: vec![WorkResult { work: work.clone(), rows, elsewhere: vec![] }] };

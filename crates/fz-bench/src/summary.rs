@@ -4,7 +4,7 @@ use crate::contestant::{Contestant, Role};
 use crate::figures::{Aggregate, Better, Figures, Metric, metric_of};
 use crate::machine::Elsewhere;
 use crate::suites::Suite;
-use crate::work::Work;
+use crate::workload::Work;
 
 #[derive(Debug)]
 pub(crate) struct SuiteResult {
@@ -13,6 +13,18 @@ pub(crate) struct SuiteResult {
 }
 
 impl SuiteResult {
+    /// The works of one plot each, in their order.
+    pub(crate) fn groups(&self) -> Vec<Vec<&WorkResult>> {
+        let mut groups: Vec<Vec<&WorkResult>> = Vec::new();
+        for work in &self.works {
+            match groups.iter_mut().find(|group| group[0].work.group() == work.work.group()) {
+                Some(group) => group.push(work),
+                None => groups.push(vec![work]),
+            }
+        }
+        groups
+    }
+
     /// Who did not come to the end of its rounds, in which work, and why.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
         self.works.iter().flat_map(WorkResult::failures)
@@ -120,12 +132,12 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers;
-    use crate::work::Shape;
+    use crate::lineup;
+    use crate::workload::Shape;
 
     fn row(key: &str, values: &[f64]) -> Row {
         let rounds = values.iter().map(|&value| Figures::from([(key.to_owned(), value)])).collect();
-        Row { rounds, ..Row::new(peers::raw()) }
+        Row { rounds, ..Row::new(lineup::raw()) }
     }
 
     #[test]
@@ -153,7 +165,7 @@ mod tests {
     #[test]
     fn who_fails_or_makes_nothing_durable_is_not_the_best_peer() {
         let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
-        let mut slow = peers::raw();
+        let mut slow = lineup::raw();
         slow.role = Role::Peer;
         let mut fast = slow;
         fast.is_durable = false;

@@ -43,6 +43,7 @@ impl Variant for Ample {
     const NAME: &'static str = "fz";
 }
 
+/// Allocations made and filled before the clock starts: `write()` alone.
 #[derive(Debug)]
 pub(crate) struct WriteOnly;
 impl Variant for WriteOnly {
@@ -50,6 +51,7 @@ impl Variant for WriteOnly {
     const WRITE_ONLY: bool = true;
 }
 
+/// The default queue and a pool of 4 MiB: producers may have to wait.
 #[derive(Debug)]
 pub(crate) struct Default;
 impl Variant for Default {
@@ -58,6 +60,7 @@ impl Variant for Default {
     const AMPLE_QUEUE: bool = false;
 }
 
+/// The default queue and memory for every record: what a short pool is compared with.
 #[derive(Debug)]
 pub(crate) struct PoolForAll;
 impl Variant for PoolForAll {
@@ -65,6 +68,7 @@ impl Variant for PoolForAll {
     const AMPLE_QUEUE: bool = false;
 }
 
+/// The default queue and as little memory as the work allows.
 #[derive(Debug)]
 pub(crate) struct ShortPool;
 impl Variant for ShortPool {
@@ -73,6 +77,7 @@ impl Variant for ShortPool {
     const AMPLE_QUEUE: bool = false;
 }
 
+/// Reads the file beside the pipe instead of through it.
 #[derive(Debug)]
 pub(crate) struct FileRead;
 impl Variant for FileRead {

@@ -17,8 +17,8 @@ use crate::disk::SyncHook as _;
 use crate::figures::{Figures, add_latencies, histogram};
 use crate::meter::Meter;
 use crate::peer::{Peer, Setup, Writer};
-use crate::suites::{self, Window};
-use crate::work::{Shape, Work};
+use crate::window::Window;
+use crate::workload::{MIXED_RECORDS, Shape, Work, payload};
 
 /// Zeros in one call, as many as fz-file writes. The page cache keeps what one call wrote in blocks of up to
 /// its size, and every later write to a part of a block costs the kernel a walk over the whole: with
@@ -56,7 +56,7 @@ pub(crate) fn measure(work: &Work, directory: &Path) -> Outcome<Figures> {
         Shape::Commit { writers, .. } | Shape::Slow { writers, .. } => {
             commit(work, directory, &file, writers, "commits_per_s")
         }
-        Shape::Mixed { .. } => commit(work, directory, &file, suites::MIXED_RECORDS, "writes_per_s"),
+        Shape::Mixed { .. } => commit(work, directory, &file, MIXED_RECORDS, "writes_per_s"),
         Shape::Bandwidth => stream(work, directory, &file, u64::MAX, None),
         Shape::Scaling { .. } | Shape::Open { .. } | Shape::Pipes { .. } | Shape::ShortPool { .. } => {
             Err("has no ceiling".into())
@@ -101,7 +101,7 @@ fn commit_until_over(
     records: usize,
     syncs: &AtomicU64,
 ) -> Outcome<Histogram<u64>> {
-    let payload = suites::payload(work.bytes * records);
+    let payload = payload(work.bytes * records);
     let delay = work.sync_delay();
     let places = file.metadata()?.len() / payload.len() as u64;
     let mut latencies = histogram();
@@ -169,7 +169,7 @@ impl Writer for &RawCalls {
 
 /// The ceiling of a submit is a copy to memory.
 fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
-    let record = suites::payload(work.bytes);
+    let record = payload(work.bytes);
     let mut memory = vec![1_u8; PIECE_BYTES];
     let (meter, mut copying) = (Meter::start(directory), Figures::new());
     for number in 0..usize::try_from(work.slots)? {
@@ -207,7 +207,7 @@ fn stream(
     sync_bytes: u64,
     write_back: Option<&dyn Storage>,
 ) -> Outcome<Figures> {
-    let piece = suites::payload(PIECE_BYTES);
+    let piece = payload(PIECE_BYTES);
     let bytes = work.slots * work.bytes as u64;
     let mut figures = Figures::new();
     let meter = Meter::start(directory);

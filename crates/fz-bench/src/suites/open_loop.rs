@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Suite, Window, payload, setup};
-use crate::contestant::Contestant;
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
 use crate::figures::{Figures, add_latencies, histogram};
-use crate::peer::{Peer, Writer};
-use crate::work::{Ceiling, Shape, Work};
-use crate::{Outcome, peers};
+use crate::peer::{Peer, Setup, Writer};
+use crate::window::Window;
+use crate::workload::{Ceiling, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "open-loop",
@@ -44,8 +44,8 @@ fn works(quick: bool) -> Vec<Work> {
     writers.iter().flat_map(|&writers| percents.iter().map(move |&percent| work(writers, percent))).collect()
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::flusher(), peers::fz()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["flusher", "fz"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures> {
@@ -54,7 +54,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures
     if rate < 1.0 {
         return Err("the parent has not measured the ceiling".into());
     }
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let window = Window::new(work.slots, THREADS);
     let mut figures = Figures::new();
     let clock = Clock::start(rate, work);

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Suite, Window, payload, setup};
-use crate::contestant::Contestant;
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
 use crate::figures::{Figures, add_latencies, histogram};
 use crate::meter::Meter;
-use crate::peer::{Peer, Writer};
-use crate::work::{Load, Shape, Work};
-use crate::{Outcome, peers};
+use crate::peer::{Peer, Setup, Writer};
+use crate::window::Window;
+use crate::workload::{Load, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "pipes",
@@ -53,8 +53,8 @@ fn works(quick: bool) -> Vec<Work> {
     ]
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw_calls(), peers::flusher(), peers::fz()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw-calls", "flusher", "fz"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, pipes: usize, load: Load) -> Outcome<Figures> {
@@ -63,7 +63,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, pipes: usize, load
     for number in 0..pipes {
         let directory = directory.join(number.to_string());
         fs::create_dir_all(&directory)?;
-        peers.push(P::open(&setup(work, &directory))?);
+        peers.push(P::open(&Setup::of(work, &directory))?);
     }
     let mut figures = Figures::new();
     match load {

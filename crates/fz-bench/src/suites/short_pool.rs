@@ -1,9 +1,7 @@
 //! Fire and forget with little memory.
 
-use super::Suite;
-use crate::contestant::Contestant;
-use crate::peers;
-use crate::work::{Shape, Work};
+use super::suite::{Contestants, Suite};
+use crate::workload::{Shape, Work};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "short-pool",
@@ -21,6 +19,6 @@ fn works(quick: bool) -> Vec<Work> {
     [1, 4].map(|threads| Work { shape: Shape::ShortPool { threads }, bytes: 128, slots, millis: 0 }).into()
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::fz_pool_for_all(), peers::flusher(), peers::fz_short_pool()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["fz-pool-for-all", "flusher", "fz-short-pool"])
 }

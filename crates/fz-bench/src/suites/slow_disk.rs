@@ -1,9 +1,7 @@
 //! Writers that write and wait, on a device that takes its time.
 
-use super::Suite;
-use crate::contestant::Contestant;
-use crate::peers;
-use crate::work::{Shape, Work};
+use super::suite::{Contestants, Suite};
+use crate::workload::{Shape, Work};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "slow-disk",
@@ -26,6 +24,6 @@ fn works(quick: bool) -> Vec<Work> {
     delays.iter().flat_map(|&delay_us| writers.iter().map(move |&writers| work(delay_us, writers))).collect()
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::flusher(), peers::fz()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw", "flusher", "fz"])
 }

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Suite, payload, setup};
-use crate::contestant::Contestant;
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
 use crate::figures::{Figures, add_latencies, histogram};
 use crate::meter::Meter;
-use crate::peer::{Peer, Writer};
-use crate::work::{Order, Shape, Work};
-use crate::{Outcome, peers};
+use crate::peer::{Peer, Setup, Writer};
+use crate::workload::{Order, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "submit",
@@ -61,8 +60,8 @@ fn works(quick: bool) -> Vec<Work> {
     works
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::flusher(), peers::fz(), peers::fz_write_only(), peers::fz_default()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw", "flusher", "fz", "fz-write-only", "fz-default"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, threads: usize, order: Order) -> Outcome<Figures> {
@@ -76,7 +75,7 @@ fn measure_within<P: Peer>(
     order: Order,
     pass_max: Duration,
 ) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let mut figures = Figures::new();
     let per_thread = work.slots / threads as u64;
     let pass = |thread| Pass { work, order, first: thread as u64 * per_thread, submits: per_thread, longest: pass_max };

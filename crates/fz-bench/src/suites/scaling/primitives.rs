@@ -12,7 +12,7 @@ use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
 use crate::Outcome;
 use crate::figures::Figures;
-use crate::work::Work;
+use crate::workload::Work;
 
 const OPERATIONS: usize = 1 << 20;
 const BUFFERS: usize = 1 << 14;

@@ -17,8 +17,8 @@ use super::gate::Gate;
 use crate::Outcome;
 use crate::disk::HookedVolume;
 use crate::figures::Figures;
-use crate::suites::payload;
-use crate::work::Work;
+use crate::workload::Work;
+use crate::workload::payload;
 
 /// Writes under one clock.
 const TIMED: u64 = 10_000;

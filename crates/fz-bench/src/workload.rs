@@ -214,6 +214,26 @@ impl Work {
     }
 }
 
+/// Writers of the mixed suite.
+pub(crate) const MIXED_WRITERS: usize = 4;
+
+/// One write in this many is awaited in the mixed suite.
+pub(crate) const MIXED_AWAITED: usize = 20;
+
+/// What a round trip of all writers makes durable there: as many records the ceiling writes at a time.
+pub(crate) const MIXED_RECORDS: usize = MIXED_WRITERS * MIXED_AWAITED;
+
+/// Bytes that no compression makes smaller.
+pub(crate) fn payload(bytes: usize) -> Vec<u8> {
+    // Knuth's linear congruential generator (MMIX); its high byte.
+    let mut state: u64 = 0x5EED;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

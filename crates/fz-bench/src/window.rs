@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::figures::Figures;
 use crate::meter::Meter;
-use crate::work::Work;
+use crate::workload::Work;
 
 const WARMING_UP: u8 = 0;
 const COUNTING: u8 = 1;
