@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::peer::Peer;
+use crate::measure::figures::Figures;
+use crate::peers::peer::Peer;
 use crate::workload::{By, Shape, Work};
 
 /// What a contestant is compared as.

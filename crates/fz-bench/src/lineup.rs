@@ -1,9 +1,9 @@
 //! Every contestant: which peer, in which role, measured how.
 
 use crate::contestant::{Contestant, Role};
-use crate::peer::{Peer, TaskPeer};
 use crate::peers::flusher::Flusher;
 use crate::peers::fz::{self, Fz};
+use crate::peers::peer::{Peer, TaskPeer};
 use crate::peers::raw;
 use crate::suites::{self, Contestants, Suite};
 use crate::workload::Work;

@@ -1,7 +1,7 @@
 //! Benchmarks of the write pipeline beside its peers: `fz-bench --help`.
 //!
 //! The parent process never measures. Each turn of each contestant is a child process with one
-//! thing to do ([`turn`]), so that peak memory, processor time and I/O counters are that
+//! thing to do ([`harness::turn`]), so that peak memory, processor time and I/O counters are that
 //! contestant's alone, its background threads end with it, and a hang costs one turn.
 
 #![forbid(unsafe_code)]
@@ -9,23 +9,13 @@
 mod contestant;
 mod count;
 mod disk;
-mod figures;
 mod flags;
-mod hogs;
+mod harness;
 mod lineup;
-mod machine;
-mod meter;
-mod number;
-mod order;
-mod peer;
+mod measure;
 mod peers;
-mod plot;
 mod report;
-mod rounds;
 mod suites;
-mod summary;
-mod turn;
-mod window;
 mod workload;
 
 use std::error::Error;
@@ -35,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use flags::{Command, Flags};
+use harness::{hogs, rounds, turn};
 
 /// Whatever went wrong: benchmarks only pass it on to the reader.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use super::raw::written_file;
 use crate::Outcome;
 use crate::disk::{Delay, SyncHook as _};
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 
 #[derive(Debug)]
 pub(crate) struct Flusher {

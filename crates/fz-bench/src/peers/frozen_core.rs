@@ -21,7 +21,7 @@ use frozen_core::wpipe::{WritePipe, WritePipeCfg, WriteRequest, WriteTicket};
 use futures_executor::block_on;
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 
 /// `MICROS` is the flush interval.
 pub(crate) struct FrozenCore<const MICROS: u64> {

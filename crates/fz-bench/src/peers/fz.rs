@@ -11,7 +11,7 @@ use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::Outcome;
 use crate::disk::{Delay, HookedVolume};
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 
 /// In which way the pipe is used.
 pub(crate) trait Variant: Send + Sync + 'static {

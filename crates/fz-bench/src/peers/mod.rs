@@ -10,6 +10,7 @@ pub(crate) mod fz;
 pub(crate) mod okaywal;
 #[cfg(feature = "open-wal")]
 pub(crate) mod open_wal;
+pub(crate) mod peer;
 #[cfg(feature = "raft-engine")]
 pub(crate) mod raft_engine;
 pub(crate) mod raw;

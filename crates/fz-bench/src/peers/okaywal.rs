@@ -5,7 +5,7 @@ use std::io;
 use okaywal::{Entry, EntryId, LogManager, SegmentReader, WriteAheadLog};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct OkayWal(WriteAheadLog);
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use open_wal::{Wal, WalConfig};
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 /// What `append` may hold in memory before it is handed over, as `commit` alone writes.
 const COMMIT_BYTES: usize = 8 << 20;

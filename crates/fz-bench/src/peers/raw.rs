@@ -14,10 +14,10 @@ use hdrhistogram::Histogram;
 
 use crate::Outcome;
 use crate::disk::SyncHook as _;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::meter::Meter;
-use crate::peer::{Peer, Setup, Writer};
-use crate::window::Window;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::meter::Meter;
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, Writer};
 use crate::workload::{MIXED_RECORDS, Shape, Work, payload};
 
 /// Zeros in one call, as many as fz-file writes. The page cache keeps what one call wrote in blocks of up to

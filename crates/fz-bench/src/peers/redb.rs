@@ -3,7 +3,7 @@
 use redb::{Database, Durability, TableDefinition};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("slots");
 

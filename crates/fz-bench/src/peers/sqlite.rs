@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, params};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct Sqlite {
     connection: Mutex<Connection>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct WalrusRust {
     wal: Walrus,

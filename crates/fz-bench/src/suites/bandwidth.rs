@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::suite::{Contestants, Suite};
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::meter::Meter;
-use crate::peer::{Peer, Setup, Writer};
+use crate::measure::figures::Figures;
+use crate::measure::meter::Meter;
+use crate::peers::peer::{Peer, Setup, Writer};
 use crate::workload::{Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {

@@ -10,9 +10,9 @@ use hdrhistogram::Histogram;
 
 use super::suite::{Contestants, Suite};
 use crate::Outcome;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
-use crate::window::Window;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 use crate::workload::{By, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {

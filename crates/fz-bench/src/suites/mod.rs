@@ -14,8 +14,8 @@ mod suite;
 use std::path::Path;
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::peer::{Peer, TaskPeer};
+use crate::measure::figures::Figures;
+use crate::peers::peer::{Peer, TaskPeer};
 use crate::workload::{Order, Shape, Work};
 
 pub(crate) use suite::{Contestants, Suite};

@@ -13,9 +13,9 @@ use hdrhistogram::Histogram;
 
 use super::suite::{Contestants, Suite};
 use crate::Outcome;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::peer::{Peer, Setup, Writer};
-use crate::window::Window;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, Writer};
 use crate::workload::{Ceiling, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {

@@ -9,9 +9,9 @@ use hdrhistogram::Histogram;
 
 use super::suite::{Contestants, Suite};
 use crate::Outcome;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::meter::Meter;
-use crate::peer::{Peer, Setup, Writer};
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::meter::Meter;
+use crate::peers::peer::{Peer, Setup, Writer};
 use crate::workload::{Order, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {

@@ -10,7 +10,7 @@ use fz_file::{Preallocation, SlotFile, SlotFileConfig};
 use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::Outcome;
-use crate::figures::Figures;
+use crate::measure::figures::Figures;
 use crate::workload::payload;
 use crate::workload::{Order, Work};
 

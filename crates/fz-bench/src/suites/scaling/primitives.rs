@@ -11,7 +11,7 @@ use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
 use crate::Outcome;
-use crate::figures::Figures;
+use crate::measure::figures::Figures;
 use crate::workload::Work;
 
 const OPERATIONS: usize = 1 << 20;

@@ -16,7 +16,7 @@ use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest, WriteTicket};
 use super::gate::Gate;
 use crate::Outcome;
 use crate::disk::HookedVolume;
-use crate::figures::Figures;
+use crate::measure::figures::Figures;
 use crate::workload::Work;
 use crate::workload::payload;
 

@@ -1,5 +1,9 @@
 //! Tables for people, JSON and CSV for programs, one HTML page with plots.
 
+pub(crate) mod number;
+pub(crate) mod plot;
+pub(crate) mod summary;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,14 +12,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use crate::Outcome;
 use crate::contestant::Role;
-use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
-use crate::machine::Elsewhere;
-use crate::number::shown;
+use crate::measure::figures::{Aggregate, METRICS, metric_of};
+use crate::measure::machine;
+use crate::measure::machine::Elsewhere;
+use crate::report::number::shown;
+use crate::report::summary::{Row, Spread, SuiteResult, WorkResult};
 use crate::suites::ALL;
-use crate::summary::{Row, Spread, SuiteResult, WorkResult};
-use crate::{Outcome, machine, plot};
 
 pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, results: &[SuiteResult]) -> Outcome<()> {
     let machine = machine::describe(directory);
@@ -294,7 +299,7 @@ mod tests {
         let row = |name, value| {
             let mut contestant = crate::lineup::raw();
             (contestant.name, contestant.role) = (name, Role::Peer);
-            let figures = crate::figures::Figures::from([("commits_per_s".to_owned(), value)]);
+            let figures = crate::measure::figures::Figures::from([("commits_per_s".to_owned(), value)]);
             Row { rounds: vec![figures], ..Row::new(contestant) }
         };
         let suite = ALL.into_iter().find(|suite| suite.name == "commit").unwrap();

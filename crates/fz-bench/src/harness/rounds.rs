@@ -11,14 +11,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wait_timeout::ChildExt;
 
 use crate::contestant::{Contestant, Role};
-use crate::figures::Figures;
 use crate::flags::Run;
-use crate::hogs::Hogs;
-use crate::machine::{Elsewhere, Processors};
+use crate::harness::hogs::Hogs;
+use crate::harness::order;
+use crate::measure::figures::Figures;
+use crate::measure::machine;
+use crate::measure::machine::{Elsewhere, Processors};
+use crate::report::summary::{Row, SuiteResult, WorkResult};
 use crate::suites::{ALL, Suite};
-use crate::summary::{Row, SuiteResult, WorkResult};
 use crate::workload::{By, Ceiling, Shape, Work};
-use crate::{Outcome, lineup, machine, order, report};
+use crate::{Outcome, lineup, report};
 
 const ROUNDS: u64 = 5;
 const ROUNDS_QUICK: u64 = 3;

@@ -1,8 +1,8 @@
 //! What the rounds measured, each metric as one figure, and ratios.
 
 use crate::contestant::{Contestant, Role};
-use crate::figures::{Aggregate, Better, Figures, Metric, metric_of};
-use crate::machine::Elsewhere;
+use crate::measure::figures::{Aggregate, Better, Figures, Metric, metric_of};
+use crate::measure::machine::Elsewhere;
 use crate::suites::Suite;
 use crate::workload::Work;
 

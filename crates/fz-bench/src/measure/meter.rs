@@ -8,8 +8,8 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::stat::{major, minor};
 
-use crate::figures::Figures;
-use crate::machine;
+use crate::measure::figures::Figures;
+use crate::measure::machine;
 
 /// A running measurement; [`stop`](Self::stop) turns it into figures.
 #[derive(Debug)]

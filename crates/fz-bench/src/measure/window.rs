@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::meter::Meter;
+use crate::measure::figures::Figures;
+use crate::measure::meter::Meter;
 use crate::workload::Work;
 
 const WARMING_UP: u8 = 0;

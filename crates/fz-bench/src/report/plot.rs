@@ -5,9 +5,9 @@ use plotters::prelude::*;
 
 use crate::Outcome;
 use crate::contestant::Role;
-use crate::figures::{Metric, metric_of};
-use crate::number::shown;
-use crate::summary::{SuiteResult, WorkResult};
+use crate::measure::figures::{Metric, metric_of};
+use crate::report::number::shown;
+use crate::report::summary::{SuiteResult, WorkResult};
 
 const SIZE: (u32, u32) = (900, 420);
 
@@ -190,8 +190,8 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::contestant::Contestant;
-    use crate::figures::Figures;
-    use crate::summary::Row;
+    use crate::measure::figures::Figures;
+    use crate::report::summary::Row;
     use crate::workload::{Dimension, Shape, Work};
 
     fn row(contestant: Contestant, nanos: f64) -> Row {
