@@ -11,7 +11,8 @@ use crate::workload::{By, Shape, Work};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The least work that makes the same bytes durable, one large write and one sync, by one thread: every ratio's
-    /// base. Copy and transfer come one after the other, so who lets them overlap can be ahead of it.
+    /// base. Copy and transfer come one after the other, so that one that lets them
+    /// overlap can be ahead of it.
     Ceiling,
     /// The same with copy and transfer side by side.
     WriteBack,

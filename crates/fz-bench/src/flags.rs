@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
   fz-bench --suite commit --only '128 B' --hogs 2 --rounds 9
   fz-bench --dir /data/bench --json
 
-Exit codes: 0 all were measured · 1 somebody failed or hung, or there was nothing to measure · 2 bad command line")]
+Exit codes: 0 all were measured · 1 a contestant failed or hung, or there was nothing to measure · 2 bad command line")]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -54,7 +54,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "all")]
     pub(crate) peers: Vec<String>,
 
-    /// Only the works whose name contains this
+    /// Only the works with this in their names
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 

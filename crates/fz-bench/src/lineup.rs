@@ -53,8 +53,8 @@ fn with_tasks<P: TaskPeer + 'static>(role: Role) -> Contestant {
     of::<P>(role).with_tasks(suites::measure_tasks::<P>)
 }
 
-/// The other projects that were compiled in.
-pub(crate) fn others() -> Vec<Contestant> {
+/// The peers that were compiled in.
+pub(crate) fn peers() -> Vec<Contestant> {
     vec![
         #[cfg(feature = "frozen-core")]
         with_tasks::<crate::peers::frozen_core::FrozenCore<1000>>(Role::Peer),

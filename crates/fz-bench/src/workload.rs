@@ -90,7 +90,7 @@ impl Order {
     }
 }
 
-/// Who waits.
+/// What waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum By {
     /// A blocked thread for each writer.

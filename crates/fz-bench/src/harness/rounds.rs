@@ -36,8 +36,8 @@ pub(crate) fn list() -> Outcome<()> {
     for suite in ALL {
         writeln!(out, "{}: {}", suite.name, suite.about)?;
     }
-    let others = lineup::others();
-    let names: Vec<_> = others.iter().map(|contestant| contestant.name).collect();
+    let peers = lineup::peers();
+    let names: Vec<_> = peers.iter().map(|contestant| contestant.name).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     writeln!(out, "peers compiled in: {names}")?;
     Ok(())
@@ -45,9 +45,9 @@ pub(crate) fn list() -> Outcome<()> {
 
 pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let suites = chosen_suites(&flags.suite)?;
-    let others = chosen_peers(&flags.peers)?;
+    let peers = chosen_peers(&flags.peers)?;
     let rounds = usize::try_from(flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }))?;
-    let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &others))).collect();
+    let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &peers))).collect();
     plan.retain(|(_, works)| !works.is_empty());
     let turns: usize = plan.iter().flat_map(|(_, works)| works).map(|(_, contestants)| contestants.len()).sum();
     if turns == 0 {
@@ -70,7 +70,7 @@ pub(crate) fn run(flags: &Run) -> Outcome<()> {
     verdict(&results)
 }
 
-/// The tables stand, and name who failed; but who reads only the exit code must learn of it too.
+/// The tables stand, and name the contestants that failed; a reader of the exit code must learn of it too.
 fn verdict(results: &[SuiteResult]) -> Outcome<()> {
     let failures: Vec<_> = results.iter().flat_map(SuiteResult::failures).collect();
     if failures.is_empty() { Ok(()) } else { Err(format!("not all were measured:\n{}", failures.join("\n")).into()) }
@@ -90,31 +90,31 @@ fn chosen_suites(names: &[String]) -> Outcome<Vec<Suite>> {
 }
 
 fn chosen_peers(names: &[String]) -> Outcome<Vec<Contestant>> {
-    let mut others = lineup::others();
+    let mut peers = lineup::peers();
     if names == ["none"] {
         return Ok(Vec::new());
     }
-    // Beside others it stands for the rest: `all,rocksdb`.
+    // Beside names it stands for the rest: `all,rocksdb`.
     let is_all = |name: &&String| *name == "all";
     for name in names.iter().filter(|name| !is_all(name)) {
-        if !others.iter().any(|contestant| contestant.name.starts_with(name)) {
+        if !peers.iter().any(|contestant| contestant.name.starts_with(name)) {
             return Err(
                 format!("{name} is not compiled in; build with `--features {name}`, or see `fz-bench list`").into()
             );
         }
     }
-    others.retain(|contestant| names.iter().any(|name| is_all(&name) || contestant.name.starts_with(name)));
-    Ok(others)
+    peers.retain(|contestant| names.iter().any(|name| is_all(&name) || contestant.name.starts_with(name)));
+    Ok(peers)
 }
 
-fn plan(suite: &Suite, flags: &Run, others: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
+fn plan(suite: &Suite, flags: &Run, peers: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
     let works = (suite.works)(flags.quick).into_iter();
     works
         .filter(|work| flags.only.as_ref().is_none_or(|text| work.name().contains(text)))
         .map(|work| {
             let mut contestants = lineup::of_suite(suite, &work);
             if suite.with_peers {
-                contestants.extend_from_slice(others);
+                contestants.extend_from_slice(peers);
             }
             contestants.retain(|contestant| contestant.measure(&work).is_some());
             (work, contestants)
@@ -209,7 +209,7 @@ impl Rounds {
     /// this writes the journal.
     ///
     /// The directory is the one that names came into and went from: ext4 commits the transaction that
-    /// changed *this* inode last. Not sync(2), which waits for all that others write.
+    /// changed *this* inode last. Not sync(2), which waits for the writes of every process.
     fn settle(&self, work: &Work) -> Outcome<()> {
         let suite = self.directory.join(work.suite());
         fs::create_dir_all(&suite)?;
@@ -276,7 +276,7 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             chosen_peers(&names).map(|peers| peers.iter().map(|peer| peer.name).collect::<Vec<_>>())
         };
-        let all: Vec<_> = lineup::others().iter().map(|peer| peer.name).collect();
+        let all: Vec<_> = lineup::peers().iter().map(|peer| peer.name).collect();
         assert_eq!(chosen(&["none"]).unwrap(), [""; 0]);
         assert_eq!(chosen(&["all"]).unwrap(), all);
         for name in &all {

@@ -10,7 +10,7 @@ pub(crate) fn run(flags: &Turn) -> Outcome<()> {
     let work: Work = serde_json::from_str(&flags.work)?;
     let suite = suites::ALL.iter().find(|suite| suite.name == work.suite()).ok_or("there is no such suite")?;
     let mut contestants = lineup::of_suite(suite, &work);
-    contestants.extend(lineup::others());
+    contestants.extend(lineup::peers());
     let contestant = contestants
         .iter()
         .find(|contestant| contestant.name == flags.contestant)

@@ -1,5 +1,5 @@
 //! The simplest competitor, written by hand: a byte buffer under a mutex, one thread that writes
-//! and syncs it, one condition variable for everybody who waits.
+//! and syncs it, one condition variable for all waiters.
 //!
 //! It appends: records lie in the order in which they came, not in their slots. Its memory has no
 //! bound, except where the suite sets one: there a writer waits while the buffer is full. The batch

@@ -1,7 +1,7 @@
 //! `frozen-core` 0.0.22, the reference of the idea, with two flush intervals.
 //!
-//! Its tickets share one place for a waker, so that of several waiters only the last is woken and the others hang. Here
-//! they share a waker, too, which wakes all of them ([`Everybody`]): the least that a program with several waiters has
+//! Its tickets share one place for a waker, so that of several waiters only the last is woken and the rest hang. Here
+//! they share a waker, too, which wakes all of them ([`AllWaiters`]): the least that a program with several waiters has
 //! to add, and its best case. One waiter alone waits as its documentation shows it, by `block_on(ticket)`.
 //! Its buffers are raw pointers, and this crate has no unsafe code: each record is copied beside the
 //! buffer instead of into it. That is at most as dear, because that place stays in the cache. The file
@@ -31,7 +31,7 @@ pub(crate) struct FrozenCore<const MICROS: u64> {
     /// Its largest buffer is 16 KiB, so that a larger record takes several.
     buffer_bytes: usize,
     record_bytes: usize,
-    waiting: Arc<Everybody>,
+    waiting: Arc<AllWaiters>,
 }
 
 impl<const MICROS: u64> Peer for FrozenCore<MICROS> {
@@ -63,7 +63,7 @@ impl<const MICROS: u64> Peer for FrozenCore<MICROS> {
     }
 
     fn sync(&self) -> Outcome<()> {
-        // It has no such call; a write of its own comes after all others.
+        // It has no such call; a write of its own comes after all before it.
         let zeros = vec![0; self.record_bytes];
         block_on(self.write(&mut vec![0; self.record_bytes], 0, &zeros)?)
     }
@@ -77,7 +77,7 @@ impl<const MICROS: u64> FrozenCore<MICROS> {
         scratch.copy_from_slice(black_box(bytes));
         let slot_index = usize::try_from(slot)? * buffers;
         let ticket = self.pipe.write(WriteRequest { allocation, slot_index }).map_err(|error| format!("{error:?}"))?;
-        Ok(Waiter { ticket, everybody: Arc::clone(&self.waiting) })
+        Ok(Waiter { ticket, all: Arc::clone(&self.waiting) })
     }
 }
 
@@ -106,9 +106,9 @@ impl<const MICROS: u64> Writer for FrozenWriter<'_, MICROS> {
 
 /// The wakers of all that wait.
 #[derive(Default)]
-struct Everybody(Mutex<Vec<Waker>>);
+struct AllWaiters(Mutex<Vec<Waker>>);
 
-impl Wake for Everybody {
+impl Wake for AllWaiters {
     fn wake(self: Arc<Self>) {
         let waiting = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         waiting.into_iter().for_each(Waker::wake);
@@ -117,7 +117,7 @@ impl Wake for Everybody {
 
 struct Waiter {
     ticket: WriteTicket,
-    everybody: Arc<Everybody>,
+    all: Arc<AllWaiters>,
 }
 
 impl Future for Waiter {
@@ -125,8 +125,8 @@ impl Future for Waiter {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // Before the ticket is asked: what becomes durable after it has been asked wakes this one.
-        self.everybody.0.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
-        let shared = Waker::from(Arc::clone(&self.everybody));
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        let shared = Waker::from(Arc::clone(&self.all));
         let polled = Pin::new(&mut self.ticket).poll(&mut Context::from_waker(&shared));
         polled.map(|outcome| outcome.map(drop).map_err(|error| format!("{error:?}").into()))
     }

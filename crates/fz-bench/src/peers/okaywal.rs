@@ -69,7 +69,7 @@ impl Writer for OkayWriter<'_> {
     }
 
     fn commit(&mut self, _: u64, bytes: &[u8]) -> Outcome<()> {
-        // With what `submit` holds back, as an awaited write of the others covers all before it.
+        // With what `submit` holds back, as an awaited write of the other contestants covers all before it.
         self.batch.extend_from_slice(bytes);
         self.bytes = bytes.len();
         self.finish()

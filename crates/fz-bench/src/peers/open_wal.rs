@@ -1,5 +1,5 @@
 //! `open-wal`: one writer by construction. Several threads share it under a mutex, and the thread
-//! that commits makes durable whatever the others have appended.
+//! that commits makes durable whatever the other writers have appended.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -18,9 +18,10 @@ pub(crate) struct Setup {
     pub(crate) slots: u64,
     /// How many records are submitted and not yet durable at most.
     pub(crate) in_flight: usize,
-    /// Bytes of records that may wait in memory, where that is bounded for everybody: who submits more waits.
+    /// Bytes of records that may wait in memory, where that is bounded for all contestants: a writer that submits
+    /// more waits.
     pub(crate) waiting_bytes_max: Option<usize>,
-    /// How much longer each sync takes, for those whose syncs this program makes or can reach.
+    /// How much longer each sync takes, where this program makes or can reach the syncs.
     pub(crate) sync_delay: Delay,
 }
 
@@ -50,7 +51,7 @@ pub(crate) trait Peer: Sized + Send + Sync {
     /// The files of one turn serve the next: a preallocated file need not be written anew.
     const REUSES_FILES: bool = false;
 
-    /// What it acknowledged survives a power cut, as far as its system calls tell. Who says no is shown,
+    /// What it acknowledged survives a power cut, as far as its system calls tell. A peer that says no is shown,
     /// but is never the best peer.
     const IS_DURABLE: bool = true;
 
@@ -99,7 +100,7 @@ pub(crate) trait Writer {
     fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()>;
 }
 
-/// A peer whose commits can be awaited by many tasks of one thread.
+/// A peer with commits that many tasks of one thread can await.
 pub(crate) trait TaskPeer: Peer {
     fn commit_task(&self, slot: u64, bytes: &[u8]) -> impl Future<Output = Outcome<()>>;
 }

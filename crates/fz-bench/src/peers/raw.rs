@@ -187,7 +187,7 @@ fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
     }
     black_box(&memory);
     let mut figures = stream(work, directory, file, u64::MAX, None)?;
-    // The others' processor time holds their submissions; so does this.
+    // The other contestants' processor time holds their submissions; so does this.
     for key in ["cpu_s", "cpu_us", "switches"] {
         *figures.entry(key.to_owned()).or_default() += copying.get(key).copied().unwrap_or_default();
     }

@@ -37,7 +37,7 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
     }
     fs::write(flags.out.join("index.html"), plot::page(&text, results)?)?;
     let said = format!("{text}\nresults: {} (bench.json, *.csv, index.html)\n", flags.out.display());
-    // A reader who went away (`| head`) is no failure.
+    // A reader that went away (`| head`) is no failure.
     if flags.json {
         let _ = anstream::stderr().write_all(said.as_bytes());
         let _ = writeln!(io::stdout(), "{object}");
@@ -47,7 +47,7 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
     Ok(())
 }
 
-/// Removes what an earlier run left of its suites: nobody shall take it for a part of this one.
+/// Removes what an earlier run left of its suites: it would be taken for a part of this one.
 fn remove_older(out: &Path) -> Outcome<()> {
     let of_suites = ALL.iter().flat_map(|suite| [format!("{}.csv", suite.name), format!("{}.json", suite.name)]);
     for name in of_suites.chain(["bench.json".to_owned(), "index.html".to_owned()]) {
@@ -117,7 +117,7 @@ fn disturbance(group: &[&WorkResult]) -> String {
     format!("of a turn, other processes had at most {processes:.0} % and the host took at most {stolen:.0} %{doubt}")
 }
 
-/// A line for each ratio that says who the best peer is: it may be another one for each N.
+/// A line for each ratio that names the best peer: it may be another one for each N.
 fn best_peers(result: &SuiteResult, group: &[&WorkResult]) -> String {
     let mut text = String::new();
     for &key in result.suite.ratios {

@@ -25,7 +25,7 @@ impl SuiteResult {
         groups
     }
 
-    /// Who did not come to the end of its rounds, in which work, and why.
+    /// Each contestant that did not come to the end of its rounds, in which work, and why.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
         self.works.iter().flat_map(WorkResult::failures)
     }
@@ -110,7 +110,7 @@ impl WorkResult {
     }
 
     /// The other project that is best at `metric` of those that make something durable and came to the end of
-    /// their rounds: who failed after two of five has a figure, but not one to be measured by.
+    /// their rounds: a contestant that failed after two of five has a figure, but not one to be measured by.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
         let whole = |row: &&Row| row.contestant.is_durable && row.failure.is_none();
         let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer).filter(whole);

@@ -15,7 +15,7 @@ use crate::workload::{MIXED_AWAITED, MIXED_WRITERS, Order, Shape, Work, payload}
 
 pub(crate) const SUITE: Suite = Suite {
     name: "mixed",
-    about: "4 threads, each 20th write is awaited and the others are not; the ceiling is one thread that writes \
+    about: "4 threads, each 20th write is awaited, the rest is not; the ceiling is one thread that writes \
             80 records by one pwrite and syncs, alone. p50 to p99.9 are of the awaited writes. The reader pauses 50 µs \
             after each read; fz answers with the newest accepted bytes of the slot, fz-file-read and the flusher \
             with whatever the file holds there (the flusher's records do not lie in their slots at all)",
@@ -38,7 +38,7 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: true,
 };
 
-/// The reader's pause: without one it would be a test of who gets the processor.
+/// The reader's pause: without one it would test the scheduler.
 const READ_PAUSE: Duration = Duration::from_micros(50);
 
 fn works(quick: bool) -> Vec<Work> {
@@ -91,7 +91,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, reader: bool) -> O
     Ok(figures)
 }
 
-/// The latencies of the awaited writes and of the others.
+/// The latencies of the awaited writes, and of the rest.
 fn write_until_over<P: Peer>(
     peer: &P,
     window: &Window,

@@ -1,4 +1,4 @@
-//! The suites: what each measures, with whom, and what its table shows.
+//! The suites: what each measures, its contestants, and the columns of its table.
 
 mod bandwidth;
 mod commit;

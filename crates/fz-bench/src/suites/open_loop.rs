@@ -31,7 +31,7 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: true,
 };
 
-/// How many threads commit: at most so many records are on their way.
+/// How many threads commit: at most as many records are on their way.
 const THREADS: usize = 64;
 
 fn works(quick: bool) -> Vec<Work> {

@@ -19,8 +19,8 @@ pub(crate) const SUITE: Suite = Suite {
     about: "all records submitted without waiting, then one wait for all of them. Latencies are of a second \
             pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's \
             whatever the number of threads, and is durable by large pwrites in slot order and one sync. With more \
-            threads than processors a submit's time includes waiting for a processor. Who has not submitted all after \
-            5 s is measured with what it has by then: see the records",
+            threads than processors a submit's time includes waiting for a processor. A contestant that has not \
+            submitted all after 5 s is measured with what it has by then: see the records",
     works,
     contestants,
     ratios: &["submit_ns", "durable_per_s"],
@@ -167,7 +167,7 @@ impl Pass<'_> {
 /// One thread's submits under one clock: how long they took together, and how many there were.
 fn looped<P: Peer>(peer: &P, pass: &Pass<'_>, [prepared, start]: [&Barrier; 2]) -> Outcome<(Duration, u64)> {
     let payload = payload(pass.work.bytes);
-    // An error is kept until after the barriers: the others would wait there for ever.
+    // An error is kept until after the barriers: the other threads would wait there for ever.
     let writer = pass.writer(peer);
     prepared.wait();
     start.wait();

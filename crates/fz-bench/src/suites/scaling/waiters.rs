@@ -23,7 +23,7 @@ use crate::workload::payload;
 /// Writes under one clock.
 const TIMED: u64 = 10_000;
 
-/// Everybody who waits, and the thread that waits for all of them.
+/// The waiting tasks, and the thread that waits for all of them.
 #[derive(Debug)]
 struct Crowd {
     asleep: AtomicU64,
