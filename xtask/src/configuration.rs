@@ -2,8 +2,8 @@
 //!
 //! `RUSTFLAGS` would reach every dependency as well and compile each of them anew for each configuration. Cargo's
 //! workspace wrapper stands before the compiler for members of the workspace only, and keeps what they compile to
-//! apart by the wrapper's path; so there is one small script for each configuration. Cargo asks the wrapper for the
-//! target's flags, too, which is why `[target.'cfg(fz_loom)'.dependencies]` applies.
+//! apart by the wrapper's path; so there is one small script for each configuration. A configuration changes no
+//! dependency: a model checker becomes one by a feature.
 
 use std::fs::{self, Permissions};
 use std::io;

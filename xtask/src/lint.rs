@@ -57,6 +57,8 @@ fn clippy(runner: &mut Runner) {
         if words.len() > 1 {
             let models = Invocation::cargo("check --quiet")
                 .words(&words.into_iter().collect::<Vec<_>>().join(" "))
+                .words("--features")
+                .argument(checker.feature)
                 .configured(Configuration::clippy(&[checker.cfg]));
             runner.step(&format!("clippy of the {} models", checker.name), &models);
         }

@@ -17,18 +17,22 @@ pub(crate) const SHORT_PREEMPTIONS: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) name: &'static str,
-    /// What swaps its types in.
+    /// Swaps its types in.
     pub(crate) cfg: &'static str,
+    /// Makes it a dependency. A feature that no user enables, because a dependency of a `cfg` of ours would still stand
+    /// in the lock file of every user.
+    pub(crate) feature: &'static str,
     /// A file that contains one of these holds models.
     calls: &'static [&'static str],
 }
 
 /// Explores every interleaving, up to a bound on preemptions.
-pub(crate) const LOOM: Checker = Checker { name: "loom", cfg: "fz_loom", calls: &["loom::model", "model::Builder"] };
+pub(crate) const LOOM: Checker =
+    Checker { name: "loom", cfg: "fz_loom", feature: "_loom", calls: &["loom::model", "model::Builder"] };
 
 /// Tries many random interleavings of programs too large for loom.
 pub(crate) const SHUTTLE: Checker =
-    Checker { name: "shuttle", cfg: "fz_shuttle", calls: &["shuttle::check", "shuttle::Runner"] };
+    Checker { name: "shuttle", cfg: "fz_shuttle", feature: "_shuttle", calls: &["shuttle::check", "shuttle::Runner"] };
 
 pub(crate) fn run(runner: &mut Runner, flags: &Loom) {
     let seed = prop::seed(runner, flags.seed);
@@ -56,6 +60,8 @@ fn models(runner: &mut Runner, flags: &Loom, checker: &Checker, seed: u64) {
         for selection in checker.models(package) {
             let invocation = Invocation::cargo("test --release -p")
                 .argument(&package.name)
+                .words("--features")
+                .argument(checker.feature)
                 .words(&selection.to_string())
                 .env_if("LOOM_MAX_PREEMPTIONS", flags.preemptions)
                 .env_if("LOOM_MAX_DURATION", flags.model_seconds)

@@ -2,6 +2,7 @@
 
 mod api;
 mod features;
+mod lock;
 mod manifest;
 mod unpacked;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Flags) {
         });
     }
     features::run(&mut steps, &published);
+    lock::run(&mut steps);
     unpacked::run(&mut steps, &published);
     api::run(&mut steps, &published, flags.bless);
     steps.run("publish without uploading", |runner, name| publish(runner, name, &published));

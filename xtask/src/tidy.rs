@@ -7,6 +7,7 @@ mod layers;
 mod readme;
 mod rust;
 mod text;
+mod yields;
 
 use std::fmt;
 use std::fs;
@@ -43,6 +44,7 @@ pub(crate) fn run(runner: &mut Runner) {
         on_files(|path| path.extension().is_some_and(|e| e == "rs"), rust::check)
     });
     runner.check("tidy: words and paths", "tidy", || on_files(text::applies, text::check));
+    runner.check("tidy: loops that yield", "tidy", || on_files(yields::applies, yields::check));
     runner.check("tidy: layers", "tidy", || verdict(&layers::check(workspace::packages()), ""));
     runner.check("tidy: READMEs", "tidy", readmes);
     runner.check("tidy: cases that failed", "tidy", kept_cases);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
-/// As large as what the write pipe sends.
+/// As large as a request of the write pipe.
 #[derive(Clone, Copy)]
 struct Value([u64; 5]);
 

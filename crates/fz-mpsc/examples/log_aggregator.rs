@@ -56,7 +56,7 @@ fn work(worker: usize, log: &Sender<Record>, debug_lines_skipped: &AtomicU64) ->
 /// Writes every record in order of its number, one call for each batch.
 fn write_all(mut records: Receiver<Record>, file: &mut impl Write) -> io::Result<()> {
     let (mut batch, mut lines) = (Vec::new(), String::new());
-    while records.wait() {
+    while records.wait().map_err(io::Error::other)? {
         let first = records.next_position();
         records.drain(&mut batch, BATCH_MAX);
         lines.clear();

@@ -1,12 +1,12 @@
-//! How a queue is made.
+//! Making a queue.
 
 use crate::gate::Gate;
 use crate::ring::Ring;
 use crate::sync::Arc;
-use crate::wake::Alarm;
+use crate::wake::ConsumerWaker;
 use crate::{QueueConfig, QueueError, QueueErrorKind, Receiver, Result, Sender};
 
-/// Makes a queue and gives its two ends.
+/// Makes a queue and returns its two ends.
 ///
 /// All of its memory is taken here. Does not block.
 ///
@@ -26,16 +26,15 @@ use crate::{QueueConfig, QueueError, QueueErrorKind, Receiver, Result, Sender};
 /// # Ok::<(), fz_mpsc::QueueError>(())
 /// ```
 pub fn channel<T: Send>(config: QueueConfig) -> Result<(Sender<T>, Receiver<T>)> {
-    make(config, Alarm::new(None))
+    make(config, ConsumerWaker::new(None))
 }
 
-/// Makes a queue whose consumer sleeps in a way of its own.
+/// Makes a queue whose consumer sleeps in a way of its own, and is woken by `wake`.
 ///
-/// `alarm` is called by whoever ends an announced sleep
-/// ([`Receiver::announce_sleep`](crate::Receiver::announce_sleep)): the first push after it, once
-/// its value can be drained, or the close. Once for each announcement. It runs in that caller's
-/// thread, under no lock of the queue, so keep it short; if it panics, the push or close panics
-/// though it is done. The `wait` methods work too, and their sleeps call `alarm` as well.
+/// The call that ends an announced sleep ([`Receiver::announce_sleep`](crate::Receiver::announce_sleep)) calls `wake`:
+/// the first push after the announcement, once its value can be drained, or the close. Once for each announcement.
+/// `wake` runs in that caller's thread, under no lock of the queue, so keep it short. A panic in it ends there, and the
+/// push or close is done. The `wait` methods work too, and their sleeps call `wake` as well.
 ///
 /// # Errors
 ///
@@ -43,15 +42,15 @@ pub fn channel<T: Send>(config: QueueConfig) -> Result<(Sender<T>, Receiver<T>)>
 ///
 /// ```
 /// use std::thread;
-/// use fz_mpsc::{QueueConfig, channel_with_alarm};
+/// use fz_mpsc::{QueueConfig, channel_with_wake};
 ///
 /// let consumer = thread::current();
-/// let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(64), move || consumer.unpark())?;
+/// let (sender, mut receiver) = channel_with_wake(QueueConfig::new(64), move || consumer.unpark())?;
 /// let producer = thread::spawn(move || sender.push("value").unwrap());
 ///
 /// let mut values = Vec::new();
 /// while !receiver.is_finished() {
-///     if receiver.drain(&mut values, usize::MAX) == 0 && receiver.announce_sleep() {
+///     if receiver.drain(&mut values, usize::MAX) == 0 && receiver.announce_sleep()? {
 ///         thread::park(); // may wake for no reason, hence the loop
 ///     }
 /// }
@@ -59,14 +58,14 @@ pub fn channel<T: Send>(config: QueueConfig) -> Result<(Sender<T>, Receiver<T>)>
 /// # producer.join().unwrap();
 /// # Ok::<(), fz_mpsc::QueueError>(())
 /// ```
-pub fn channel_with_alarm<T: Send>(
+pub fn channel_with_wake<T: Send>(
     config: QueueConfig,
-    alarm: impl Fn() + Send + Sync + 'static,
+    wake: impl Fn() + Send + Sync + 'static,
 ) -> Result<(Sender<T>, Receiver<T>)> {
-    make(config, Alarm::new(Some(Box::new(alarm))))
+    make(config, ConsumerWaker::new(Some(Box::new(wake))))
 }
 
-fn make<T: Send>(config: QueueConfig, alarm: Alarm) -> Result<(Sender<T>, Receiver<T>)> {
+fn make<T: Send>(config: QueueConfig, consumer: ConsumerWaker) -> Result<(Sender<T>, Receiver<T>)> {
     let QueueConfig { capacity, module_id } = config;
     let refuse = |kind| QueueError::new(module_id, "channel", kind);
     if capacity == 0 {
@@ -77,7 +76,8 @@ fn make<T: Send>(config: QueueConfig, alarm: Alarm) -> Result<(Sender<T>, Receiv
     if capacity > capacity_max {
         return Err(too_large());
     }
-    let gate = Arc::new(Gate::new(u64::try_from(capacity).map_err(|_| too_large())?, alarm));
+    let gate = Gate::new(u64::try_from(capacity).map_err(|_| too_large())?, module_id, consumer);
+    let gate = Arc::new(gate);
     let (ring, outlet) = Ring::new(&gate).ok_or_else(|| {
         refuse(QueueErrorKind::OutOfMemory {
             capacity,

@@ -1,6 +1,6 @@
-//! What a queue is made of.
+//! The options of a queue.
 
-/// How large a queue is and whose it is.
+/// The size of a queue and its owner's number.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};
@@ -10,7 +10,7 @@
 /// # Ok::<(), fz_mpsc::QueueError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "a config does nothing until `channel` gets it"]
+#[must_use = "a config does nothing until it is passed to `channel`"]
 pub struct QueueConfig {
     pub(crate) capacity: usize,
     pub(crate) module_id: u8,

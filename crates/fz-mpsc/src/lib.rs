@@ -4,16 +4,16 @@
 //!
 //! ```text
 //!   Sender  Sender  Sender                 Receiver
-//!      └──────┴───┬───┴───────── Gate ────────┘     who may enter, who waits, who is woken
-//!                 │       claim word · head · line · alarm
+//!      └──────┴───┬───┴───────── Gate ────────┘     claims, waiting pushers, the sleeping consumer
+//!                 │    claim word · head · line · consumer waker
 //!                 └───────────── Ring ────────► Outlet    the values, in cells
 //! ```
 //!
 //! A push *claims* a position by moving the claim word, whose low bits also say whether the queue
-//! is closed, whether the consumer sleeps and whether others wait for room; then it *fills* the
-//! position's cell. So a push learns all it must know from the word that it has to change anyway,
-//! and a close cannot come between. The consumer takes filled cells in order and publishes the
-//! head, the lowest position not taken, once a batch.
+//! is closed, whether the consumer sleeps and whether other pushers wait for room; then it *fills* the
+//! position's cell. So a push reads and changes one word only, and a close cannot come between. The consumer takes
+//! filled cells in order, up to the first that is not filled, and publishes the head, the lowest position not taken,
+//! once a batch.
 
 mod channel;
 mod config;
@@ -27,11 +27,13 @@ mod room;
 mod room_waiter;
 mod sender;
 mod sequencer;
+#[cfg(all(test, not(fz_shuttle)))]
+mod stopped;
 mod sync;
 mod wait;
 mod wake;
 
-pub use channel::{channel, channel_with_alarm};
+pub use channel::{channel, channel_with_wake};
 pub use config::QueueConfig;
 pub use error::{QueueError, QueueErrorKind, Result};
 pub use push::Push;
@@ -41,7 +43,7 @@ pub use room_waiter::RoomWaiter;
 pub use sender::Sender;
 pub use wait::Wait;
 
-/// Ends move between threads, senders are shared, futures need no pinning: checked when compiled.
+/// Ends move between threads, threads share senders, futures need no pinning: checked when compiled.
 const _: () = {
     const fn send<T: Send>() {}
     const fn sync<T: Sync>() {}

@@ -1,4 +1,4 @@
-//! A refused push gives the value back.
+//! A refused push returns the value.
 
 use std::fmt;
 
@@ -18,12 +18,14 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError<T> {
-    /// The queue is full, or its room is promised to those who wait for it already.
+    /// The queue is full, or its room is promised to pushes that wait for it already.
     Full(T),
     /// The queue stayed full for as long as the caller would wait.
     TimedOut(T),
     /// The queue is closed for good.
     Closed(T),
+    /// `fork(2)` copied the queue, and this is the child: the queue belongs to the process that made it.
+    ForkedCopy(T),
 }
 
 impl<T> PushError<T> {
@@ -41,11 +43,11 @@ impl<T> PushError<T> {
     #[must_use]
     pub fn into_value(self) -> T {
         match self {
-            Self::Full(value) | Self::TimedOut(value) | Self::Closed(value) => value,
+            Self::Full(value) | Self::TimedOut(value) | Self::Closed(value) | Self::ForkedCopy(value) => value,
         }
     }
 
-    /// Whether no later push can succeed either.
+    /// Whether the queue is closed, so that no later push can succeed either.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -70,6 +72,7 @@ impl<T> fmt::Debug for PushError<T> {
             Self::Full(_) => "Full(..)",
             Self::TimedOut(_) => "TimedOut(..)",
             Self::Closed(_) => "Closed(..)",
+            Self::ForkedCopy(_) => "ForkedCopy(..)",
         })
     }
 }
@@ -80,6 +83,9 @@ impl<T> fmt::Display for PushError<T> {
             Self::Full(_) => "the queue is full; push again later, or use a push that waits",
             Self::TimedOut(_) => "the queue stayed full until the timeout; push again later",
             Self::Closed(_) => "the queue is closed and accepts nothing any more",
+            Self::ForkedCopy(_) => {
+                "the queue belongs to the process that made it, and this one is its child; make a new queue here"
+            }
         })
     }
 }

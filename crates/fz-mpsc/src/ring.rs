@@ -1,4 +1,4 @@
-//! The cells behind the gate: where a claimed position's value lies.
+//! The cells behind the gate, which hold the values of claimed positions.
 //!
 //! The only module with `unsafe` in it. Its argument, which the blocks refer to by number:
 //!
@@ -11,14 +11,17 @@
 //! 4. *Taken before refilled.* The outlet stores the head (Release) after the values below it are
 //!    moved out. A claim of `p` was made with a head above `p - capacity`, so above
 //!    `p - cells`, which was the cell's last position: a newcomer loaded that head (Acquire); a
-//!    waiter had it from whoever granted the room, by the lock of the line.
+//!    waiter had it from the thread that granted the room, by the lock of the line.
 
 use std::mem::MaybeUninit;
+use std::time::Instant;
+
+use fz_process::foreign;
 
 use crate::gate::Gate;
 use crate::sender::to_usize;
 use crate::sequencer::Claim;
-use crate::sync::{Arc, AtomicU64, Ordering, SPINS_MAX, UnsafeCell, spin_loop, yield_now};
+use crate::sync::{Arc, AtomicU64, Ordering, Pause, SPINS_MAX, UnsafeCell, has_passed, spin_loop};
 
 /// One place for a value.
 ///
@@ -117,20 +120,27 @@ impl<T> Ring<T> {
         self.cell(position).sequence.load(Ordering::Acquire) == position
     }
 
-    /// Waits for the few instructions between the claim of `position` and its publication.
+    /// Waits until `position`, which must be claimed, is filled, or until `deadline`. Says whether it is filled.
     ///
-    /// Never call it for a position that is not claimed. The limit of the wait is the claimant's:
-    /// a claim is always followed by `fill`, with nothing between that blocks or panics.
-    #[inline]
-    fn wait_filled(&self, position: u64) {
+    /// A claim is always followed by `fill`, with nothing between that blocks or panics, so a few microseconds of
+    /// spinning nearly always suffice. A producer that lost its processor in between needs one: the consumer then
+    /// sleeps, which also yields to a producer of lower priority. It is not woken, because a producer that had to look
+    /// for a sleeping consumer after its fill would pay for a fence in each push.
+    fn wait_filled(&self, position: u64, deadline: Option<Instant>) -> bool {
         for _ in 0..SPINS_MAX {
             if self.is_filled(position) {
-                return;
+                return true;
             }
             spin_loop();
         }
-        while !self.is_filled(position) {
-            yield_now();
+        let mut pause = Pause::after(0);
+        loop {
+            // Asked before the look: a value that came by the deadline is still seen.
+            let overdue = has_passed(deadline);
+            if self.is_filled(position) || overdue {
+                return self.is_filled(position);
+            }
+            pause.sleep(deadline);
         }
     }
 
@@ -153,14 +163,15 @@ impl<T> Ring<T> {
 }
 
 impl<T> Drop for Ring<T> {
-    /// Drops what the receiver's drop did not come to, because a value's own drop panicked in it.
+    /// Drops the values whose pushes were still under way when the receiver was dropped.
     fn drop(&mut self) {
         let last = self.gate.sequencer.last_position();
         let first = last + 1 - self.gate.sequencer.len();
         for position in first..=last {
             if self.is_filled(position) {
-                // SAFETY: filled, not below the head, and with `&mut self` nobody else is left.
-                drop(unsafe { self.take(position) });
+                // SAFETY: filled, not below the head, and `&mut self` is the only way left to the ring.
+                // `Outlet::discard` marked the cells above the head that it took.
+                foreign::discard(unsafe { self.take(position) });
             }
         }
     }
@@ -183,20 +194,20 @@ impl<T> Outlet<T> {
         self.ring.is_filled(self.next)
     }
 
-    /// Waits for the next value, which must be claimed; see [`Ring::wait_filled`].
-    pub(crate) fn wait_ready(&self) {
-        self.ring.wait_filled(self.next);
+    /// Waits for the next value, whose position must be claimed; see [`Ring::wait_filled`].
+    pub(crate) fn wait_ready(&self, deadline: Option<Instant>) -> bool {
+        self.ring.wait_filled(self.next, deadline)
     }
 
-    /// The value so many places `ahead` of the next, if it is filled.
+    /// The value `ahead` places behind the next, if it is filled.
     pub(crate) fn peek(&mut self, ahead: usize) -> Option<&T> {
         let position = self.next.checked_add(u64::try_from(ahead).ok()?)?;
         if !self.ring.is_filled(position) {
             return None;
         }
         Some(self.ring.cell(position).value.with(|slot| {
-            // SAFETY: filled, and not below `next`, so nobody took the value, which takes this outlet (2); the head,
-            // stored only after such a take, is not past it, so nobody refills the cell (4). Both for as long as
+            // SAFETY: filled, and not below `next`, so the value was not taken, which takes this outlet (2); the head,
+            // stored only after such a take, is not past it, so no push refills the cell (4). Both for as long as
             // this outlet is borrowed.
             let value = unsafe { &*slot };
             // SAFETY: `fill` wrote a value before `sequence` became `position`.
@@ -204,41 +215,57 @@ impl<T> Outlet<T> {
         }))
     }
 
-    /// Moves up to `max` values out in order, up to the first that is not filled.
-    pub(crate) fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let max = u64::try_from(max).unwrap_or(u64::MAX);
+    /// Moves values up to position `last` out in order: up to the first that is not filled, and none after the first
+    /// of which `is_last` is true. Never waits.
+    pub(crate) fn drain(&mut self, into: &mut Vec<T>, last: u64, mut is_last: impl FnMut(&T) -> bool) -> usize {
         let taking = Taking::new(self);
-        let mut count = 0;
-        while count < max {
-            // Counted first, so that what may panic, the reserve, comes before anything is taken.
-            // By portions, so that the cells counted are still in the nearest cache when taken.
-            let portion = (max - count).min(PORTION_MAX);
-            let outlet = &mut *taking.outlet;
-            let filled = (0..portion).take_while(|ahead| outlet.ring.is_filled(outlet.next + ahead)).count() as u64;
-            outlet.take_filled(into, filled, &mut |_| false);
-            count += filled;
-            if filled < portion {
+        let outlet = &mut *taking.outlet;
+        if fz_error::mutants::active("a_drain_waits_for_a_stopped_push") {
+            let claimed = outlet.ring.gate.sequencer.last_position().min(last);
+            let _ = (outlet.next..=claimed).all(|position| outlet.ring.wait_filled(position, None));
+        }
+        while outlet.next <= last {
+            // Counted first, so that the reserve, which may panic, comes before anything is taken. By portions, so
+            // that the counted cells are still in the nearest cache when they are taken.
+            let portion = (last - outlet.next + 1).min(PORTION_MAX);
+            let unfilled = (0..portion).find(|ahead| !outlet.ring.is_filled(outlet.next + ahead));
+            if outlet.take_filled(into, unfilled.unwrap_or(portion), &mut is_last) || unfilled.is_some() {
                 break;
             }
         }
         taking.count()
     }
 
-    /// Moves the values up to `last` out in order, up to the first of which `is_last` is true; all
-    /// of them must be claimed.
-    pub(crate) fn drain_until(&mut self, into: &mut Vec<T>, last: u64, mut is_last: impl FnMut(&T) -> bool) -> usize {
-        let taking = Taking::new(self);
-        let outlet = &mut *taking.outlet;
-        let mut is_done = false;
-        while !is_done && outlet.next <= last {
-            let portion = (last - outlet.next + 1).min(PORTION_MAX);
-            (0..portion).for_each(|ahead| outlet.ring.wait_filled(outlet.next + ahead));
-            is_done = outlet.take_filled(into, portion, &mut is_last);
+    /// Drops every value of a closed queue that is filled, without waiting for the others: those that are filled later
+    /// are dropped with the ring. For the receiver's drop, after which nothing drains.
+    pub(crate) fn discard(&mut self) {
+        let last = self.ring.gate.sequencer.last_position();
+        let mut has_gap = false;
+        for position in self.next..=last {
+            if !self.ring.is_filled(position) {
+                has_gap = true;
+                continue;
+            }
+            // SAFETY: filled, and not below the head. Nothing takes it again: `next` moves past it or, behind a gap,
+            // the cell is marked as empty.
+            let value = unsafe { self.ring.take(position) };
+            if has_gap {
+                // Relaxed: read again by `Ring::drop` only, which comes after everything.
+                self.ring.cell(position).sequence.store(0, Ordering::Relaxed);
+            } else {
+                self.next = position + 1;
+            }
+            foreign::discard(value);
         }
-        taking.count()
+        self.ring.gate.release(self.next);
     }
 
-    /// Takes the next `count` values, each of which `is_filled` or `wait_filled` has seen filled;
+    /// Keeps the ring, with its values, for ever. For a forked copy, which frees nothing.
+    pub(crate) fn abandon(&self) {
+        std::mem::forget(Arc::clone(&self.ring));
+    }
+
+    /// Takes the next `count` values, each of which `is_filled` has seen filled;
     /// or fewer: none after the one of which `is_last` is true. Says whether there was such a one.
     #[inline]
     fn take_filled(&mut self, into: &mut Vec<T>, count: u64, is_last: &mut impl FnMut(&T) -> bool) -> bool {

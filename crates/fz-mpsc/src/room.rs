@@ -1,15 +1,16 @@
 //! The pushers that wait for room, first come, first served.
 //!
-//! While anyone waits, `CONTENDED` in the claim word turns newcomers away, so that room belongs to
+//! While the line is not empty, `CONTENDED` in the claim word turns newcomers away, so that room belongs to
 //! the waiters. The consumer *grants* room to as many of the longest waiters as there is room for;
 //! a grant is one waiter's right to one claim. Invariant, under the lock: `granted <= room`.
 //! A waiter that gives up with a grant in hand passes it on.
 //!
-//! Lock order: this lock is a leaf. Under it nobody is woken, no waker is cloned or dropped, no
-//! value is touched. Wakers that must go, go into the [`Wakes`], which the caller drops after it
+//! Lock order: this lock is a leaf. Under it no waker is called, cloned or dropped, and no
+//! value is touched. Wakers to drop go into the [`Wakes`], which the caller drops after it
 //! has filled its claim.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 
 use crate::sequencer::{Claim, Refusal, Sequencer};
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -37,12 +38,12 @@ struct Line {
 }
 
 impl Line {
-    /// Whether there is room that nobody was granted. Exact while `CONTENDED` is set.
+    /// Whether there is room that no waiter was granted. Exact while `CONTENDED` is set.
     fn has_spare(&self, sequencer: &Sequencer) -> bool {
         u64::try_from(self.granted.len()).is_ok_and(|granted| granted < sequencer.room())
     }
 
-    /// Grants room to the front of the line. `own` is the caller's own id, who needs no wake-up.
+    /// Grants room to the front of the line. `own` is the caller's own id: it needs no wake-up.
     fn grant(&mut self, sequencer: &Sequencer, own: Option<WaiterId>) -> Wakes {
         let mut wakes = Wakes::default();
         while !self.waiting.is_empty() && self.has_spare(sequencer) {
@@ -89,7 +90,7 @@ impl Room {
         lock(&self.0)
     }
 
-    /// A claim for somebody who will not stand in line, on room that the line does not need.
+    /// A claim for a push that will not stand in line, on room that the line does not need.
     #[cold]
     pub(crate) fn claim_spare(&self, sequencer: &Sequencer) -> Result<Claim, Refusal> {
         let line = self.line();
@@ -100,14 +101,14 @@ impl Room {
             return Err(Refusal::Full);
         }
         if line.granted.is_empty() {
-            // The line dispersed in the meantime, and with it went the right to claim under this
-            // lock alone. It cannot form again before the lock is released.
+            // The line dispersed in the meantime, so a claim need not hold this lock any more. It cannot form again before
+            // the lock is released.
             return sequencer.try_claim();
         }
         if line.has_spare(sequencer) { sequencer.claim_granted() } else { Err(Refusal::Full) }
     }
 
-    /// Joins the end of the line. The wake-ups are others'; make them after filling the claim.
+    /// Joins the end of the line. The wake-ups are other waiters'; make them after filling the claim.
     pub(crate) fn enter(&self, sequencer: &Sequencer, wake: Wake) -> (Step, Wakes) {
         let mut wakes = Wakes::default();
         let mut line = self.line();
@@ -156,6 +157,11 @@ impl Room {
         (step, wakes)
     }
 
+    /// Whether the waiter `id` need not give its waker: it is known, or will not be used any more.
+    pub(crate) fn is_registered(&self, id: WaiterId, waker: &Waker) -> bool {
+        self.line().waiting.get(&id).is_none_or(|wake| wake.will_wake(waker))
+    }
+
     /// Leaves the line without a position. A grant in hand goes to the next in line.
     pub(crate) fn leave(&self, sequencer: &Sequencer, id: WaiterId) -> Wakes {
         let mut line = self.line();
@@ -170,12 +176,12 @@ impl Room {
         wakes
     }
 
-    /// Gives new room to the line. For the consumer, after it has published its head.
+    /// Grants new room to the line. For the consumer, after it has published its head.
     pub(crate) fn grant(&self, sequencer: &Sequencer) -> Wakes {
         self.line().grant(sequencer, None)
     }
 
-    /// Sends everybody home. After [`Sequencer::close`], which nobody enters past.
+    /// Wakes and removes every waiter. After [`Sequencer::close`], past which no push enters.
     pub(crate) fn close(&self, sequencer: &Sequencer) -> Wakes {
         let mut line = self.line();
         let waiting = std::mem::take(&mut line.waiting);

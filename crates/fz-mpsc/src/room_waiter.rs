@@ -1,6 +1,7 @@
 //! A pusher's place in the line for room.
 
 use std::fmt;
+use std::task::Waker;
 
 use crate::gate::Gate;
 use crate::room::{Step, WaiterId};
@@ -12,7 +13,7 @@ use crate::wake::{Wake, Wakes};
 ///
 /// It borrows nothing and knows nothing of the values, so a `Sink` or a hand-written future can
 /// keep it in a field. Dropping it leaves the line and passes on the room it was granted, if any;
-/// forgetting it, or keeping it without polling, holds up all who stand behind it.
+/// forgetting it, or keeping it without polling, holds up the pushes behind it.
 ///
 /// ```
 /// use std::task::{Context, Poll, Waker};
@@ -47,8 +48,7 @@ impl RoomWaiter {
         self.place.is_some()
     }
 
-    /// Joins the line, or looks whether it moved. Whatever wake-ups come back are to be made after
-    /// the claim is filled.
+    /// Joins the line, or looks whether it moved. The caller makes the returned wake-ups after it has filled the claim.
     ///
     /// # Panics
     ///
@@ -63,7 +63,7 @@ impl RoomWaiter {
         } else if let Some(wake) = wake {
             gate.room.enter(&gate.sequencer, wake)
         } else {
-            unreachable!("nobody joins the line without a way to be woken")
+            unreachable!("a waiter joins the line with a way to be woken")
         };
         match &step {
             Step::Waiting(id) if self.place.is_none() => self.place = Some((Arc::clone(gate), *id)),
@@ -74,10 +74,18 @@ impl RoomWaiter {
         (step, wakes)
     }
 
+    /// Whether it stands in line and the waker of its task is known there, or it was granted room.
+    pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
+        self.place.as_ref().is_some_and(|(gate, id)| gate.room.is_registered(*id, waker))
+    }
+
     /// Leaves the line, if it stands in one.
-    fn leave(&mut self) {
-        if let Some((gate, id)) = self.place.take() {
-            gate.room.leave(&gate.sequencer, id).wake_all();
+    pub(crate) fn leave(&mut self) {
+        match self.place.take() {
+            Some((gate, id)) if gate.is_ours() => gate.room.leave(&gate.sequencer, id).wake_all(),
+            // A forked copy frees nothing.
+            Some((gate, _)) => std::mem::forget(gate),
+            None => {}
         }
     }
 }

@@ -15,7 +15,10 @@ use crate::{PushError, RoomWaiter};
 
 /// The producers' end of a queue: clone it for every producer, or share it by reference.
 ///
-/// Dropping the last one closes the queue; what was accepted is still delivered.
+/// Dropping the last one closes the queue; accepted values are still delivered.
+///
+/// In a child that `fork(2)` made, every push returns [`PushError::ForkedCopy`] with its value, and closing and
+/// dropping do nothing: the queue belongs to the process that made it.
 ///
 /// ```
 /// use fz_mpsc::{QueueConfig, channel};
@@ -27,7 +30,7 @@ use crate::{PushError, RoomWaiter};
 ///     scope.spawn(move || sender.push("from another").unwrap());
 /// });
 /// let mut values = Vec::new();
-/// while receiver.wait() {
+/// while receiver.wait()? {
 ///     receiver.drain(&mut values, usize::MAX);
 /// }
 /// assert_eq!(values.len(), 2);
@@ -46,14 +49,14 @@ impl<T> Sender<T> {
     /// Pushes without waiting and returns the value's position in the total order: 1, 2, 3, …
     ///
     /// Positions have no gap and no twin, and follow the order in which the consumer gets the
-    /// values. Takes no lock unless others wait for room or the consumer sleeps, and allocates nothing. If the
+    /// values. Takes no lock unless other pushes wait for room or the consumer sleeps, and allocates nothing. If the
     /// consumer slept, the call also wakes it.
     /// May be called from async code.
     ///
     /// # Errors
     ///
     /// [`PushError::Full`] if every place is taken or promised to a push that waits already,
-    /// [`PushError::Closed`] if the queue is closed. The value comes back in both.
+    /// [`PushError::Closed`] if the queue is closed, [`PushError::ForkedCopy`] in a forked child. Each holds the value.
     ///
     /// ```
     /// use fz_mpsc::{PushError, QueueConfig, channel};
@@ -70,18 +73,20 @@ impl<T> Sender<T> {
         match self.gate.try_claim() {
             Ok(claim) => Ok(self.fill(claim, value)),
             Err(Refusal::Closed) => Err(PushError::Closed(value)),
+            Err(Refusal::ForkedCopy) => Err(PushError::ForkedCopy(value)),
             Err(Refusal::Full | Refusal::Contended) => Err(PushError::Full(value)),
         }
     }
 
-    /// Pushes, and blocks the thread while the queue is full. Room goes to those who wait in the
+    /// Pushes, and blocks the thread while the queue is full. Waiting pushes get room in the
     /// order in which they came. Returns the position as [`try_push`](Self::try_push) does.
     ///
-    /// Not for async code, nor for the consumer's own thread: nobody would make room.
+    /// Not for async code, nor for the consumer's own thread, which would not drain meanwhile.
     ///
     /// # Errors
     ///
-    /// [`PushError::Closed`] if the queue is closed, before the call or during the wait.
+    /// [`PushError::Closed`] if the queue is closed, before the call or during the wait;
+    /// [`PushError::ForkedCopy`] in a forked child.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -89,7 +94,7 @@ impl<T> Sender<T> {
     /// let (sender, mut receiver) = channel(QueueConfig::new(1))?;
     /// let producer = std::thread::spawn(move || (1..=100).map(|n| sender.push(n).unwrap()).sum::<u64>());
     /// let mut values = Vec::new();
-    /// while receiver.wait() {
+    /// while receiver.wait()? {
     ///     receiver.drain(&mut values, usize::MAX);
     /// }
     /// assert_eq!(producer.join().unwrap(), 5050);
@@ -110,7 +115,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// [`PushError::TimedOut`] if no room came to this push in time, [`PushError::Closed`] if the
-    /// queue is closed.
+    /// queue is closed, [`PushError::ForkedCopy`] in a forked child.
     ///
     /// ```
     /// use std::time::Duration;
@@ -139,7 +144,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`PushError::Closed`] if the queue is closed, before the first poll or while waiting.
+    /// [`PushError::Closed`] if the queue is closed, before the first poll or while waiting;
+    /// [`PushError::ForkedCopy`] in a forked child.
     ///
     /// ```
     /// use fz_mpsc::{QueueConfig, channel};
@@ -147,7 +153,7 @@ impl<T> Sender<T> {
     /// let (sender, mut receiver) = channel(QueueConfig::new(1))?;
     /// pollster::block_on(async {
     ///     assert_eq!(sender.push_async("over to you").await, Ok(1));
-    ///     assert!(receiver.wait_async().await);
+    ///     assert!(receiver.wait_async().await.unwrap());
     /// });
     /// # Ok::<(), fz_mpsc::QueueError>(())
     /// ```
@@ -165,11 +171,12 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`PushError::Closed`] if the queue is closed.
+    /// [`PushError::Closed`] if the queue is closed, [`PushError::ForkedCopy`] in a forked child.
     ///
     /// # Panics
     ///
-    /// If `value` is `None`, or `waiter` waits in another queue.
+    /// If `value` is `None`, `waiter` waits in another queue, or the clone of the task's waker panics. The value is
+    /// still in `value` then, and the waiter where it was.
     ///
     /// ```
     /// use std::future::poll_fn;
@@ -189,6 +196,10 @@ impl<T> Sender<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<u64, PushError<T>>> {
         let Some(own) = value.take() else { panic!("poll_push was called without a value to push") };
+        if !self.gate.is_ours() {
+            waiter.leave();
+            return Poll::Ready(Err(PushError::ForkedCopy(own)));
+        }
         if waiter.is_waiting() {
             *value = Some(own);
         } else {
@@ -199,8 +210,8 @@ impl<T> Sender<T> {
         }
         // The value is the caller's again: cloning a waker may panic, and so does `step` if the
         // waiter stands in another line.
-        let wake = Wake::Task(cx.waker().clone());
-        let (step, wakes) = waiter.step(&self.gate, Some(wake));
+        let wake = (!waiter.is_registered(cx.waker())).then(|| Wake::task(cx.waker()));
+        let (step, wakes) = waiter.step(&self.gate, wake);
         match (step, value.take()) {
             (Step::Claimed(claim), Some(own)) => {
                 let position = self.fill(claim, own);
@@ -215,11 +226,11 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Closes the queue for good: every later push is refused, those that wait are sent home with
-    /// their values, and the consumer gets what was accepted and then the end. True for the one
+    /// Closes the queue for good: it refuses every later push, waiting pushes return their values in
+    /// the error, and the consumer gets the accepted values and then the end. True for the one
     /// call that closed. Does not block; may be called from async code.
     ///
-    /// Atomic with the pushes: each is either before the close and delivered, or given back.
+    /// Atomic with the pushes: each is either before the close and delivered, or returns its value.
     ///
     /// ```
     /// use fz_mpsc::{PushError, QueueConfig, channel};
@@ -251,7 +262,7 @@ impl<T> Sender<T> {
         self.gate.sequencer.is_closed()
     }
 
-    /// How many values the queue holds at most; what the config said.
+    /// How many values the queue holds at most: the capacity of its config.
     ///
     /// ```
     /// # use fz_mpsc::{QueueConfig, channel};
@@ -324,7 +335,7 @@ impl<T> Sender<T> {
         let mut waiter = RoomWaiter::default();
         let mut wake = Some(Wake::Thread(current()));
         loop {
-            // Asked before the look: what was granted by the deadline is still taken.
+            // Asked before the look: room granted by the deadline is still taken.
             let overdue = has_passed(deadline);
             let (step, wakes) = waiter.step(&self.gate, wake.take());
             match step {
@@ -344,7 +355,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// Numbers of values: none is above the capacity, which was a `usize`.
+/// For numbers of values: none is above the capacity, which was a `usize`.
 pub(crate) fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -358,7 +369,12 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.gate.remove_sender();
+        if self.gate.is_ours() {
+            self.gate.remove_sender();
+        } else {
+            // A forked copy frees nothing.
+            std::mem::forget((Arc::clone(&self.gate), Arc::clone(&self.ring)));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who gets which position: the claim word and the head, without the values.
+//! The assignment of positions to pushes: the claim word and the head, without the values.
 //!
 //! All of the queue's ordering is in two words, so a loom model can hold it whole.
 
@@ -8,7 +8,7 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// No position will ever be claimed again.
 const CLOSED: u64 = 1 << 0;
-/// The consumer found nothing claimed and went to sleep; whoever clears the bit wakes it.
+/// The consumer found nothing claimed and went to sleep; the push or close that clears the bit wakes it.
 const ASLEEP: u64 = 1 << 1;
 /// Pushers wait for room; a newcomer must queue behind them instead of claiming.
 const CONTENDED: u64 = 1 << 2;
@@ -31,10 +31,12 @@ pub(crate) struct Claim {
 pub(crate) enum Refusal {
     /// No room.
     Full,
-    /// Others wait for room; there may be more than they need.
+    /// Other pushes wait for room; there may be more than they need.
     Contended,
     /// Closed for good.
     Closed,
+    /// The queue belongs to another process.
+    ForkedCopy,
 }
 
 /// What [`Sequencer::close`] found.
@@ -74,19 +76,19 @@ impl Word {
     }
 }
 
-/// What pushers share: one cache line, which a claim owns anyway.
+/// The words that pushers share: one cache line, which a claim owns anyway.
 struct Entry {
     /// `next position << 3 | flags`: the only word that pushers compete for.
     ///
     /// Positions only grow and have 61 bits; flags come and go at one position. So a
     /// compare-exchange that meets an old value meets one since which nothing was claimed.
     tail: AtomicU64,
-    /// A head that some pusher saw; never above the real one. While it leaves room, a claim need
-    /// not touch the consumer's line, which would cost both sides a cache miss a batch.
-    head_seen: AtomicU64,
+    /// The first position without room by a head that some pusher saw; never above that by the real head. Below it, a
+    /// claim need not touch the consumer's line, which would cost both sides a cache miss a batch.
+    room_end_seen: AtomicU64,
 }
 
-/// What the consumer writes: one cache line.
+/// The words that the consumer writes: one cache line.
 struct Exit {
     /// The next position that the consumer will take; below it, every cell is free again. Written
     /// by the consumer alone, once per batch.
@@ -105,7 +107,10 @@ pub(crate) struct Sequencer {
 impl Sequencer {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
-            entry: CachePadded::new(Entry { tail: AtomicU64::new(1 << FLAG_BITS), head_seen: AtomicU64::new(1) }),
+            entry: CachePadded::new(Entry {
+                tail: AtomicU64::new(1 << FLAG_BITS),
+                room_end_seen: AtomicU64::new(1 + capacity),
+            }),
             exit: CachePadded::new(Exit { head: AtomicU64::new(1), has_line: AtomicBool::new(false) }),
             capacity,
         }
@@ -151,11 +156,9 @@ impl Sequencer {
     #[inline]
     fn has_room(&self, position: u64) -> bool {
         // Acquire: pairs with the Release below, which passes on what `head` acquired: the
-        // consumer's read of the cell is over.
-        let head_seen = self.entry.head_seen.load(Ordering::Acquire);
-        // The head may have run past an outdated word, hence the saturation; then the claim's
+        // consumer's read of the cell is over. The head may have run past an outdated word; then the claim's
         // exchange fails.
-        position.saturating_sub(head_seen) < self.capacity || self.has_room_after_all(position)
+        position < self.entry.room_end_seen.load(Ordering::Acquire) || self.has_room_after_all(position)
     }
 
     /// Once in a lap: looks at the real head.
@@ -163,11 +166,11 @@ impl Sequencer {
     fn has_room_after_all(&self, position: u64) -> bool {
         // Loaded after the word: without room now, there was none at this moment, as the word can
         // only have moved up since.
-        let head = self.head();
-        // Release: pairs with the Acquire above. May overwrite a higher head that another pusher
+        let room_end = self.head() + self.capacity;
+        // Release: pairs with the Acquire above. May overwrite a higher one that another pusher
         // saw: that costs another look, no more.
-        self.entry.head_seen.store(head, Ordering::Release);
-        position.saturating_sub(head) < self.capacity
+        self.entry.room_end_seen.store(room_end, Ordering::Release);
+        position < room_end
     }
 
     /// The claim of a waiter that was granted room, which `CONTENDED` keeps for it.
@@ -191,10 +194,10 @@ impl Sequencer {
 
     #[inline]
     fn exchange(&self, from: Word, to: Word) -> Result<(), Word> {
-        // Release: pairs with the Acquire in `word`. Who reads that a position was claimed sees the
+        // Release: pairs with the Acquire in `word`. A thread that reads that a position was claimed sees the
         // head that made room for it, so `len` is never above the capacity. Acquire: pairs with
-        // the Release of `announce_sleep`, so that whoever clears ASLEEP, and then rings, sees
-        // what the consumer did before it slept.
+        // the Release of `announce_sleep`, so that the thread that clears ASLEEP, and then wakes, sees
+        // the consumer's writes before it slept.
         self.entry.tail.compare_exchange_weak(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Word)
     }
 
@@ -220,7 +223,7 @@ impl Sequencer {
             let head = self.head();
             let next_still = self.word().next();
             // Nothing was claimed in between, so both held when the head was read. Else another
-            // thread has got on: the loop is lock-free, not wait-free.
+            // thread has claimed a position: the loop is lock-free, not wait-free.
             if next_still == next {
                 return next - head;
             }
@@ -232,7 +235,7 @@ impl Sequencer {
     pub(crate) fn close(&self) -> Closing {
         let mut word = self.word();
         while !word.has(CLOSED) {
-            // Clears ASLEEP as a claim does: whoever clears the bit owes the wake-up, and
+            // Clears ASLEEP as a claim does: the call that clears the bit owes the wake-up, and
             // `cancel_sleep` must not call a sleep undisturbed that this call ends.
             match self.exchange(word, word.closed()) {
                 Ok(()) => return Closing { was_open: true, consumer_was_asleep: word.has(ASLEEP) },
@@ -250,7 +253,7 @@ impl Sequencer {
         let mut word = self.word();
         if fz_error::mutants::active("lose_wakeup_between_check_and_sleep") {
             let idle = word.next() == next && !word.has(CLOSED);
-            // Broken on purpose: what is claimed between the check and the set goes unseen. The
+            // Broken on purpose: a claim between the check and the set goes unseen. The
             // yield widens the gap, so that tests on real threads fall into it.
             crate::sync::yield_now();
             self.entry.tail.fetch_or(if idle { ASLEEP } else { 0 }, Ordering::AcqRel);
@@ -270,8 +273,8 @@ impl Sequencer {
         Word(self.entry.tail.fetch_and(!ASLEEP, Ordering::AcqRel)).has(ASLEEP)
     }
 
-    /// Gives every cell below `next` back to the pushers. Only the consumer calls it. True if
-    /// pushers wait, who must then be granted the room.
+    /// Releases every cell below `next` to the pushers. Only the consumer calls it. True if
+    /// pushers wait: the caller must then grant them the room.
     pub(crate) fn publish_head(&self, next: u64) -> bool {
         // Release: pairs with the Acquire in `head`: the cells were read before they are refilled.
         self.exit.head.store(next, Ordering::Release);
@@ -302,7 +305,7 @@ impl Sequencer {
     }
 
     /// Positions that could be claimed now. Exact from below while `CONTENDED` is set and the lock
-    /// of the waiting list is held: then nobody else claims, and the consumer only adds room.
+    /// of the waiting list is held: then only this thread claims, and the consumer only adds room.
     pub(crate) fn room(&self) -> u64 {
         self.capacity - (self.word().next() - self.head())
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::Receiver;
+use crate::{Receiver, Result};
 
 /// A wait for something to drain; made by [`Receiver::wait_async`](crate::Receiver::wait_async).
 ///
@@ -14,7 +14,7 @@ use crate::Receiver;
 ///
 /// let (sender, mut receiver) = channel::<u8>(QueueConfig::new(1))?;
 /// drop(sender);
-/// assert!(!pollster::block_on(receiver.wait_async()), "the end");
+/// assert!(!pollster::block_on(receiver.wait_async())?, "the end");
 /// # Ok::<(), fz_mpsc::QueueError>(())
 /// ```
 #[must_use = "a wait does nothing until it is polled"]
@@ -30,9 +30,9 @@ impl<'a, T> Wait<'a, T> {
 }
 
 impl<T> Future for Wait<'_, T> {
-    type Output = bool;
+    type Output = Result<bool>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<bool>> {
         let polled = self.receiver.poll_wait(cx);
         self.is_asleep = polled.is_pending();
         polled

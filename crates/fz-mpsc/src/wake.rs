@@ -1,25 +1,43 @@
-//! Whom to wake, and the one sleeping consumer.
+//! Threads and tasks to wake, and the one sleeping consumer.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+
+use fz_process::foreign;
 
 use crate::sync::{Mutex, Thread, lock};
 
 /// A thread or a task that sleeps.
 pub(crate) enum Wake {
     Thread(Thread),
-    Task(Waker),
+    Task(TaskWaker),
 }
 
 impl Wake {
+    /// The task of `waker`, which is cloned: call this without a lock.
+    pub(crate) fn task(waker: &Waker) -> Self {
+        Self::Task(TaskWaker(Some(waker.clone())))
+    }
+
     pub(crate) fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
-            // Foreign code. Its panic, which the hook has reported, must neither keep others asleep nor reach whoever
-            // pushes, drains or closes.
-            Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+            Self::Task(mut task) => task.0.take().into_iter().for_each(foreign::wake),
         }
+    }
+
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        matches!(self, Self::Task(TaskWaker(Some(own))) if own.will_wake(waker))
+    }
+}
+
+/// A waker of the user's. A panic in its `wake` or its drop ends here: neither may keep another task asleep, nor reach
+/// a thread that pushes, drains or closes.
+pub(crate) struct TaskWaker(Option<Waker>);
+
+impl Drop for TaskWaker {
+    fn drop(&mut self) {
+        foreign::discard(self.0.take());
     }
 }
 
@@ -34,8 +52,8 @@ impl fmt::Debug for Wake {
 
 /// Wake-ups that are owed: collected under a lock, made outside of it, when this is dropped.
 ///
-/// Dropping makes the wake-ups, so an unwinding thread makes them too; and whoever holds a claim
-/// keeps this until the claim is filled.
+/// Dropping makes the wake-ups, so an unwinding thread makes them too. The holder of a claim keeps this until the claim
+/// is filled.
 #[derive(Debug, Default)]
 #[must_use = "the wake-ups are made when this is dropped: after the lock, after the claim is filled"]
 pub(crate) struct Wakes {
@@ -68,27 +86,35 @@ impl Drop for Wakes {
     }
 }
 
-/// Where the consumer leaves word of how to wake it, before it announces its sleep.
+/// Wakes the consumer. The consumer registers its thread or task here before it announces its sleep.
 ///
 /// Only a consumer that goes to sleep and the one caller that clears `ASLEEP` take the lock.
 ///
-/// A late `ring` for an earlier sleep may take the word left for a later one. Nothing is lost by
-/// that: the consumer is woken, finds nothing, and leaves word again before it sleeps again.
-pub(crate) struct Alarm {
+/// A late `wake` for an earlier sleep may take the registration for a later one. Nothing is lost by that: the consumer
+/// is woken, finds nothing, and registers again before it sleeps again.
+pub(crate) struct ConsumerWaker {
     sleeper: Mutex<Option<Wake>>,
-    /// What the owner of the queue wants called as well.
-    own: Option<Box<dyn Fn() + Send + Sync>>,
+    /// The user's function, called as well.
+    callback: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Alarm {
-    pub(crate) fn new(own: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
-        Self { sleeper: Mutex::new(None), own }
+impl ConsumerWaker {
+    pub(crate) fn new(callback: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
+        Self { sleeper: Mutex::new(None), callback }
     }
 
-    pub(crate) fn set(&self, wake: Wake) {
+    pub(crate) fn register(&self, wake: Wake) {
         let old = lock(&self.sleeper).replace(wake);
         // Outside the lock: a waker's drop is user code.
         drop(old);
+    }
+
+    /// Registers the task of `waker`, which is cloned only if it is another one than before.
+    pub(crate) fn register_task(&self, waker: &Waker) {
+        let is_registered = lock(&self.sleeper).as_ref().is_some_and(|wake| wake.will_wake(waker));
+        if !is_registered {
+            self.register(Wake::task(waker));
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -97,13 +123,19 @@ impl Alarm {
     }
 
     #[cold]
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         let wake = lock(&self.sleeper).take();
         if let Some(wake) = wake {
             wake.wake();
         }
-        if let Some(own) = &self.own {
-            own();
+        if let Some(callback) = &self.callback {
+            let _ = foreign::call(callback);
         }
+    }
+}
+
+impl Drop for ConsumerWaker {
+    fn drop(&mut self) {
+        foreign::discard(self.callback.take());
     }
 }

@@ -1,4 +1,4 @@
-//! Promise E at the queue: a push is accepted and delivered, or given back; nothing is lost when
+//! Promise E at the queue: a push is accepted and delivered, or returns its value; nothing is lost when
 //! either end goes.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
@@ -21,7 +21,7 @@ fn e_what_was_accepted_before_the_close_is_delivered_to_the_last_value() {
     }
     assert!(sender.close());
     let mut drained = Vec::new();
-    while receiver.wait() {
+    while receiver.wait().unwrap() {
         receiver.drain(&mut drained, 2);
     }
     assert_eq!(drained, [1, 2, 3, 4, 5]);
@@ -61,7 +61,7 @@ fn e_a_push_that_races_with_close_is_delivered_xor_given_back() {
                 assert!(sender.close());
             });
             let mut delivered = Vec::new();
-            while receiver.wait() {
+            while receiver.wait().unwrap() {
                 receiver.drain(&mut delivered, 3);
             }
             closer.join().expect("the closer is done");
@@ -154,13 +154,14 @@ impl Drop for Explosive<'_> {
 }
 
 #[test]
-fn a_value_whose_drop_panics_keeps_no_other_from_being_dropped_once() {
+fn a_value_whose_drop_panics_spoils_neither_the_receiver_s_drop_nor_another_value_s() {
     let drops = AtomicUsize::new(0);
     let (sender, receiver) = queue(3000);
     for number in 0..3000 {
         sender.try_push(Explosive(number, &drops)).unwrap();
     }
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err());
+    drop(receiver);
+    assert_eq!(drops.load(Ordering::SeqCst), 3000);
     drop(sender);
     assert_eq!(drops.load(Ordering::SeqCst), 3000);
 }

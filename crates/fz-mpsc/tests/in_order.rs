@@ -12,7 +12,7 @@ fn through_the_queue(values: &[u64]) -> Vec<u64> {
     }
     drop(sender); // the last one closes the queue
     let mut out = Vec::new();
-    while receiver.wait() {
+    while receiver.wait().unwrap() {
         receiver.drain(&mut out, 64);
     }
     out

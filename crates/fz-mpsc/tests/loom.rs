@@ -1,9 +1,9 @@
-//! What must hold in every interleaving with up to three preemptions (two in the largest models), and under every
+//! Claims that hold in every interleaving with up to three preemptions (two in the largest models), and under every
 //! reordering that the memory model allows.
 //!
-//! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom`
+//! `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-mpsc --test loom --features _loom`
 //!
-//! The models use the public API, so what is explored is the code that runs in production: the
+//! The models use the public API, so they explore the code that runs in production: the
 //! ring's cells report accesses that race, and a lost wake-up is a deadlock, which loom reports.
 #![cfg(fz_loom)]
 
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use fz_mpsc::{PushError, QueueConfig, Receiver, RoomWaiter, Sender, channel, channel_with_alarm};
+use fz_mpsc::{PushError, QueueConfig, Receiver, RoomWaiter, Sender, channel, channel_with_wake};
 use loom::thread;
 
-/// Three preemptions find nearly all bugs that more would. `LOOM_MAX_PREEMPTIONS` asks for others.
+/// Three preemptions find nearly all bugs that more would. `LOOM_MAX_PREEMPTIONS` asks for another number.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     explore_within(3, model);
 }
@@ -35,7 +35,7 @@ fn queue<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Drains until the end, asleep in between.
 fn drain_to_the_end<T>(receiver: &mut Receiver<T>) -> Vec<T> {
     let mut values = Vec::new();
-    while receiver.wait() {
+    while receiver.wait().unwrap() {
         assert!(receiver.drain(&mut values, usize::MAX) > 0, "wait said that there is something");
     }
     assert!(receiver.is_finished());
@@ -87,12 +87,15 @@ fn two_pushers_never_share_a_position_and_the_drain_follows_it() {
 }
 
 #[test]
-fn a_drain_through_a_claimed_position_waits_for_its_value() {
+fn a_wait_for_a_claimed_position_ends_with_its_value() {
     explore(|| {
         let (sender, mut receiver) = queue(2);
         let pusher = thread::spawn(move || sender.try_push("value").expect("there is room"));
         let last = receiver.last_position();
         let mut values = Vec::new();
+        if last == 1 {
+            assert!(receiver.wait_ready().unwrap());
+        }
         assert_eq!(receiver.drain_through(last, &mut values) as u64, last);
         pusher.join().expect("the pusher is done");
         receiver.drain(&mut values, 1);
@@ -121,13 +124,13 @@ fn what_is_looked_at_is_whole_and_is_what_the_drain_takes() {
         let (sender, mut receiver) = queue(1);
         let pusher = thread::spawn(move || {
             for value in 1..=2 {
-                sender.push(Box::new(value)).expect("nobody closes it");
+                sender.push(Box::new(value)).expect("it stays open");
             }
         });
         let mut drained = Vec::new();
         let early = receiver.peek(0).map(|value| **value);
         assert!(early.is_none_or(|value| value == 1));
-        while receiver.wait() {
+        while receiver.wait().unwrap() {
             assert!(receiver.peek(1).is_none(), "there is room for one");
             let seen = **receiver.peek(0).expect("wait said so");
             receiver.drain(&mut drained, 1);
@@ -183,7 +186,7 @@ fn a_consumer_that_goes_to_sleep_misses_no_push() {
         let pusher = thread::spawn(move || [1, 2].map(|value| other.try_push(value).expect("there is room")));
         let mut values = Vec::new();
         while values.len() < 2 {
-            assert!(receiver.wait());
+            assert!(receiver.wait().unwrap());
             receiver.drain(&mut values, 2);
         }
         assert_eq!(values, [1, 2]);
@@ -200,7 +203,7 @@ fn of_two_pushes_that_find_the_consumer_asleep_one_wakes_it() {
             let sender = sender.clone();
             thread::spawn(move || sender.try_push(value).expect("there is room"))
         });
-        assert!(receiver.wait());
+        assert!(receiver.wait().unwrap());
         for pusher in pushers {
             pusher.join().expect("the pusher is done");
         }
@@ -213,7 +216,7 @@ fn a_consumer_that_goes_to_sleep_misses_no_close() {
     explore(|| {
         let (sender, mut receiver) = queue::<u8>(1);
         let closer = thread::spawn(move || sender.close());
-        assert!(!receiver.wait());
+        assert!(!receiver.wait().unwrap());
         assert!(closer.join().expect("the closer is done"));
     });
 }
@@ -223,15 +226,15 @@ fn an_announced_sleep_is_ended_once_or_taken_back() {
     explore(|| {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let alarm = move || {
+        let wake = move || {
             counted.fetch_add(1, Ordering::SeqCst);
         };
-        let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(2), alarm).expect("the capacity is fine");
+        let (sender, mut receiver) = channel_with_wake(QueueConfig::new(2), wake).expect("the capacity is fine");
         let pusher = thread::spawn(move || {
             sender.try_push(1).expect("there is room");
             sender.close();
         });
-        let announced = receiver.announce_sleep();
+        let announced = receiver.announce_sleep().unwrap();
         let taken_back = announced && receiver.cancel_sleep();
         pusher.join().expect("the pusher is done");
         assert_eq!(calls.load(Ordering::SeqCst), usize::from(announced && !taken_back));
@@ -239,13 +242,13 @@ fn an_announced_sleep_is_ended_once_or_taken_back() {
 }
 
 #[test]
-fn the_alarm_rings_after_the_value_is_there() {
+fn the_wake_function_is_called_after_the_value_is_there() {
     explore(|| {
         let consumer = thread::current();
-        let alarm = move || consumer.unpark();
-        let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(1), alarm).expect("the capacity is fine");
+        let wake = move || consumer.unpark();
+        let (sender, mut receiver) = channel_with_wake(QueueConfig::new(1), wake).expect("the capacity is fine");
         let pusher = thread::spawn(move || sender.try_push(1).expect("there is room"));
-        if receiver.announce_sleep() {
+        if receiver.announce_sleep().unwrap() {
             thread::park();
             assert_eq!(receiver.drain(&mut Vec::new(), 1), 1);
         }
@@ -341,7 +344,7 @@ fn a_task_that_waits_for_values_is_woken() {
     explore(|| {
         let (sender, mut receiver) = queue(1);
         let pusher = thread::spawn(move || sender.try_push(1).expect("there is room"));
-        assert!(block_on(receiver.wait_async()));
+        assert!(block_on(receiver.wait_async()).unwrap());
         pusher.join().expect("the pusher is done");
     });
 }
@@ -358,16 +361,19 @@ fn a_task_that_waits_for_room_is_woken() {
 }
 
 #[test]
-fn the_alarm_sees_what_the_consumer_did_before_it_slept() {
+fn the_wake_function_sees_what_the_consumer_did_before_it_slept() {
     explore(|| {
         let note = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
-        let read = Arc::clone(&note);
-        let alarm = move || assert_eq!(read.load(Ordering::Relaxed), 1);
-        let (sender, mut receiver) = channel_with_alarm(QueueConfig::new(1), alarm).expect("the capacity is fine");
+        let seen = Arc::new(AtomicUsize::new(0));
+        let (read, noted) = (Arc::clone(&note), Arc::clone(&seen));
+        // The queue contains a panic in it, so the verdict is reached outside.
+        let wake = move || noted.store(1 + read.load(Ordering::Relaxed), Ordering::Relaxed);
+        let (sender, mut receiver) = channel_with_wake(QueueConfig::new(1), wake).expect("the capacity is fine");
         let pusher = thread::spawn(move || sender.try_push(1).expect("there is room"));
         note.store(1, Ordering::Relaxed);
-        let _ = receiver.announce_sleep();
-        pusher.join().expect("the alarm saw it");
+        let is_announced = receiver.announce_sleep().unwrap();
+        pusher.join().expect("the pusher is done");
+        assert_eq!(seen.load(Ordering::Relaxed), if is_announced { 2 } else { 0 });
     });
 }
 

@@ -46,7 +46,7 @@ fn any_call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The queue and what it should be.
+/// The queue and its model.
 struct Pair {
     senders: Vec<Sender<Counted>>,
     receiver: Receiver<Counted>,
@@ -128,14 +128,14 @@ impl Pair {
             }
             Call::AnnounceSleep => {
                 let idle = self.queued.is_empty() && !self.is_closed;
-                assert_eq!(self.receiver.announce_sleep(), idle);
+                assert_eq!(self.receiver.announce_sleep().unwrap(), idle);
                 self.is_asleep |= idle;
             }
             Call::CancelSleep => {
                 assert_eq!(self.receiver.cancel_sleep(), std::mem::take(&mut self.is_asleep));
             }
             Call::Wait => {
-                assert_eq!(self.receiver.wait_timeout(Duration::ZERO), !self.queued.is_empty());
+                assert_eq!(self.receiver.wait_timeout(Duration::ZERO).unwrap(), !self.queued.is_empty());
                 // A wait that finds nothing takes back the announcement that it would have made.
                 self.is_asleep &= !self.queued.is_empty() || self.is_closed;
             }
@@ -223,7 +223,7 @@ proptest! {
         let Pair { senders, receiver, census, .. } = pair;
         if receiver_goes_first {
             drop(receiver);
-            prop_assert_eq!(census.alive(), 0, "a receiver that goes drops what is queued at once");
+            prop_assert_eq!(census.alive(), 0, "a receiver that goes drops the queued values at once");
             drop(senders);
         } else {
             drop(senders);

@@ -1,4 +1,4 @@
-//! What is printed for people says what is so, and needs nothing of the values in the queue.
+//! Debug and Display texts are true, and need nothing of the values in the queue.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 use std::time::Duration;
@@ -40,4 +40,6 @@ fn a_refused_push_says_why_and_whether_there_is_hope() {
     assert_eq!(said(&late), ("TimedOut(..)".into(), false, text.into()));
     let text = "the queue is closed and accepts nothing any more";
     assert_eq!(said(&closed), ("Closed(..)".into(), true, text.into()));
+    let text = "the queue belongs to the process that made it, and this one is its child; make a new queue here";
+    assert_eq!(said(&PushError::ForkedCopy(Opaque)), ("ForkedCopy(..)".into(), false, text.into()));
 }

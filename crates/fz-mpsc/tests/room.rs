@@ -1,4 +1,4 @@
-//! Promise F: bounded exactly; who waits for room gets it, in order, and no wake-up is lost.
+//! Promise F: bounded exactly; waiting pushes get room in order, and no wake-up is lost.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod support;
@@ -55,6 +55,7 @@ fn the_catalogue_of_reasons_is_ascending_and_names_every_kind() {
         QueueErrorKind::ZeroCapacity,
         QueueErrorKind::CapacityTooLarge { capacity, capacity_max: 1 },
         QueueErrorKind::OutOfMemory { capacity, cells: 0, cell_bytes: 0 },
+        QueueErrorKind::ForkedCopy,
     ];
     let codes: Vec<_> = QueueErrorKind::REASONS.iter().map(Reason::code).collect();
     assert!(codes.is_sorted_by(|one, next| one < next));
@@ -130,7 +131,7 @@ fn f_a_cancelled_waiter_passes_its_turn_on() {
     drop(line);
     assert!(matches!(sender.try_push(census.make(5)), Err(PushError::Full(_))));
     receiver.drain(&mut Vec::new(), 1);
-    assert_eq!(sender.try_push(census.make(6)).unwrap(), 3, "nobody is left in line");
+    assert_eq!(sender.try_push(census.make(6)).unwrap(), 3, "the line is empty");
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn f_no_wake_up_is_lost_between_impatient_pushers_and_a_slow_drain() {
             .collect();
         drop(sender);
         let mut drained = Vec::new();
-        while receiver.wait() {
+        while receiver.wait().unwrap() {
             let max = 1 + drained.len() % 2;
             receiver.drain(&mut drained, max);
         }

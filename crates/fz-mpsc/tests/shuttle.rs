@@ -1,6 +1,6 @@
 //! Larger scenarios than loom can hold, under random schedules (and a strong memory model).
 //!
-//! `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-mpsc --test shuttle`
+//! `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-mpsc --test shuttle --features _shuttle`
 #![cfg(fz_shuttle)]
 
 use fz_mpsc::{QueueConfig, channel};
@@ -28,7 +28,7 @@ fn press(capacity: usize, closes_after: u64) {
         .collect();
     drop(sender);
     let mut drained = Vec::new();
-    while receiver.wait() {
+    while receiver.wait().unwrap() {
         receiver.drain(&mut drained, 2);
         if receiver.next_position() > closes_after {
             receiver.close();

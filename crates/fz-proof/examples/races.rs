@@ -82,7 +82,7 @@ fn queue(blocking: bool) -> Outcome {
         let mut drained = Vec::new();
         while last != [VALUES; COUNT] {
             if blocking {
-                receiver.wait();
+                receiver.wait().expect("this process made the queue");
             }
             if receiver.drain(&mut drained, 8) == 0 {
                 thread::yield_now();
@@ -159,7 +159,7 @@ fn pool(seed: u64) -> Outcome {
         let threads: Vec<_> = spawned.collect();
         drop(sender);
         let mut drained = Vec::new();
-        while receiver.wait() {
+        while receiver.wait().expect("this process made the queue") {
             receiver.drain(&mut drained, 16);
             for (tag, allocation) in drained.drain(..) {
                 assert!(allocation.as_slice().iter().all(|byte| *byte == tag), "somebody else wrote here");

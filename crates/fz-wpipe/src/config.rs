@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use fz_commit::{CommitConfig, Flusher};
+
 use crate::{PipeError, PipeErrorKind, Result};
 
 /// What "durable" costs: which sync ends a batch.
@@ -45,9 +47,11 @@ pub struct WritePipeConfig {
     pub(crate) queue_capacity: usize,
     pub(crate) batch_writes_max: usize,
     pub(crate) batch_bytes_max: usize,
-    pub(crate) piece_writes: usize,
     pub(crate) write_back_bytes: usize,
+    pub(crate) gather_max: Duration,
     pub(crate) linger_max: Duration,
+    pub(crate) waiters_lead: bool,
+    pub(crate) flusher: Option<Flusher>,
     pub(crate) sync_mode: SyncMode,
 }
 
@@ -59,8 +63,8 @@ impl Default for WritePipeConfig {
 
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 1,048,576 writes and
-    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, a thread lingers for at most 1 ms,
-    /// [`SyncMode::Data`], module id 0.
+    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, batches wait for the writers of the
+    /// last one for at most 1 ms, no lingering, waiters lead, a flusher thread of its own, [`SyncMode::Data`], module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -74,9 +78,11 @@ impl WritePipeConfig {
             queue_capacity: 16_384,
             batch_writes_max: 1 << 20,
             batch_bytes_max: 128 << 20,
-            piece_writes: 131_072,
             write_back_bytes: 2 << 20,
-            linger_max: Duration::from_millis(1),
+            gather_max: Duration::from_millis(1),
+            linger_max: Duration::ZERO,
+            waiters_lead: true,
+            flusher: None,
             sync_mode: SyncMode::Data,
         }
     }
@@ -106,13 +112,6 @@ impl WritePipeConfig {
     /// latest this long after it was accepted, less the time that batches have been taking.
     /// Awaited writes never wait for it. Zero: as soon as possible.
     ///
-    /// One exception, a *flood*: if more than a million writes a second come, a thousand or more are queued, and most
-    /// of them have no neighbour in the file among the others, they are left to gather while more come, the queue
-    /// has room, and nobody waits for a ticket, for room or for memory. So they take fewer system calls and
-    /// fewer blocks of the device, whose time would be longer than the delay: that is about a microsecond at most for
-    /// each write that is queued, and at most 16 ms after the last one came. How they lie is told from the first and
-    /// the last hundred that are queued. With an interval of zero there is none.
-    ///
     /// ```
     /// # use std::time::Duration;
     /// # use std::sync::Arc;
@@ -136,11 +135,11 @@ impl WritePipeConfig {
     /// How many writes may be queued, exactly. When it is full, [`write`](crate::WritePipe::write)
     /// waits and [`try_write`](crate::WritePipe::try_write) gives the request back.
     ///
-    /// A batch is begun, whoever waits or not, each time another quarter of it has filled; in a flood, see
-    /// [`flush_interval`](Self::flush_interval), when it is full.
+    /// Each time that another quarter of it has filled, a batch is begun, whether a caller waits or not.
     ///
-    /// A place takes 64 bytes for as long as the pipe lives. What batches are prepared in, up to about as much again
-    /// for each write of the largest one, and up to 18 MiB beside it, is kept for the next ones.
+    /// A place takes 64 bytes for as long as the pipe lives. Scratch memory is kept for reuse: about 100 bytes for each
+    /// write of the largest batch so far. Random writes that nobody waits for go to the disk in batches of about this
+    /// size: see `docs/PERFORMANCE.md` on how to size it for bulk loads.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -162,7 +161,7 @@ impl WritePipeConfig {
     }
 
     /// The most writes that are handed to the kernel at a time. A sync covers one such batch or,
-    /// if a read or a waiting thread wrote the next ones ahead, several. At least 1.
+    /// if a read wrote the next ones, several. At least 1.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -187,14 +186,6 @@ impl WritePipeConfig {
         self
     }
 
-    /// Of how many writes a large batch is taken out of the queue and written at a time, if they lie together. For the
-    /// pipe's own tests, so that few writes are several pieces.
-    #[doc(hidden)]
-    pub const fn piece_writes(mut self, writes: usize) -> Self {
-        self.piece_writes = writes;
-        self
-    }
-
     /// After how many bytes, written since the last sync, the device is told to begin with them, while the rest is
     /// being copied to the kernel (`sync_file_range(2)`; nothing happens on other systems than
     /// Linux). Makes large batches faster; with a batch of up to this size nothing is begun early.
@@ -213,29 +204,66 @@ impl WritePipeConfig {
         self
     }
 
-    /// The longest that a thread blocked on a ticket, or a task that awaits one, lingers before it sleeps, and
-    /// that a batch waits for those whom the last one woke. Zero: not at all.
-    ///
-    /// Waking a sleeper on an idle processor takes about as long as a fast disk's sync. To linger is to
-    /// stay awake meanwhile, which is what makes several writers and tasks fast; it costs processor time
-    /// that nobody else asks for. It lasts for about as long as four batches take, but no longer than this, and
-    /// does not begin if two take longer: on a slow disk, writers sleep.
-    ///
-    /// A thread lingers by giving way to other threads, `sched_yield(2)`, and looking again. A task lingers by
-    /// waking itself whenever it is polled, so that its executor does not go to sleep, and by giving way to other
-    /// threads every few microseconds. Of all tasks only one does, the last of those that the next batch waits
-    /// for; only if it came within about one and a half syncs after the last batch; and only until a turn
-    /// comes late, because the executor has other work. So a task that commits now and then never lingers, and
-    /// one in a loop keeps an executor that has nothing else to do busy.
+    /// The longest that a batch waits until the writers of the last one wait again, so that they share a sync. It begins
+    /// as soon as they do, and after one and a half times a sync in any case; where writers do other work between two
+    /// writes, batches soon wait no more. The flusher thread sleeps meanwhile. Zero: batches begin at once.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use fz_wpipe::WritePipeConfig;
-    /// let config = WritePipeConfig::new().linger_max(Duration::ZERO); // sleep at once: saves processor time
+    /// let config = WritePipeConfig::new().gather_max(Duration::ZERO); // more syncs, smaller batches
+    /// # let _ = config;
+    /// ```
+    pub const fn gather_max(mut self, gather: Duration) -> Self {
+        self.gather_max = gather;
+        self
+    }
+
+    /// For how long a thread blocked on a ticket yields its processor again and again before it sleeps. Zero, the
+    /// default: it sleeps at once.
+    ///
+    /// On a machine with idle processors, where waking one takes about as long as a fast sync, lingering makes more
+    /// commits with several threads, at two to three times the processor time for a commit. Beside other work it is
+    /// ruinous, since a yield may give a whole time slice away; one that comes back late therefore ends the lingering of
+    /// all threads for a while. Tasks never linger: an executor's thread is the program's.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().linger_max(Duration::from_millis(1)); // nothing else runs on this machine
     /// # let _ = config;
     /// ```
     pub const fn linger_max(mut self, linger: Duration) -> Self {
         self.linger_max = linger;
+        self
+    }
+
+    /// Whether a thread blocked on a ticket writes and syncs a batch itself when no other thread does, which saves a lone
+    /// writer two context switches. True by default.
+    ///
+    /// A leader works for all at its own priority. Turn this off where threads of lower priority than others wait for
+    /// tickets: then the flusher thread, which has the priority of the thread that made the pipe, leads every batch.
+    ///
+    /// ```
+    /// # use fz_wpipe::WritePipeConfig;
+    /// let config = WritePipeConfig::new().waiters_lead(false);
+    /// # let _ = config;
+    /// ```
+    pub const fn waiters_lead(mut self, waiters_lead: bool) -> Self {
+        self.waiters_lead = waiters_lead;
+        self
+    }
+
+    /// A flusher shared with other pipes, in place of a thread of the pipe's own.
+    ///
+    /// ```
+    /// # use fz_wpipe::{Flusher, WritePipeConfig};
+    /// let flusher = Flusher::new(2); // up to two syncs of different files side by side
+    /// let config = WritePipeConfig::new().flusher(&flusher);
+    /// # let _ = config;
+    /// ```
+    pub fn flusher(mut self, flusher: &Flusher) -> Self {
+        self.flusher = Some(flusher.clone());
         self
     }
 
@@ -252,7 +280,21 @@ impl WritePipeConfig {
         self
     }
 
-    /// Each time that so many writes more are queued, a batch is begun, whoever waits.
+    /// What the committer needs of it.
+    pub(crate) fn commit(&self) -> CommitConfig {
+        let config = CommitConfig::new()
+            .flush_interval(self.flush_interval)
+            .gather_max(self.gather_max)
+            .linger_max(self.linger_max)
+            .waiters_lead(self.waiters_lead)
+            .tag(u64::from(self.module_id));
+        match &self.flusher {
+            Some(flusher) => config.flusher(flusher),
+            None => config,
+        }
+    }
+
+    /// Each time that `n` more writes are queued, a batch is begun, whether a caller waits or not.
     pub(crate) fn queue_quarter(&self) -> u64 {
         u64::try_from(self.queue_capacity / 4).unwrap_or(u64::MAX).max(1)
     }

@@ -113,6 +113,21 @@ fz_error::catalogue! {
             /// The capacity asked for.
             capacity: usize,
         } = 14, "the queue could not be made", "a queue of {capacity} writes could not be made";
+        /// The pipe belongs to another process: this one is a copy of it, made by `fork`. Nothing is written.
+        OtherProcess = 15, "the pipe belongs to the process that this one was forked from",
+            "the pipe belongs to the process that this one was forked from; open the file in this process";
+        /// The pipe was abandoned. The pipe is poisoned.
+        Abandoned {
+            /// The durable epoch, for good.
+            durable: u64,
+        } = 16, "the pipe was abandoned beside a disk that hangs; the pipe is poisoned",
+            "the pipe was abandoned beside a disk that hangs; epochs above {durable} may be lost";
+        /// The file's slots have no pool's buffer size, so that no write could succeed.
+        SlotSize {
+            /// The file's slot size in bytes.
+            slot_size: usize,
+        } = 17, "the file's slots have no pool's buffer size",
+            "slots of {slot_size} bytes fit no pool's buffers; make the file with a power of two from 8 to 1048576";
     }
 }
 
@@ -126,6 +141,9 @@ impl PipeErrorKind {
     /// ```
     #[must_use]
     pub fn is_poison(&self) -> bool {
-        matches!(self, Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. })
+        matches!(
+            self,
+            Self::WriteFailed { .. } | Self::SyncFailed { .. } | Self::Panicked { .. } | Self::Abandoned { .. }
+        )
     }
 }

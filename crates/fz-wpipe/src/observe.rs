@@ -1,169 +1,129 @@
 //! What a round tells `tracing` and `metrics`; nothing, and at no cost, without these features.
 //!
-//! `tracing`, target `fz_wpipe`: span `round` (debug) with the fields `module_id`, `writes`,
-//! `epoch` (the highest), `queue_depth`, `write_us` and `sync_us`; event `stopped` (error) with the fields `error`
-//! and `cause`.
+//! `tracing`, target `fz_wpipe`: span `round` (debug) with the fields `module_id`, `writes`, `epoch` (the highest),
+//! `queue_depth`, `write_us` and `sync_us`; event `stopped` (error) with the fields `error` and `cause`.
 //!
-//! `metrics`, each with the label `module_id`: counters `fz_wpipe_writes`, `fz_wpipe_syncs`,
-//! `fz_wpipe_stopped`; histograms `fz_wpipe_write_seconds`, `fz_wpipe_sync_seconds`; gauges
-//! `fz_wpipe_durable_epoch`, `fz_wpipe_queue_depth`.
+//! `metrics`, each with the label `module_id`: counters `fz_wpipe_writes`, `fz_wpipe_syncs`, `fz_wpipe_stopped`;
+//! histograms `fz_wpipe_write_seconds`, `fz_wpipe_sync_seconds`; gauges `fz_wpipe_durable_epoch`,
+//! `fz_wpipe_queue_depth`.
 //!
-//! Subscribers and recorders are foreign code: the panic of one ends here, after its hook has
-//! reported it, and the pipe goes on.
+//! Subscribers and recorders are foreign code: the panic of one ends in the call, and the pipe goes on.
 
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use fz_commit::Event;
 
 use crate::PipeError;
 
-/// One round that made something durable.
-#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "nobody observes, or metrics, which look anew"))]
-pub(crate) struct Synced {
-    /// Writes made durable.
-    pub(crate) writes: u64,
-    /// The highest epoch of them.
-    pub(crate) epoch: u64,
-    /// Writes queued when the sync returned.
-    pub(crate) queue_depth: usize,
-    /// What the write calls took, and what went before them.
-    pub(crate) write: Duration,
-    /// What the sync took.
-    pub(crate) sync: Duration,
-}
-
-/// The span of one round.
-pub(crate) struct Round {
-    module_id: u8,
-    /// `None` if the subscriber panicked when it was entered, or it is being left.
+/// A round, or the end, as the committer tells of it. `now` is asked for the durable epoch and the number of queued
+/// writes.
+#[cfg_attr(
+    not(any(feature = "tracing", feature = "metrics")),
+    expect(unused_variables, clippy::needless_pass_by_value, reason = "no feature observes")
+)]
+pub(crate) fn event(module_id: u8, event: &Event<'_, PipeError>, now: impl Fn() -> (u64, usize)) {
     #[cfg(feature = "tracing")]
-    span: Option<tracing::span::EnteredSpan>,
+    let _ = fz_process::foreign::call(|| spans::event(module_id, event, &now));
+    #[cfg(feature = "metrics")]
+    let _ = fz_process::foreign::call(|| numbers::event(module_id, event, &now));
 }
 
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-fn quietly<R>(tell: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(tell)).ok()
-}
+#[cfg(feature = "tracing")]
+mod spans {
+    use std::cell::RefCell;
+    use std::time::Duration;
 
-impl Round {
-    pub(crate) fn enter(module_id: u8) -> Self {
-        Self {
-            module_id,
-            #[cfg(feature = "tracing")]
-            span: quietly(|| span(module_id)),
-        }
+    use fz_commit::Event;
+    use tracing::Span;
+    use tracing::field::Empty;
+    use tracing::span::EnteredSpan;
+
+    use crate::PipeError;
+
+    /// The span of the round that this thread runs: entered, and then left and still open.
+    enum Round {
+        Entered(EnteredSpan),
+        Left(Span),
     }
 
-    /// Leaves the span: what comes next is no part of the round.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_mut, reason = "there is no span to take"))]
-    pub(crate) fn leave(mut self) -> Left {
-        Left {
-            module_id: self.module_id,
-            #[cfg(feature = "tracing")]
-            span: self.span.take().and_then(|span| quietly(|| span.exit())),
-        }
+    thread_local! {
+        static ROUND: RefCell<Option<Round>> = const { RefCell::new(None) };
     }
-}
 
-/// A round that is over, and whose span is still open.
-pub(crate) struct Left {
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the label of metrics"))]
-    module_id: u8,
-    #[cfg(feature = "tracing")]
-    span: Option<tracing::Span>,
-}
+    fn take() -> Option<Round> {
+        ROUND.with(|round| round.borrow_mut().take())
+    }
 
-impl Left {
-    /// `now` says what the durable epoch and the queue's depth are.
-    #[cfg_attr(
-        not(feature = "metrics"),
-        expect(unused_variables, reason = "nobody observes, or a span, which is of then")
-    )]
-    #[cfg_attr(
-        not(any(feature = "tracing", feature = "metrics")),
-        expect(clippy::unused_self, reason = "nobody observes")
-    )]
-    pub(crate) fn synced(&self, round: &Synced, now: impl Fn() -> (u64, usize)) {
-        #[cfg(feature = "tracing")]
-        if let Some(span) = &self.span {
-            let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-            let _ = quietly(|| {
-                span.record("writes", round.writes);
-                span.record("epoch", round.epoch);
-                span.record("queue_depth", round.queue_depth);
-                span.record("write_us", micros(round.write));
-                span.record("sync_us", micros(round.sync));
-            });
-        }
-        #[cfg(feature = "metrics")]
-        let _ = quietly(|| {
-            let module = label(self.module_id);
-            metrics::counter!("fz_wpipe_writes", "module_id" => module.clone()).increment(round.writes);
-            metrics::counter!("fz_wpipe_syncs", "module_id" => module.clone()).increment(1);
-            metrics::histogram!("fz_wpipe_write_seconds", "module_id" => module.clone()).record(round.write);
-            metrics::histogram!("fz_wpipe_sync_seconds", "module_id" => module.clone()).record(round.sync);
-            let epoch_gauge = metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => module.clone());
-            let depth_gauge = metrics::gauge!("fz_wpipe_queue_depth", "module_id" => module);
-            // The next round may have been told of already, by another thread: who sets a gauge last has
-            // seen the newest value.
-            loop {
-                let (epoch, depth) = now();
-                epoch_gauge.set(epoch as f64);
-                depth_gauge.set(depth as f64);
-                if now().0 == epoch {
-                    break;
+    fn set(round: Round) {
+        // Without the borrow: the drop of a span is foreign code.
+        let before = ROUND.with(|current| current.borrow_mut().replace(round));
+        drop(before);
+    }
+
+    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, usize)) {
+        match event {
+            Event::RoundBegan => {
+                drop(take());
+                let span = tracing::debug_span!(
+                    target: "fz_wpipe", "round",
+                    module_id, writes = Empty, epoch = Empty, queue_depth = Empty, write_us = Empty, sync_us = Empty,
+                );
+                set(Round::Entered(span.entered()));
+            }
+            Event::RoundLeft => {
+                if let Some(Round::Entered(span)) = take() {
+                    set(Round::Left(span.exit()));
                 }
             }
-        });
+            Event::RoundEnded(report) => {
+                if let Some(Round::Left(span)) = take() {
+                    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+                    span.record("writes", report.through - report.from);
+                    span.record("epoch", report.through);
+                    span.record("queue_depth", now().1);
+                    span.record("write_us", micros(report.write));
+                    span.record("sync_us", micros(report.sync));
+                }
+            }
+            Event::Stopped(error) => {
+                let cause = error.io_error().map(tracing::field::display);
+                tracing::error!(target: "fz_wpipe", error = %error, cause, "stopped");
+            }
+            _ => {}
+        }
     }
-}
-
-#[cfg(feature = "tracing")]
-impl Drop for Round {
-    fn drop(&mut self) {
-        let span = self.span.take();
-        let _ = quietly(|| drop(span));
-    }
-}
-
-#[cfg(feature = "tracing")]
-impl Drop for Left {
-    fn drop(&mut self) {
-        let span = self.span.take();
-        let _ = quietly(|| drop(span));
-    }
-}
-
-#[cfg(feature = "tracing")]
-fn span(module_id: u8) -> tracing::span::EnteredSpan {
-    let span = tracing::debug_span!(
-        target: "fz_wpipe",
-        "round",
-        module_id,
-        writes = tracing::field::Empty,
-        epoch = tracing::field::Empty,
-        queue_depth = tracing::field::Empty,
-        write_us = tracing::field::Empty,
-        sync_us = tracing::field::Empty,
-    );
-    span.entered()
-}
-
-/// The pipe has stopped for good.
-#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_variables, reason = "nobody observes"))]
-pub(crate) fn stopped(error: &PipeError) {
-    #[cfg(feature = "tracing")]
-    let _ = quietly(|| {
-        let cause = error.io_error().map(tracing::field::display);
-        tracing::error!(target: "fz_wpipe", error = %error, cause, "stopped");
-    });
-    #[cfg(feature = "metrics")]
-    let _ = quietly(|| {
-        metrics::counter!("fz_wpipe_stopped", "module_id" => label(error.module_id())).increment(1);
-    });
 }
 
 #[cfg(feature = "metrics")]
-fn label(module_id: u8) -> String {
-    module_id.to_string()
+mod numbers {
+    use fz_commit::Event;
+
+    use crate::PipeError;
+
+    pub(super) fn event(module_id: u8, event: &Event<'_, PipeError>, now: &impl Fn() -> (u64, usize)) {
+        let label = || module_id.to_string();
+        match event {
+            Event::RoundEnded(report) => {
+                let writes = report.through - report.from;
+                metrics::counter!("fz_wpipe_writes", "module_id" => label()).increment(writes);
+                metrics::counter!("fz_wpipe_syncs", "module_id" => label()).increment(1);
+                metrics::histogram!("fz_wpipe_write_seconds", "module_id" => label()).record(report.write);
+                metrics::histogram!("fz_wpipe_sync_seconds", "module_id" => label()).record(report.sync);
+                let epoch_gauge = metrics::gauge!("fz_wpipe_durable_epoch", "module_id" => label());
+                let depth_gauge = metrics::gauge!("fz_wpipe_queue_depth", "module_id" => label());
+                // The next round may have been told of already, by another thread: the last thread to set a gauge has
+                // seen the newest value.
+                loop {
+                    let (epoch, depth) = now();
+                    epoch_gauge.set(epoch as f64);
+                    depth_gauge.set(depth as f64);
+                    if now().0 == epoch {
+                        break;
+                    }
+                }
+            }
+            Event::Stopped(_) => {
+                metrics::counter!("fz_wpipe_stopped", "module_id" => label()).increment(1);
+            }
+            _ => {}
+        }
+    }
 }

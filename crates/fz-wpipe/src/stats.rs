@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use fz_commit::CommitStats;
+
+use crate::batch::Written;
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a pipe has done so far, see [`WritePipe::stats`](crate::WritePipe::stats).
@@ -36,7 +39,7 @@ pub struct PipeStats {
     pub queue_depth: u64,
     /// Batches written.
     pub batches: u64,
-    /// Syncs made, each of which covers one batch or, after a read or a waiting thread wrote ahead,
+    /// Syncs made, each of which covers one batch or, after a read,
     /// several.
     pub syncs: u64,
     /// Bytes handed to the kernel.
@@ -48,8 +51,7 @@ pub struct PipeStats {
     pub ranges: u64,
     /// Writes less ranges: those that went out together with a neighbour, or not at all.
     pub coalesced_writes: u64,
-    /// Slots that were not written because a later write of the same batch, or of the same piece of a large one,
-    /// covers them.
+    /// Slots that were not written because a later write of the same batch overwrites them.
     pub superseded_slots: u64,
     /// How long the last sync took.
     pub sync_last: Duration,
@@ -59,24 +61,20 @@ pub struct PipeStats {
     pub wakeups: u64,
 }
 
-/// The numbers behind [`PipeStats`]. Each is written by one thread at a time: who holds the
-/// writer's lock, who leads, or the flusher thread. So they need no read-modify-write.
+/// The numbers behind [`PipeStats`] that the medium counts. Each is written under the batch lock, or by the leader of a
+/// round. So they need no read-modify-write. Relaxed: they order nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) batches: Counter,
-    pub(crate) writes: Counter,
-    pub(crate) bytes: Counter,
-    pub(crate) ranges: Counter,
-    pub(crate) superseded_slots: Counter,
-    pub(crate) syncs: Counter,
-    pub(crate) sync_nanos: Counter,
-    pub(crate) sync_nanos_last: Counter,
-    pub(crate) wakeups: Counter,
+    batches: Counter,
+    writes: Counter,
+    bytes: Counter,
+    ranges: Counter,
+    superseded_slots: Counter,
+    durable: Counter,
 }
 
-/// A number with one writer at a time. Relaxed throughout: it orders nothing.
 #[derive(Debug)]
-pub(crate) struct Counter(AtomicU64);
+struct Counter(AtomicU64);
 
 impl Default for Counter {
     fn default() -> Self {
@@ -85,35 +83,48 @@ impl Default for Counter {
 }
 
 impl Counter {
-    pub(crate) fn add(&self, more: u64) {
-        self.set(self.get() + more);
+    fn add(&self, more: u64) {
+        self.0.store(self.get() + more, Ordering::Relaxed);
     }
 
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
+    fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Counters {
-    pub(crate) fn stats(&self, accepted: u64, durable: u64, queue_depth: u64) -> PipeStats {
-        let syncs = self.syncs.get();
+    /// A batch was written.
+    pub(crate) fn batch(&self, writes: u64, written: &Written, slot_size: usize) {
+        self.batches.add(1);
+        self.writes.add(writes);
+        self.bytes.add(written.slots * u64::try_from(slot_size).unwrap_or(0));
+        self.ranges.add(written.ranges);
+        self.superseded_slots.add(written.superseded_slots);
+    }
+
+    /// The highest epoch that a sync has covered.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.get()
+    }
+
+    pub(crate) fn set_durable(&self, epoch: u64) {
+        self.durable.0.store(epoch, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self, commit: &CommitStats, accepted: u64, queue_depth: u64) -> PipeStats {
         PipeStats {
             accepted,
-            durable,
+            durable: commit.durable,
             queue_depth,
             batches: self.batches.get(),
-            syncs,
+            syncs: commit.syncs,
             bytes: self.bytes.get(),
             ranges: self.ranges.get(),
             coalesced_writes: self.writes.get().saturating_sub(self.ranges.get()),
             superseded_slots: self.superseded_slots.get(),
-            sync_last: Duration::from_nanos(self.sync_nanos_last.get()),
-            sync_mean: Duration::from_nanos(self.sync_nanos.get().checked_div(syncs).unwrap_or(0)),
-            wakeups: self.wakeups.get(),
+            sync_last: commit.sync_last,
+            sync_mean: commit.sync_mean,
+            wakeups: commit.wakeups,
         }
     }
 }

@@ -71,11 +71,6 @@ fn a_small_batches_change_nothing() {
 }
 
 #[test]
-fn a_small_pieces_change_nothing() {
-    finishes(|| writers_find_their_writes_stable(Rig::new(lazy().piece_writes(1).queue_capacity(8))));
-}
-
-#[test]
 fn a_no_ticket_resolves_while_the_sync_runs() {
     finishes(|| {
         let rig = Rig::lazy();
@@ -172,12 +167,12 @@ proptest! {
     /// all writes in their order.
     #[test]
     fn a_after_a_wait_the_stable_bytes_are_those_of_all_writes(
-        steps in steps(), batch in 1_usize..20, piece in 1_usize..20,
+        steps in steps(), batch in 1_usize..20,
     ) {
         let disk = Disk::default();
         let file = open(&disk);
         let pool = pool(1024);
-        let config = lazy().batch_writes_max(batch).piece_writes(piece);
+        let config = lazy().batch_writes_max(batch);
         let pipe = WritePipe::new(config, file).unwrap();
         let mut model = disk.stable();
         for (step, tag) in steps.iter().zip(1_u64..) {

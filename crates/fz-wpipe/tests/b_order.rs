@@ -83,11 +83,6 @@ fn b_of_overlapping_writes_the_last_one_stays_across_small_batches() {
 }
 
 #[test]
-fn b_of_overlapping_writes_the_last_one_stays_across_small_pieces() {
-    finishes(|| overlapping_writers(Rig::new(lazy().piece_writes(1).queue_capacity(16))));
-}
-
-#[test]
 fn b_of_overlapping_writes_the_last_one_stays_when_writes_are_cut_short() {
     finishes(|| {
         let rig = Rig::new(lazy().batch_bytes_max(10 * SLOT));
@@ -188,13 +183,12 @@ proptest! {
         writes_max in 1_usize..40,
         bytes_max in 1_usize..60 * SLOT,
         capacity in 8_usize..100,
-        piece in 1_usize..40,
     ) {
         let disk = Disk::default();
         let file = open(&disk);
         let pool = pool(2048);
         let config: WritePipeConfig =
-            lazy().batch_writes_max(writes_max).batch_bytes_max(bytes_max).queue_capacity(capacity).piece_writes(piece);
+            lazy().batch_writes_max(writes_max).batch_bytes_max(bytes_max).queue_capacity(capacity);
         let pipe = WritePipe::new(config, file).unwrap();
         let mut model = vec![0; usize::try_from(SLOTS).unwrap() * SLOT];
         for (&(slot_index, count, then), tag) in writes.iter().zip(1_u64..) {

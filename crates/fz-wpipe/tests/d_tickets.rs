@@ -234,36 +234,6 @@ fn d_the_last_waker_of_a_ticket_counts() {
     });
 }
 
-/// Commits in a loop, so that the task lingers; each poll is by another executor.
-#[test]
-fn d_a_task_that_lingers_is_woken_by_the_waker_of_its_last_poll() {
-    finishes(|| {
-        let rig = Rig::new(lazy().linger_max(NEVER));
-        let mut lingered = 0;
-        for commit in 1..=30 {
-            rig.disk.hold(Call::Sync);
-            let mut ticket = rig.write(commit, commit);
-            let (first, first_waker) = Counting::new();
-            assert!(poll(&mut ticket, &first_waker).is_pending());
-            lingered += first.woken();
-            let (mut last, mut waker) = Counting::new();
-            for _ in 0..2 {
-                (last, waker) = Counting::new();
-                assert!(poll(&mut ticket, &waker).is_pending());
-            }
-            // Long beside the time until the next commit, which so comes in time.
-            thread::sleep(Duration::from_millis(10));
-            rig.disk.release();
-            until(|| last.woken() > 0);
-            while poll(&mut ticket, &waker).is_pending() {
-                let before = last.woken();
-                until(|| last.woken() > before || ticket.is_durable());
-            }
-        }
-        assert!(lingered > 0, "nobody lingers");
-    });
-}
-
 #[test]
 fn d_the_first_of_many_tickets_can_be_selected() {
     finishes(|| {

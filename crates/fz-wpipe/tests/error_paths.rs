@@ -33,6 +33,9 @@ fn each_kind_has_the_number_of_its_name() {
         K::NotWholeSlots { bytes: 1, slot_size: 8 },
         K::ZeroLimit { option: "x" },
         K::Queue { capacity: 0 },
+        K::OtherProcess,
+        K::Abandoned { durable: 0 },
+        K::SlotSize { slot_size: 100 },
     ];
     assert_eq!(kinds.len(), PipeErrorKind::REASONS.len());
     for kind in kinds {

@@ -71,11 +71,6 @@ fn k_a_read_beside_small_batches_sees_every_accepted_write_too() {
 }
 
 #[test]
-fn k_a_read_beside_small_pieces_sees_every_accepted_write_too() {
-    finishes(|| readers_beside_writers(Rig::new(WritePipeConfig::new().piece_writes(2).queue_capacity(64))));
-}
-
-#[test]
 fn k_a_thread_reads_its_own_writes_at_once() {
     finishes(|| {
         let rig = Rig::new(lazy().batch_writes_max(3));

@@ -1,6 +1,6 @@
 //! What a pipe does beside the plain "write the batch, sync once" when much is to be written: it lets
-//! the device begin early (more in `write_back.rs`), joins small slices, and lets those who wait
-//! write ahead. None of it makes anything durable but the sync.
+//! the device begin early (more in `write_back.rs`), and joins small slices. None of it makes anything durable but the
+//! sync.
 
 mod disk;
 mod rig;
@@ -14,7 +14,7 @@ use fz_bufpool::BufPool;
 use fz_file::{SlotFile, SlotFileConfig};
 use fz_wpipe::{PipeErrorKind, SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 use rig::{Rig, SLOT, lazy, tag_at};
-use watchdog::{finishes, until};
+use watchdog::finishes;
 
 /// One batch of one write for each of `slots`, whose bytes lie apart in memory.
 fn batch(rig: &Rig, slots: impl IntoIterator<Item = u64>) {
@@ -128,7 +128,6 @@ fn what_is_joined_survives_short_writes_and_signals() {
     });
 }
 
-/// More than is written at a time.
 const MANY: u64 = 65_536 + 64 * 8 + 1;
 
 /// A pipe with so many writes in its queue, of which no two are neighbours in the file and in memory.
@@ -137,7 +136,6 @@ fn with_many_queued() -> (Disk, BufPool, WritePipe) {
     let slots = SlotFileConfig::new("/slots", SLOT).initial_slots(MANY);
     let file = Arc::new(SlotFile::open_on(Arc::new(disk.clone()), slots).expect("the disk is sound"));
     disk.start();
-    // The device is told to begin when what is written at a time is.
     let config = lazy().queue_capacity(1 << 19).write_back_bytes(65_536 * SLOT);
     let pipe = WritePipe::new(config, file).expect("the config is fine");
     for slot_index in (0..MANY).rev() {
@@ -148,26 +146,9 @@ fn with_many_queued() -> (Disk, BufPool, WritePipe) {
 }
 
 #[test]
-fn f_a_very_large_batch_gives_memory_back_while_it_is_written() {
-    finishes(|| {
-        let (disk, pool, pipe) = with_many_queued();
-        disk.hold(Call::WriteBack);
-        let all = pipe.sync();
-        let waiter = thread::spawn(move || all.wait());
-        disk.wait_until_held(Call::WriteBack);
-        assert_eq!(pool.stats().in_use as u64, MANY - 65_536);
-        disk.release();
-        assert_eq!(waiter.join().expect("no panic").expect("the disk is sound"), MANY);
-        assert_eq!(pool.stats().in_use, 0);
-        let stable = disk.stable();
-        (0..MANY).for_each(|slot| assert_eq!(tag_at(&stable, slot), slot + 1));
-    });
-}
-
-#[test]
 fn c_a_very_large_batch_that_fails_gives_all_of_its_memory_back() {
     finishes(|| {
-        // Of the first portion, and the first of the second: 64 KiB are joined in a call.
+        // 64 KiB are joined in a call.
         for nth in [3, 64] {
             let (disk, pool, pipe) = with_many_queued();
             disk.fail(Call::Write, nth, Fault::Errno(EIO));
@@ -176,50 +157,5 @@ fn c_a_very_large_batch_that_fails_gives_all_of_its_memory_back() {
             assert_eq!((pipe.durable_epoch(), pool.stats().in_use), (0, 0));
             drop(pipe);
         }
-    });
-}
-
-#[test]
-fn who_waits_behind_a_sync_and_a_quarter_of_the_queue_writes_ahead() {
-    finishes(|| {
-        let rig = Rig::new(lazy().queue_capacity(8));
-        rig.disk.hold(Call::Sync);
-        let first = rig.write(0, 1);
-        let first = thread::spawn(move || first.wait());
-        rig.disk.wait_until_held(Call::Sync);
-
-        let tickets = [rig.write(5, 2), rig.write(6, 3)];
-        let [_, last] = tickets.clone();
-        let last = thread::spawn(move || last.wait());
-        until(|| tag_at(&rig.disk.cache(), 6) == 3);
-        assert_eq!(rig.disk.count(Call::Sync), 0, "the first is still held");
-        assert!(tickets.iter().all(|ticket| !ticket.is_durable()));
-
-        rig.disk.let_one_pass();
-        // It began after those writes and so covers them, but it was the first batch's.
-        assert_eq!(first.join().expect("no panic").expect("the disk is sound"), 1);
-        rig.disk.wait_until_held(Call::Sync);
-        assert_eq!(rig.pipe.durable_epoch(), 1);
-        rig.disk.release();
-        assert_eq!(last.join().expect("no panic").expect("the disk is sound"), 3);
-    });
-}
-
-#[test]
-fn c_a_write_ahead_that_fails_stops_the_pipe() {
-    finishes(|| {
-        let rig = Rig::new(lazy().queue_capacity(8));
-        rig.disk.hold(Call::Sync);
-        rig.disk.fail(Call::Write, 1, Fault::Errno(EIO));
-        let first = rig.write(0, 1);
-        let first = thread::spawn(move || first.wait());
-        rig.disk.wait_until_held(Call::Sync);
-        drop(rig.write(5, 2));
-        let error = rig.write(6, 3).wait().expect_err("the disk said no");
-        assert_eq!(*error.kind(), PipeErrorKind::WriteFailed { first: 2, last: 3 });
-        rig.disk.release();
-        let told = first.join().expect("no panic").expect_err("the durable epoch stands still since");
-        assert_eq!(told.id(), error.id());
-        assert_eq!(rig.pipe.durable_epoch(), 0);
     });
 }

@@ -119,8 +119,7 @@ fn rig() -> Rig {
     let config = WritePipeConfig::new()
         .flush_interval(Duration::from_secs(random.gen_range(0..2) * 3600))
         .queue_capacity(random.gen_range(1..6))
-        .batch_writes_max(random.gen_range(1..5))
-        .piece_writes(random.gen_range(1..4));
+        .batch_writes_max(random.gen_range(1..5));
     let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64 * SLOT)).expect("there is memory");
     let pipe = WritePipe::new(config, Arc::new(file)).expect("the config is fine");
     Rig { disk, pool, pipe }

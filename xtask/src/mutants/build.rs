@@ -52,7 +52,10 @@ impl Build {
     fn configure(self, invocation: Invocation) -> Invocation {
         match self {
             Self::Plain => invocation.configured(Configuration::compiler(&[CFG])),
-            Self::Loom => invocation.words("--release").configured(Configuration::compiler(&[CFG, loom::LOOM.cfg])),
+            Self::Loom => invocation
+                .words("--release --features")
+                .argument(loom::LOOM.feature)
+                .configured(Configuration::compiler(&[CFG, loom::LOOM.cfg])),
         }
     }
 }

@@ -140,7 +140,24 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         checks: &[
             test("closing", "e_what_was_accepted_before_the_close_is_delivered_to_the_last_value"),
             test("model", "any_calls_do_what_a_bounded_deque_would"),
-            loom("loom", "a_drain_through_a_claimed_position_waits_for_its_value"),
+            loom("loom", "a_wait_for_a_claimed_position_ends_with_its_value"),
+        ],
+    },
+    Mutant {
+        name: "a_drain_waits_for_a_stopped_push",
+        package: "fz-mpsc",
+        checks: &[
+            // Hangs, as its consumer would.
+            test("lib", "stopped::a_stopped_producer_holds_up_only_its_own_position"),
+            loom("lib", "stopped::a_stopped_producer_holds_up_only_its_own_position"),
+        ],
+    },
+    Mutant {
+        name: "a_forked_queue_acts",
+        package: "fz-mpsc",
+        checks: &[
+            test("fork", "g_a_forked_copy_refuses_every_push_and_returns_the_value"),
+            test("fork", "h_a_forked_copy_that_is_dropped_or_closed_wakes_and_frees_nothing"),
         ],
     },
     Mutant {

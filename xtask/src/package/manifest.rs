@@ -9,7 +9,7 @@ const KEYWORDS_MAX: usize = 5;
 const KEYWORD_CHARS_MAX: usize = 20;
 
 /// Those of the registry's categories that crates of this kind can be in; it drops unknown ones silently.
-const CATEGORIES: [&str; 15] = [
+const CATEGORIES: [&str; 16] = [
     "algorithms",
     "asynchronous",
     "caching",
@@ -22,6 +22,7 @@ const CATEGORIES: [&str; 15] = [
     "development-tools::testing",
     "filesystem",
     "memory-management",
+    "os",
     "os::unix-apis",
     "rust-patterns",
     "simulation",
@@ -56,9 +57,15 @@ fn findings(manifest: &Value) -> Vec<String> {
     for category in categories.iter().filter(|category| !CATEGORIES.contains(category)) {
         findings.push(format!("the category {category} is not listed in xtask/src/package/manifest.rs"));
     }
-    if manifest["metadata"]["docs"]["rs"]["all-features"] != true {
-        findings
-            .push("package.metadata.docs.rs.all-features is not true: the documentation would miss features".into());
+    let docs = &manifest["metadata"]["docs"]["rs"];
+    let documented = strings(&docs["features"]);
+    let features = manifest["features"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    // A feature that begins with an underscore is for the project's own checks.
+    for feature in features.filter(|name| *name != "default" && !name.starts_with('_')) {
+        if docs["all-features"] != true && !documented.contains(&feature) {
+            findings
+                .push(format!("package.metadata.docs.rs.features lacks {feature}: its documentation would be missing"));
+        }
     }
     findings
 }
@@ -83,7 +90,8 @@ mod tests {
         json!({
             "description": "A queue.", "license": "MIT", "readme": "README.md", "rust_version": "1.88",
             "keywords": ["queue"], "categories": ["concurrency"],
-            "metadata": { "docs": { "rs": { "all-features": true } } },
+            "features": { "default": [], "spans": [], "_checker": [] },
+            "metadata": { "docs": { "rs": { "features": ["spans"] } } },
         })
     }
 

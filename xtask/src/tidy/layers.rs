@@ -12,12 +12,21 @@ const LAYERS: &[Layer] = &[
     ("fz-file", &["fz-process", "fz-error"], &["fz-sim"]),
     ("fz-bufpool", &["fz-process", "fz-error"], &[]),
     ("fz-mpsc", &["fz-process", "fz-error"], &[]),
-    ("fz-wpipe", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc"], &["fz-sim"]),
-    ("fz-sim", &["fz-process", "fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-wpipe"]),
-    ("fz-proof", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
-    ("fz-bench", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
-    ("fz-crash", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-wpipe"], &[]),
-    ("xtask", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-wpipe", "fz-sim"], &[]),
+    ("fz-commit", &["fz-process", "fz-error"], &[]),
+    ("fz-wpipe", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit"], &["fz-sim"]),
+    ("fz-sim", &["fz-process", "fz-error", "fz-file"], &["fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe"]),
+    (
+        "fz-proof",
+        &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"],
+        &[],
+    ),
+    (
+        "fz-bench",
+        &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"],
+        &[],
+    ),
+    ("fz-crash", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-commit", "fz-wpipe"], &[]),
+    ("xtask", &["fz-process", "fz-error", "fz-file", "fz-bufpool", "fz-mpsc", "fz-commit", "fz-wpipe", "fz-sim"], &[]),
 ];
 
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {

@@ -1,0 +1,121 @@
+//! The flusher thread's part: what it does for a committer when it was rung, or when a timer is due.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::reentry::{self, Within};
+use super::{Core, PickUp};
+use crate::Medium;
+use crate::flusher::Serve;
+use crate::sync::{Ordering, nanos};
+use crate::waiters::Rounds;
+
+/// The longest interval, 136 years: a deadline must be a time that the clock can express.
+const INTERVAL_MAX: Duration = Duration::from_secs(u32::MAX as u64);
+
+impl<M: Medium> Core<M> {
+    /// Leads for as long as rounds are wanted, then arranges the next wake-up: none if there is nothing to do.
+    fn serve_rounds(&self) {
+        loop {
+            let is_over = nanos(self.age()) >= self.progress.gather_until();
+            if is_over && self.progress.relinquish() {
+                // No caller came back. The next one finds the baton free.
+                return self.rest();
+            }
+            match self.progress.pick_up(is_over) {
+                PickUp::Lead => {}
+                PickUp::Gathering => {
+                    let left = self.progress.gather_until().saturating_sub(nanos(self.age()));
+                    return self.duty.set_timer(Duration::from_nanos(left));
+                }
+                PickUp::Led => return self.leave_to_leader(),
+                PickUp::Free if self.is_due() && self.progress.baton.try_lead() => {}
+                PickUp::Free => return self.rest(),
+            }
+            // The flusher thread itself comes back for what it was handed.
+            if !self.lead(|| ()) {
+                return self.rest();
+            }
+            if self.duty.others_wait() {
+                return self.duty.ring();
+            }
+        }
+    }
+
+    /// A wait of the flusher thread, in foreign code that its service called: it leads the rounds that it was handed.
+    pub(super) fn wait_in_service(&self, position: u64) -> Result<u64, M::Error> {
+        self.arrive(true);
+        loop {
+            if let Some(status) = self.progress.status(position) {
+                return status;
+            }
+            match self.progress.pick_up(true) {
+                PickUp::Lead => {
+                    let _ = self.lead(|| ());
+                }
+                PickUp::Led => self.progress.sleep(position),
+                PickUp::Gathering | PickUp::Free => self.arrive(true),
+            }
+        }
+    }
+
+    /// Another thread leads a round. What that covers is settled by it, and unawaited work that it does not cover came
+    /// after its round began: it is due later, or the leader hands the baton over.
+    fn leave_to_leader(&self) {
+        let until_due = self.time_until_due();
+        if until_due.is_zero() && self.progress.baton.demand() {
+            // The leader has just ended its round.
+            self.duty.ring();
+        } else {
+            self.duty.set_timer(until_due.max(self.patience() / 2));
+        }
+    }
+
+    /// Whether unawaited work has waited for as long as it may.
+    fn is_due(&self) -> bool {
+        self.medium.accepted() > self.progress.durable() && self.time_until_due().is_zero()
+    }
+
+    /// Arranges the next wake-up when no round is wanted.
+    fn rest(&self) {
+        if self.progress.has_ended() {
+            return;
+        }
+        let is_idle = self.medium.announce_idle();
+        // What was written without a sync, by a reader, is not durable.
+        let is_durable = self.medium.accepted() == self.progress.durable();
+        if !(is_idle && is_durable) || fz_error::mutants::active("wake_without_work") {
+            self.duty.set_timer(self.time_until_due());
+        }
+    }
+
+    /// How long work that came after the last round began may still wait.
+    pub(crate) fn time_until_due(&self) -> Duration {
+        let began = Duration::from_nanos(self.round_began.load(Ordering::Relaxed));
+        (began + self.patience()).saturating_sub(self.age())
+    }
+
+    /// How long a piece of work may wait for company, so that it is durable within the interval: the interval less what
+    /// a round takes, but at least half of it.
+    pub(crate) fn patience(&self) -> Duration {
+        let interval = self.config.flush_interval.min(INTERVAL_MAX);
+        interval.saturating_sub(self.counters.round_mean()).max(interval / 2)
+    }
+}
+
+impl<M: Medium> Serve for Core<M> {
+    fn serve(&self) {
+        self.counters.woke();
+        let _service = reentry::enter(Within::Service, self.name());
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.serve_rounds())) {
+            self.fail_by_panic("flush", panic);
+        }
+    }
+
+    fn finish(&self) {
+        let _service = reentry::enter(Within::Service, self.name());
+        // A failure is told by the tickets; here only the end counts.
+        let _ = self.wait(self.medium.accepted());
+        self.progress.finish();
+    }
+}
