@@ -55,6 +55,12 @@ fn suites(runner: &mut Runner, flags: &Bench, program: &Path) {
     if flags.quick {
         command.arg("--quick");
     }
+    if let Some(rounds) = flags.rounds {
+        command.arg("--rounds").arg(rounds.to_string());
+    }
+    if flags.hogs > 0 {
+        command.arg("--hogs").arg(flags.hogs.to_string());
+    }
     if runner.is_for_programs() {
         // Standard output is for the objects of our steps; the results are in a file, which the step names.
         command.arg("--json").stdout(Stdio::null());
@@ -76,6 +82,12 @@ fn repeat(flags: &Bench) -> String {
     }
     if let Some(text) = &flags.only {
         line += &format!(" --only {}", quoted(text));
+    }
+    if let Some(rounds) = flags.rounds {
+        line += &format!(" --rounds {rounds}");
+    }
+    if flags.hogs > 0 {
+        line += &format!(" --hogs {}", flags.hogs);
     }
     if let Some(directory) = &flags.dir {
         line += &format!(" --dir {}", quoted(&directory.to_string_lossy()));
@@ -149,7 +161,8 @@ mod tests {
 
     #[test]
     fn the_line_to_repeat_repeats_the_same() {
-        let full = "bench --peers sled,redb --quick --suite commit --only '128 B, tasks' --dir '/a disk'";
+        let full =
+            "bench --peers sled,redb --quick --suite commit --only '128 B, tasks' --rounds 9 --hogs 2 --dir '/a disk'";
         for line in ["bench --peers none", full] {
             let words = shlex::split(line).unwrap();
             let Chosen::Bench(flags) = Flags::parse_from(std::iter::once("x".to_owned()).chain(words)).command else {

@@ -260,6 +260,10 @@ pub(crate) struct Package {
     pub(crate) bless: bool,
 }
 
+/// As `fz-bench list` shows them.
+const SUITES: [&str; 9] =
+    ["submit", "commit", "bandwidth", "scaling", "mixed", "open-loop", "pipes", "slow-disk", "short-pool"];
+
 /// The pipeline beside its peers, in turns; or the instructions of one write
 ///
 /// Needs an idle machine: close what runs beside it. Tables on the terminal; JSON, CSV and a page
@@ -268,6 +272,7 @@ pub(crate) struct Package {
 #[command(after_help = "Examples:
   cargo xtask bench --quick
   cargo xtask bench --peers frozen-core,wal-db --suite commit,submit
+  cargo xtask bench --suite commit --hogs 2 --rounds 9
   cargo xtask bench --peers all --dir /data/bench
   cargo xtask bench --instructions")]
 pub(crate) struct Bench {
@@ -279,21 +284,30 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "none", value_parser = known_peer)]
     pub(crate) peers: Vec<String>,
 
-    /// Only these suites: submit, commit, bandwidth, scaling, mixed
+    /// Only these suites: submit, commit, bandwidth, scaling, mixed, open-loop (arrivals on a clock), pipes (many in
+    /// one process), slow-disk (a sync takes 0.5, 2, 8 ms longer), short-pool (64 KiB)
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
-    #[arg(value_parser = ["submit", "commit", "bandwidth", "scaling", "mixed"])]
+    #[arg(value_parser = SUITES)]
     pub(crate) suite: Vec<String>,
 
     /// Only the works whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
+    /// Interleaved rounds; each figure is a median, shown with the lowest and the highest [default: 5, with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: Option<u64>,
+
+    /// How many processes compute beside each turn: each turn starts its own and ends them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) hogs: usize,
+
     /// Where the data files go, on the disk to be measured [default: target/bench/data]
     #[arg(long, value_name = "D", value_parser = absolute)]
     pub(crate) dir: Option<PathBuf>,
 
     /// Count the instructions of the submission path instead, and fail above the committed bound
-    #[arg(long, conflicts_with_all = ["quick", "peers", "suite", "only", "dir"])]
+    #[arg(long, conflicts_with_all = ["quick", "peers", "suite", "only", "rounds", "hogs", "dir"])]
     pub(crate) instructions: bool,
 }
 

@@ -3,21 +3,23 @@
 use std::path::Path;
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::peer::{Peer, TaskPeer};
-use crate::suites;
-use crate::work::{By, Shape, Work};
+use crate::measure::figures::Figures;
+use crate::peers::peer::Peer;
+use crate::workload::{By, Shape, Work};
 
 /// What a contestant is compared as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The least work that makes the same bytes durable, one large write and one sync, by one thread: every ratio's
-    /// base. Copy and transfer come one after the other, so who lets them overlap can be ahead of it.
+    /// base. Copy and transfer come one after the other, so that one that lets them
+    /// overlap can be ahead of it.
     Ceiling,
     /// The same with copy and transfer side by side.
     WriteBack,
     /// The simplest competitor, written by hand.
     Flusher,
+    /// The pipe with memory for every record, where a short pool is what is compared.
+    PoolForAll,
     /// The heap, where memory is what is compared.
     Heap,
     /// What this project is about.
@@ -48,8 +50,8 @@ impl Contestant {
         Self { name, role, is_durable: true, threads: measure, tasks: Some(measure), reads: true, reuses_files: true }
     }
 
-    pub(crate) fn of<P: Peer>(role: Role) -> Self {
-        let threads = suites::measure::<P>;
+    /// A peer, measured by `threads`.
+    pub(crate) fn of<P: Peer>(role: Role, threads: Measure) -> Self {
         Self {
             name: P::NAME,
             role,
@@ -61,9 +63,9 @@ impl Contestant {
         }
     }
 
-    /// Also with many tasks on one thread.
-    pub(crate) fn with_tasks<P: TaskPeer + 'static>(self) -> Self {
-        Self { tasks: Some(suites::measure_tasks::<P>), ..self }
+    /// Also with many tasks on one thread, measured by `tasks`.
+    pub(crate) const fn with_tasks(self, tasks: Measure) -> Self {
+        Self { tasks: Some(tasks), ..self }
     }
 
     pub(crate) const fn with_reads(self) -> Self {

@@ -15,7 +15,7 @@ use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::Outcome;
 use crate::flags::Count;
-use crate::suites::payload;
+use crate::workload::payload;
 
 /// More than this would call the flusher.
 const WRITES_MAX: u64 = 200_000;

@@ -13,9 +13,10 @@ use clap::{Args, Parser, Subcommand};
 #[command(after_help = "Examples:
   fz-bench --quick
   fz-bench --suite commit,submit --peers none
+  fz-bench --suite commit --only '128 B' --hogs 2 --rounds 9
   fz-bench --dir /data/bench --json
 
-Exit codes: 0 all were measured · 1 somebody failed or hung, or there was nothing to measure · 2 bad command line")]
+Exit codes: 0 all were measured · 1 a contestant failed or hung, or there was nothing to measure · 2 bad command line")]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -28,6 +29,9 @@ pub(crate) struct Flags {
 pub(crate) enum Command {
     /// Writes 100,000 times and exits: for a tool that counts instructions around it
     Count(Count),
+    /// Computes until it is ended; a turn with `--hogs` starts it
+    #[command(hide = true)]
+    Hog(Hog),
     /// Shows the suites, and the contestants that are compiled in
     List,
     /// One contestant's turn; the parent starts it
@@ -41,7 +45,8 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Only these suites: submit, commit, bandwidth, scaling, mixed
+    /// Only these suites: submit, commit, bandwidth, scaling, mixed, open-loop (arrivals on a clock), pipes (many in
+    /// one process), slow-disk (a sync takes 0.5, 2, 8 ms longer), short-pool (64 KiB)
     #[arg(long, value_name = "S,…", value_delimiter = ',')]
     pub(crate) suite: Vec<String>,
 
@@ -49,13 +54,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "all")]
     pub(crate) peers: Vec<String>,
 
-    /// Only the works whose name contains this
+    /// Only the works with this in their names
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
     /// Rounds [default: 5, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: Option<u64>,
+
+    /// How many processes compute beside each turn, and do nothing else
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) hogs: usize,
 
     /// Where the data files go; on the disk that is to be measured
     #[arg(long, value_name = "D", default_value = "target/bench/data")]
@@ -75,6 +84,13 @@ pub(crate) struct Count {
     /// How many writes; compare two counts to be rid of what starting costs
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) writes: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Hog {
+    /// The process without which it ends.
+    #[arg(long)]
+    pub(crate) parent: u32,
 }
 
 #[derive(Args, Clone, Debug)]

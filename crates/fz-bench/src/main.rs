@@ -1,27 +1,22 @@
 //! Benchmarks of the write pipeline beside its peers: `fz-bench --help`.
 //!
 //! The parent process never measures. Each turn of each contestant is a child process with one
-//! thing to do ([`turn`]), so that peak memory, processor time and I/O counters are that
+//! thing to do ([`harness::turn`]), so that peak memory, processor time and I/O counters are that
 //! contestant's alone, its background threads end with it, and a hang costs one turn.
 
 #![forbid(unsafe_code)]
 
 mod contestant;
 mod count;
-mod figures;
+mod disk;
 mod flags;
-mod machine;
-mod meter;
-mod order;
-mod peer;
+mod harness;
+mod lineup;
+mod measure;
 mod peers;
-mod plot;
 mod report;
-mod rounds;
 mod suites;
-mod summary;
-mod turn;
-mod work;
+mod workload;
 
 use std::error::Error;
 use std::io::Write;
@@ -30,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use flags::{Command, Flags};
+use harness::{hogs, rounds, turn};
 
 /// Whatever went wrong: benchmarks only pass it on to the reader.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -39,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match &flags.command {
         None => rounds::run(&flags.run),
         Some(Command::Count(count)) => count::run(count),
+        Some(Command::Hog(hog)) => hogs::run(hog),
         Some(Command::List) => rounds::list(),
         Some(Command::Turn(flags)) => turn::run(flags),
     };

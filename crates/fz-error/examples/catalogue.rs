@@ -8,30 +8,16 @@
 use std::error::Error as StdError;
 use std::io::Write;
 
-use fz_error::{Error, ErrorId, Kind, Reason};
+use fz_error::{Error, ErrorId, Kind};
 
-/// What can go wrong in an engine's page cache.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-enum CacheErrorKind {
-    #[error("page {page} is pinned {pins} times; unpin it before it is evicted")]
-    Pinned { page: u64, pins: u32 },
-    #[error("page {page} could not be read; the cause says why")]
-    ReadFailed { page: u64 },
-}
-
-impl Kind for CacheErrorKind {
-    const DOMAIN: u8 = 0x40;
-    const REASONS: &'static [Reason] = &[
-        Reason::new(1, "Pinned", "a pinned page cannot be evicted"),
-        Reason::new(2, "ReadFailed", "a page could not be read"),
-    ];
-
-    fn reason(&self) -> u16 {
-        match self {
-            Self::Pinned { .. } => 1,
-            Self::ReadFailed { .. } => 2,
-        }
+fz_error::catalogue! {
+    /// What can go wrong in an engine's page cache.
+    #[non_exhaustive]
+    enum CacheErrorKind in 0x40 {
+        Pinned { page: u64, pins: u32 } = 1, "a pinned page cannot be evicted",
+            "page {page} is pinned {pins} times; unpin it before it is evicted";
+        ReadFailed { page: u64 } = 2, "a page could not be read",
+            "page {page} could not be read; the cause says why";
     }
 }
 
@@ -53,12 +39,13 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let mut output = std::io::stdout().lock();
     if let Some(text) = std::env::args().nth(1) {
         let id: ErrorId = text.parse()?;
-        let found = CacheErrorKind::REASONS
-            .iter()
-            .find(|reason| id.domain() == CacheErrorKind::DOMAIN && id.reason() == reason.code());
+        let found = CacheErrorKind::REASONS.iter().find(|reason| id.reason() == reason.code());
         match found {
+            _ if id.domain() != CacheErrorKind::DOMAIN => {
+                writeln!(output, "{id} is of domain {:#04x}, not of this catalogue's", id.domain())?;
+            }
             Some(reason) => writeln!(output, "module {}: {}, {}", id.module(), reason.name(), reason.meaning())?,
-            None => writeln!(output, "{id} is of domain {:#04x}, not in this catalogue", id.domain())?,
+            None => writeln!(output, "{id} is of this domain, but reason {} is not in its catalogue", id.reason())?,
         }
         return Ok(());
     }
@@ -68,12 +55,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
         writeln!(output, "{id}  {:12} {}", reason.name(), reason.meaning())?;
     }
     for error in [evict(12), load(13)].into_iter().filter_map(Result::err) {
-        writeln!(output, "\n{error}")?;
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            writeln!(output, "  because: {error}")?;
-            cause = error.source();
-        }
+        writeln!(output, "\n{error:#}")?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{ErrorId, Kind};
+use crate::chain::chain;
+use crate::{ErrorId, EscapedPath, Kind};
 
 /// `std::result::Result` with an [`Error`] of kind `K`.
 pub type Result<T, K> = std::result::Result<T, Error<K>>;
@@ -16,9 +17,10 @@ pub type Result<T, K> = std::result::Result<T, Error<K>>;
 /// One pointer wide, and `Clone` shares it: the ticket of every write that one failed sync took
 /// down holds the same error. Match on [`kind`](Self::kind); the text is for people.
 ///
-/// The text does not repeat the cause, unless that is among the kind's values; walk
-/// [`source`](StdError::source) for it, or ask [`io_error`](Self::io_error) and
-/// [`raw_os_error`](Self::raw_os_error), which search the chain.
+/// The text does not repeat the cause, unless that is among the kind's values; `{:#}` adds the whole chain of causes,
+/// each after a colon. Walk [`source`](StdError::source) for it, or ask [`io_error`](Self::io_error) and
+/// [`raw_os_error`](Self::raw_os_error), which search the chain. Control characters of a path are
+/// [escaped](crate::EscapedPath).
 ///
 /// ```
 /// # #[derive(Clone, Debug, thiserror::Error)]
@@ -36,6 +38,7 @@ pub type Result<T, K> = std::result::Result<T, Error<K>>;
 ///     .with_source(std::io::Error::from_raw_os_error(28));
 /// assert_eq!(error.to_string(), "write /data/slots: the disk refused 512 bytes [0x0740_0001]");
 /// assert_eq!(error.clone().raw_os_error(), Some(28));
+/// assert!(format!("{error:#}").ends_with("[0x0740_0001]: No space left on device (os error 28)"));
 /// ```
 #[derive(Clone)]
 pub struct Error<K>(Arc<Inner<K>>);
@@ -58,8 +61,31 @@ impl<K: Kind> Error<K> {
     /// let error = Error::new(7, "evict", Pinned(12));
     /// assert_eq!(error.to_string(), "evict: page 12 is pinned; unpin it [0x0740_0001]");
     /// ```
+    ///
+    /// A catalogue whose numbers do not ascend is a compile error:
+    ///
+    /// ```compile_fail
+    /// # #[derive(Clone, Debug, thiserror::Error)]
+    /// # #[error("twice")]
+    /// struct Twice;
+    /// impl fz_error::Kind for Twice {
+    ///     const DOMAIN: u8 = 0x40;
+    ///     const REASONS: &'static [fz_error::Reason] =
+    ///         &[fz_error::Reason::new(1, "Twice", "one"), fz_error::Reason::new(1, "Twice", "another")];
+    ///     fn reason(&self) -> u16 {
+    ///         1
+    ///     }
+    /// }
+    /// let error = fz_error::Error::new(7, "evict", Twice);
+    /// ```
     #[must_use]
     pub fn new(module_id: u8, operation: &'static str, kind: K) -> Self {
+        const { crate::check::numbers(K::REASONS) };
+        debug_assert!(
+            K::REASONS.iter().any(|reason| reason.code() == kind.reason()),
+            "reason {} of {kind:?} is not in its catalogue",
+            kind.reason()
+        );
         Self(Arc::new(Inner { module_id, operation, path: None, kind, source: None }))
     }
 
@@ -77,7 +103,8 @@ impl<K: Kind> Error<K> {
         self
     }
 
-    /// The same error, with what caused it.
+    /// The same error, with its cause. It takes the place of a cause that the kind itself has as its
+    /// [`source`](StdError::source), which is else this error's.
     ///
     /// ```
     /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
@@ -155,7 +182,10 @@ impl<K: Kind> Error<K> {
         self.0.path.as_deref()
     }
 
-    /// The first [`io::Error`] among the causes.
+    /// The first [`io::Error`] among the causes that has the operating system's number; without one, the first of all.
+    ///
+    /// The causes are those that were added and those of the kind. The search looks behind `Arc` and `Box`, and into an
+    /// `io::Error` that was made of another error.
     ///
     /// ```
     /// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
@@ -167,14 +197,10 @@ impl<K: Kind> Error<K> {
     /// ```
     #[must_use]
     pub fn io_error(&self) -> Option<&io::Error> {
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                return Some(io);
-            }
-            cause = error.source();
-        }
-        None
+        let added = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        let all =
+            || chain(added).chain(chain(self.0.kind.source())).filter_map(|error| error.downcast_ref::<io::Error>());
+        all().find(|io| io.raw_os_error().is_some()).or_else(|| all().next())
     }
 
     /// The operating system's number for the cause, e.g. 28 for `ENOSPC` on Linux.
@@ -195,9 +221,21 @@ impl<K: Kind> fmt::Display for Error<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.operation)?;
         if let Some(path) = &self.0.path {
-            write!(f, " {}", path.display())?;
+            write!(f, " {}", EscapedPath(path))?;
         }
-        write!(f, ": {} [{}]", self.0.kind, self.id())
+        let mut shown = format!(": {} [{}]", self.0.kind, self.id());
+        f.write_str(&shown)?;
+        if f.alternate() {
+            for cause in chain(self.source()) {
+                let text = cause.to_string();
+                // An `io::Error` that was made of an error has its text.
+                if text != shown {
+                    write!(f, ": {text}")?;
+                    shown = text;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +253,28 @@ impl<K: Kind> fmt::Debug for Error<K> {
 
 impl<K: Kind> StdError for Error<K> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        let added = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        added.or_else(|| self.0.kind.source())
+    }
+}
+
+/// For functions that return [`io::Result`]: the error is inside, to be downcast to, and its
+/// [`ErrorKind`](io::ErrorKind) is that of [`io_error`](Error::io_error), or `Other`.
+///
+/// ```
+/// # mod cache { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error/pinned.rs")); }
+/// # use {cache::Pinned, fz_error::Error};
+/// # use std::io;
+/// fn evict() -> io::Result<()> {
+///     let cause = io::Error::from(io::ErrorKind::StorageFull);
+///     Err(Error::new(7, "evict", Pinned(12)).with_source(cause))?
+/// }
+/// let error = evict().unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+/// assert!(error.get_ref().unwrap().downcast_ref::<Error<Pinned>>().is_some());
+/// ```
+impl<K: Kind> From<Error<K>> for io::Error {
+    fn from(error: Error<K>) -> Self {
+        Self::new(error.io_error().map_or(io::ErrorKind::Other, io::Error::kind), error)
     }
 }

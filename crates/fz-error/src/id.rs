@@ -108,11 +108,18 @@ impl fmt::Debug for ErrorId {
 /// # use fz_error::ErrorId;
 /// assert!("0x01020003".parse::<ErrorId>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no error id; write it as 0x0102_0033")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseErrorIdError {
     text: String,
 }
+
+impl fmt::Display for ParseErrorIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no error id; write it as 0x0102_0033", self.text)
+    }
+}
+
+impl std::error::Error for ParseErrorIdError {}
 
 impl FromStr for ErrorId {
     type Err = ParseErrorIdError;

@@ -1,6 +1,6 @@
 //! What a reason to fail must say, and the catalogue of them.
 
-use std::fmt;
+use std::error::Error as StdError;
 
 /// One entry of a crate's catalogue of reasons.
 ///
@@ -69,6 +69,7 @@ impl Reason {
 /// A crate's enum of reasons to fail, as an [`Error`](crate::Error) carries it.
 ///
 /// The `Display` text says what was asked, what is, and what to do; it names the values.
+/// [`catalogue!`](crate::catalogue) writes the implementation; by hand it looks like this:
 ///
 /// ```
 /// use fz_error::{Kind, Reason};
@@ -97,14 +98,15 @@ impl Reason {
 /// }
 /// assert_eq!(CacheError::Absent { page: 3 }.reason(), 2);
 /// ```
-pub trait Kind: fmt::Debug + fmt::Display + Clone + Send + Sync + 'static {
+pub trait Kind: StdError + Clone + Send + Sync + 'static {
     /// The crate's number in an [`ErrorId`](crate::ErrorId), see [`domain`](crate::domain).
     const DOMAIN: u8;
 
-    /// Every reason of this crate, in ascending order of its code.
+    /// Every reason of this crate, in ascending order of its code: [`Error::new`](crate::Error::new) does not compile
+    /// with another order, or with a code that stands twice.
     const REASONS: &'static [Reason];
 
-    /// The code of this value's entry in [`REASONS`](Self::REASONS).
+    /// The code of this value's entry in [`REASONS`](Self::REASONS). Debug builds check that there is one.
     ///
     /// ```
     /// use fz_error::{Kind, Reason};

@@ -5,25 +5,18 @@
 //! - [`Error`] is the envelope that every `fz` crate returns: which operation failed, on which
 //!   path, for which reason (a matchable enum of that crate), and the [`std::io::Error`] behind
 //!   it. It is one pointer wide and [`Clone`], because many tickets share one failure.
-//! - [`Kind`] is what a crate's own reason enum implements to travel in that envelope.
+//! - [`Kind`] is what a crate's own enum of reasons implements to travel in that envelope;
+//!   [`catalogue!`] makes both of one table, checked when it is compiled.
 //!
 //! ```
-//! use fz_error::{Error, ErrorId, Kind, Reason};
+//! use fz_error::{Error, ErrorId};
 //!
-//! #[derive(Clone, Debug, thiserror::Error)]
-//! #[non_exhaustive]
-//! enum CacheError {
-//!     #[error("page {page} is pinned {pins} times; unpin it before it is evicted")]
-//!     Pinned { page: u64, pins: u32 },
-//! }
-//!
-//! impl Kind for CacheError {
-//!     const DOMAIN: u8 = 0x40;
-//!     const REASONS: &'static [Reason] = &[Reason::new(1, "Pinned", "a pinned page cannot be evicted")];
-//!     fn reason(&self) -> u16 {
-//!         match self {
-//!             CacheError::Pinned { .. } => 1,
-//!         }
+//! fz_error::catalogue! {
+//!     /// Why the cache refused.
+//!     #[non_exhaustive]
+//!     pub enum CacheError in 0x40 {
+//!         Pinned { page: u64, pins: u32 } = 1, "a pinned page cannot be evicted",
+//!             "page {page} is pinned {pins} times; unpin it before it is evicted";
 //!     }
 //! }
 //!
@@ -34,13 +27,19 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod catalogue;
+mod chain;
 mod error;
+mod escaped;
 mod id;
 mod kind;
 #[doc(hidden)]
 pub mod mutants;
 
+#[doc(hidden)]
+pub use catalogue::check;
 pub use error::{Error, Result};
+pub use escaped::EscapedPath;
 pub use id::{ErrorId, ParseErrorIdError};
 pub use kind::{Kind, Reason};
 
@@ -62,4 +61,11 @@ pub mod domain {
     pub const WPIPE: u8 = 0x04;
     /// `fz-sim`.
     pub const SIM: u8 = 0x05;
+
+    /// The lowest of those that no `fz` crate has.
+    pub(crate) const YOURS_MIN: u8 = 0x40;
+
+    /// Which package has which.
+    pub(crate) const OWNERS: [(u8, &str); 5] =
+        [(FILE, "fz-file"), (BUFPOOL, "fz-bufpool"), (MPSC, "fz-mpsc"), (WPIPE, "fz-wpipe"), (SIM, "fz-sim")];
 }

@@ -3,7 +3,7 @@
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 pub(crate) struct Fjall {
     database: Database,

@@ -1,5 +1,5 @@
 //! The simplest competitor, written by hand: a byte buffer under a mutex, one thread that writes
-//! and syncs it, one condition variable for everybody who waits.
+//! and syncs it, one condition variable for all waiters.
 //!
 //! It appends: records lie in the order in which they came, not in their slots. Its memory has no
 //! bound, except where the suite sets one: there a writer waits while the buffer is full. The batch
@@ -14,7 +14,8 @@ use std::thread::{self, JoinHandle};
 
 use super::raw::written_file;
 use crate::Outcome;
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::disk::{Delay, SyncHook as _};
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 
 #[derive(Debug)]
 pub(crate) struct Flusher {
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     file: File,
     file_bytes: usize,
     buffer_bytes_max: usize,
+    sync_delay: Delay,
     state: Mutex<State>,
     work: Condvar,
     room: Condvar,
@@ -124,6 +126,7 @@ impl Shared {
             self.file.write_all_at(piece, *offset as u64)?;
             *offset += piece.len();
         }
+        self.sync_delay.before();
         self.file.sync_data()
     }
 }
@@ -139,6 +142,7 @@ impl Peer for Flusher {
             file,
             file_bytes: usize::try_from(setup.file_bytes())?,
             buffer_bytes_max: setup.waiting_bytes_max.unwrap_or(usize::MAX),
+            sync_delay: setup.sync_delay,
             state: Mutex::default(),
             work: Condvar::new(),
             room: Condvar::new(),
@@ -213,7 +217,9 @@ mod tests {
     /// One that holds back at most 32 bytes.
     fn flusher(directory: &tempfile::TempDir) -> Flusher {
         let directory = directory.path().to_owned();
-        Flusher::open(&Setup { directory, bytes: 8, slots: 64, in_flight: 4, waiting_bytes_max: Some(32) }).unwrap()
+        let sync_delay = Delay(std::time::Duration::ZERO);
+        let setup = Setup { directory, bytes: 8, slots: 64, in_flight: 4, waiting_bytes_max: Some(32), sync_delay };
+        Flusher::open(&setup).unwrap()
     }
 
     #[test]

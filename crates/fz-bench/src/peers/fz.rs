@@ -3,23 +3,38 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fz_bufpool::{Allocation, BufPool, BufPoolConfig, BufferSize};
 use fz_file::{SlotFile, SlotFileConfig};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::disk::{Delay, HookedVolume};
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
 
 /// In which way the pipe is used.
 pub(crate) trait Variant: Send + Sync + 'static {
     const NAME: &'static str;
-    /// Queue and pool hold whatever is on its way, so that no producer waits.
-    const AMPLE: bool = true;
+    /// The pool.
+    const POOL: Pool = Pool::Ample;
+    /// The queue holds whatever is on its way, too, so that no producer waits.
+    const AMPLE_QUEUE: bool = true;
     /// Allocations are made before the clock starts.
     const WRITE_ONLY: bool = false;
     /// Reads go to the file, not through the pipe.
     const READS_FILE: bool = false;
+}
+
+/// How much memory a pool has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// For whatever is on its way.
+    Ample,
+    /// 4 MiB.
+    Default,
+    /// What the work allows.
+    Short,
 }
 
 #[derive(Debug)]
@@ -28,6 +43,7 @@ impl Variant for Ample {
     const NAME: &'static str = "fz";
 }
 
+/// Allocations made and filled before the clock starts: `write()` alone.
 #[derive(Debug)]
 pub(crate) struct WriteOnly;
 impl Variant for WriteOnly {
@@ -35,13 +51,33 @@ impl Variant for WriteOnly {
     const WRITE_ONLY: bool = true;
 }
 
+/// The default queue and a pool of 4 MiB: producers may have to wait.
 #[derive(Debug)]
 pub(crate) struct Default;
 impl Variant for Default {
     const NAME: &'static str = "fz-default";
-    const AMPLE: bool = false;
+    const POOL: Pool = Pool::Default;
+    const AMPLE_QUEUE: bool = false;
 }
 
+/// The default queue and memory for every record: what a short pool is compared with.
+#[derive(Debug)]
+pub(crate) struct PoolForAll;
+impl Variant for PoolForAll {
+    const NAME: &'static str = "fz-pool-for-all";
+    const AMPLE_QUEUE: bool = false;
+}
+
+/// The default queue and as little memory as the work allows.
+#[derive(Debug)]
+pub(crate) struct ShortPool;
+impl Variant for ShortPool {
+    const NAME: &'static str = "fz-short-pool";
+    const POOL: Pool = Pool::Short;
+    const AMPLE_QUEUE: bool = false;
+}
+
+/// Reads the file beside the pipe instead of through it.
 #[derive(Debug)]
 pub(crate) struct FileRead;
 impl Variant for FileRead {
@@ -75,11 +111,20 @@ impl<V: Variant> Peer for Fz<V> {
 
     fn open(setup: &Setup) -> Outcome<Self> {
         let path = setup.directory.join("slots");
-        let file = Arc::new(SlotFile::open(SlotFileConfig::new(path, setup.bytes).initial_slots(setup.slots))?);
-        let buffers = if V::AMPLE { setup.in_flight.max(POOL_MIN) } else { POOL_DEFAULT_BYTES / setup.bytes };
+        let config = SlotFileConfig::new(path, setup.bytes).initial_slots(setup.slots);
+        let file = match setup.sync_delay {
+            Delay(Duration::ZERO) => SlotFile::open(config)?,
+            delay => SlotFile::open_on(Arc::new(HookedVolume::new(Arc::new(delay))), config)?,
+        };
+        let file = Arc::new(file);
+        let buffers = match V::POOL {
+            Pool::Ample => setup.in_flight.max(POOL_MIN),
+            Pool::Default => POOL_DEFAULT_BYTES / setup.bytes,
+            Pool::Short => setup.waiting_bytes_max.ok_or("no bound for a short pool")? / setup.bytes,
+        };
         let pool = BufPool::new(BufPoolConfig::new(BufferSize::try_from(setup.bytes)?, buffers * setup.bytes))?;
         let mut config = WritePipeConfig::new();
-        if V::AMPLE {
+        if V::AMPLE_QUEUE {
             config = config.queue_capacity(setup.in_flight.max(QUEUE_MIN).next_power_of_two());
         }
         let pipe = WritePipe::new(config, Arc::clone(&file))?;

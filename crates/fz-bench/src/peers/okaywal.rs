@@ -5,7 +5,7 @@ use std::io;
 use okaywal::{Entry, EntryId, LogManager, SegmentReader, WriteAheadLog};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct OkayWal(WriteAheadLog);
 
@@ -69,7 +69,7 @@ impl Writer for OkayWriter<'_> {
     }
 
     fn commit(&mut self, _: u64, bytes: &[u8]) -> Outcome<()> {
-        // With what `submit` holds back, as an awaited write of the others covers all before it.
+        // With what `submit` holds back, as an awaited write of the other contestants covers all before it.
         self.batch.extend_from_slice(bytes);
         self.bytes = bytes.len();
         self.finish()

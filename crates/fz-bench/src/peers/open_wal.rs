@@ -1,12 +1,12 @@
 //! `open-wal`: one writer by construction. Several threads share it under a mutex, and the thread
-//! that commits makes durable whatever the others have appended.
+//! that commits makes durable whatever the other writers have appended.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use open_wal::{Wal, WalConfig};
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 /// What `append` may hold in memory before it is handed over, as `commit` alone writes.
 const COMMIT_BYTES: usize = 8 << 20;

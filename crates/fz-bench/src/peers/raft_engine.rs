@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use raft_engine::{Config, Engine, LogBatch};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct RaftEngine {
     engine: Engine,

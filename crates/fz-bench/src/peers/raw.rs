@@ -13,10 +13,12 @@ use fz_file::{Access, HostVolume, Storage, Volume};
 use hdrhistogram::Histogram;
 
 use crate::Outcome;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::meter::Meter;
-use crate::suites::{self, Window};
-use crate::work::{Shape, Work};
+use crate::disk::SyncHook as _;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::meter::Meter;
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, Writer};
+use crate::workload::{MIXED_RECORDS, Shape, Work, payload};
 
 /// Zeros in one call, as many as fz-file writes. The page cache keeps what one call wrote in blocks of up to
 /// its size, and every later write to a part of a block costs the kernel a walk over the whole: with
@@ -51,10 +53,14 @@ pub(crate) fn measure(work: &Work, directory: &Path) -> Outcome<Figures> {
     let file = written_file(&directory.join("raw"), work.slots * work.bytes as u64)?;
     match work.shape {
         Shape::Submit { .. } => submit(work, directory, &file),
-        Shape::Commit { writers, .. } => commit(work, directory, &file, writers, "commits_per_s"),
-        Shape::Mixed { .. } => commit(work, directory, &file, suites::MIXED_RECORDS, "writes_per_s"),
+        Shape::Commit { writers, .. } | Shape::Slow { writers, .. } => {
+            commit(work, directory, &file, writers, "commits_per_s")
+        }
+        Shape::Mixed { .. } => commit(work, directory, &file, MIXED_RECORDS, "writes_per_s"),
         Shape::Bandwidth => stream(work, directory, &file, u64::MAX, None),
-        Shape::Scaling { .. } => Err("has no ceiling".into()),
+        Shape::Scaling { .. } | Shape::Open { .. } | Shape::Pipes { .. } | Shape::ShortPool { .. } => {
+            Err("has no ceiling".into())
+        }
     }
 }
 
@@ -78,7 +84,7 @@ fn commit(work: &Work, directory: &Path, file: &File, records: usize, rate: &str
     let syncs = AtomicU64::new(0);
     let mut figures = Figures::new();
     let latencies = thread::scope(|scope| {
-        let writer = scope.spawn(|| commit_until_over(&window, file, work.bytes, records, &syncs));
+        let writer = scope.spawn(|| commit_until_over(&window, file, work, records, &syncs));
         let synced = || Some(syncs.load(Ordering::Relaxed));
         let watched = window.watch(work, directory, rate, synced, &mut figures);
         let latencies = writer.join().map_err(|_| "the writer panicked")??;
@@ -91,11 +97,12 @@ fn commit(work: &Work, directory: &Path, file: &File, records: usize, rate: &str
 fn commit_until_over(
     window: &Window,
     file: &File,
-    bytes: usize,
+    work: &Work,
     records: usize,
     syncs: &AtomicU64,
 ) -> Outcome<Histogram<u64>> {
-    let payload = suites::payload(bytes * records);
+    let payload = payload(work.bytes * records);
+    let delay = work.sync_delay();
     let places = file.metadata()?.len() / payload.len() as u64;
     let mut latencies = histogram();
     let mut place = 0;
@@ -103,6 +110,7 @@ fn commit_until_over(
         let counts = window.counts();
         let began = Instant::now();
         file.write_all_at(&payload, place % places * payload.len() as u64)?;
+        delay.before();
         file.sync_data()?;
         let took = began.elapsed();
         place += 1;
@@ -115,9 +123,53 @@ fn commit_until_over(
     Ok(latencies)
 }
 
+/// Each write is a pwrite and a sync of its own: what a program does that has many files and no pipe.
+#[derive(Debug)]
+pub(crate) struct RawCalls {
+    file: File,
+    syncs: AtomicU64,
+}
+
+impl Peer for RawCalls {
+    const NAME: &'static str = "raw-calls";
+    const REUSES_FILES: bool = true;
+    type Writer<'a> = &'a Self;
+
+    fn open(setup: &Setup) -> Outcome<Self> {
+        let file = written_file(&setup.directory.join("raw-calls"), setup.file_bytes())?;
+        Ok(Self { file, syncs: AtomicU64::new(0) })
+    }
+
+    fn writer(&self) -> Outcome<Self::Writer<'_>> {
+        Ok(self)
+    }
+
+    fn sync(&self) -> Outcome<()> {
+        // Every write was durable.
+        Ok(())
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.syncs.load(Ordering::Relaxed))
+    }
+}
+
+impl Writer for &RawCalls {
+    fn submit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
+        self.file.write_all_at(bytes, slot * bytes.len() as u64)?;
+        self.file.sync_data()?;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
+        self.submit(slot, bytes)
+    }
+}
+
 /// The ceiling of a submit is a copy to memory.
 fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
-    let record = suites::payload(work.bytes);
+    let record = payload(work.bytes);
     let mut memory = vec![1_u8; PIECE_BYTES];
     let (meter, mut copying) = (Meter::start(directory), Figures::new());
     for number in 0..usize::try_from(work.slots)? {
@@ -135,7 +187,7 @@ fn submit(work: &Work, directory: &Path, file: &File) -> Outcome<Figures> {
     }
     black_box(&memory);
     let mut figures = stream(work, directory, file, u64::MAX, None)?;
-    // The others' processor time holds their submissions; so does this.
+    // The other contestants' processor time holds their submissions; so does this.
     for key in ["cpu_s", "cpu_us", "switches"] {
         *figures.entry(key.to_owned()).or_default() += copying.get(key).copied().unwrap_or_default();
     }
@@ -155,7 +207,7 @@ fn stream(
     sync_bytes: u64,
     write_back: Option<&dyn Storage>,
 ) -> Outcome<Figures> {
-    let piece = suites::payload(PIECE_BYTES);
+    let piece = payload(PIECE_BYTES);
     let bytes = work.slots * work.bytes as u64;
     let mut figures = Figures::new();
     let meter = Meter::start(directory);

@@ -3,7 +3,7 @@
 use redb::{Database, Durability, TableDefinition};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("slots");
 
@@ -76,7 +76,7 @@ impl Writer for RedbWriter<'_> {
     }
 
     fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()> {
-        // With what `submit` holds back, as an awaited write of the others covers all before it.
+        // With what `submit` holds back, as an awaited write of the other contestants covers all before it.
         self.hold(slot, bytes);
         self.write(Durability::Immediate)
     }

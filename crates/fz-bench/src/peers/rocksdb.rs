@@ -3,7 +3,7 @@
 use rocksdb::{DB, Options, WriteOptions};
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 pub(crate) struct RocksDb(DB);
 

@@ -6,7 +6,7 @@
 use sled::Db;
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 pub(crate) struct Sled(Db);
 

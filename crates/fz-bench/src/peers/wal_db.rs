@@ -3,7 +3,7 @@
 use wal_db::Wal;
 
 use crate::Outcome;
-use crate::peer::{Peer, Setup, Writer};
+use crate::peers::peer::{Peer, Setup, Writer};
 
 pub(crate) struct WalDb(Wal);
 

@@ -1,4 +1,4 @@
-//! `walrus-rust`: a topic for each writer, `FsyncSchedule::SyncEach`; batches where nobody waits.
+//! `walrus-rust`: a topic for each writer, `FsyncSchedule::SyncEach`; batches where no writer waits.
 //!
 //! A batch spares system calls and not the disk: each record is a write of its own, all submitted to
 //! `io_uring` at once, to a file opened with `O_SYNC`. The device flushes once a record.
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus};
 
 use crate::Outcome;
-use crate::peer::{BATCH_BYTES, Peer, Setup, Writer};
+use crate::peers::peer::{BATCH_BYTES, Peer, Setup, Writer};
 
 pub(crate) struct WalrusRust {
     wal: Walrus,
@@ -66,7 +66,7 @@ impl Writer for WalrusWriter<'_> {
         if self.batch.is_empty() {
             return Ok(self.wal.append_for_topic(&self.topic, bytes)?);
         }
-        // With what `submit` holds back, as an awaited write of the others covers all before it.
+        // With what `submit` holds back, as an awaited write of the other contestants covers all before it.
         self.batch.extend_from_slice(bytes);
         self.bytes = bytes.len();
         self.finish()

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use super::{Suite, payload, setup};
-use crate::contestant::Contestant;
-use crate::figures::Figures;
-use crate::meter::Meter;
-use crate::peer::{Peer, Writer};
-use crate::work::{Shape, Work};
-use crate::{Outcome, peers};
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
+use crate::measure::figures::Figures;
+use crate::measure::meter::Meter;
+use crate::peers::peer::{Peer, Setup, Writer};
+use crate::workload::{Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "bandwidth",
@@ -28,12 +27,12 @@ fn works(quick: bool) -> Vec<Work> {
     vec![Work { shape: Shape::Bandwidth, bytes, slots: total / bytes as u64, millis: 0 }]
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::raw_write_back(), peers::raw_steady(), peers::flusher(), peers::fz()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw", "raw-write-back", "raw-16MiB", "flusher", "fz"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let mut figures = Figures::new();
     let payload = payload(work.bytes);
     let mut writer = peer.writer()?;

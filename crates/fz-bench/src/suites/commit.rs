@@ -8,12 +8,12 @@ use std::time::Instant;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 
-use super::{Suite, Window, payload, setup};
-use crate::contestant::Contestant;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::peer::{Peer, TaskPeer, Writer};
-use crate::work::{By, Shape, Work};
-use crate::{Outcome, peers};
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, TaskPeer, Writer};
+use crate::workload::{By, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "commit",
@@ -21,12 +21,11 @@ pub(crate) const SUITE: Suite = Suite {
             by one pwrite and syncs, alone",
     works,
     contestants,
-    ratios: &["commits_per_s"],
+    ratios: &["commits_per_s", "cpu_us"],
     columns: &[
         "p50_us",
         "p99_us",
         "p99_9_us",
-        "cpu_us",
         "switches",
         "syncs",
         "device_flushes",
@@ -52,12 +51,12 @@ fn works(quick: bool) -> Vec<Work> {
     works
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::flusher(), peers::fz()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw", "flusher", "fz"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, writers: usize) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let window = Window::new(work.slots, writers);
     let mut figures = Figures::new();
     let latencies = thread::scope(|scope| {
@@ -75,7 +74,13 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, writers: usize) ->
     Ok(figures)
 }
 
-fn commit_until_over<P: Peer>(peer: &P, window: &Window, number: usize, bytes: usize) -> Outcome<Histogram<u64>> {
+/// One writer's commits until the window is over.
+pub(crate) fn commit_until_over<P: Peer>(
+    peer: &P,
+    window: &Window,
+    number: usize,
+    bytes: usize,
+) -> Outcome<Histogram<u64>> {
     let mut writer = peer.writer()?;
     let payload = payload(bytes);
     let mut latencies = histogram();
@@ -102,7 +107,7 @@ pub(crate) fn merge(handles: Vec<thread::ScopedJoinHandle<'_, Outcome<Histogram<
 }
 
 pub(crate) fn measure_tasks<P: TaskPeer>(work: &Work, directory: &Path, tasks: usize) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let window = Window::new(work.slots, 1);
     let mut figures = Figures::new();
     let latencies = thread::scope(|scope| {

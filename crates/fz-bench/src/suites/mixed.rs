@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Suite, Window, payload, setup};
-use crate::contestant::Contestant;
-use crate::figures::{Figures, add_latencies, histogram, micros};
-use crate::peer::{Peer, Writer};
-use crate::work::{Order, Shape, Work};
-use crate::{Outcome, peers};
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
+use crate::measure::figures::{Figures, add_latencies, histogram, micros};
+use crate::measure::window::Window;
+use crate::peers::peer::{Peer, Setup, Writer};
+use crate::workload::{MIXED_AWAITED, MIXED_WRITERS, Order, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "mixed",
-    about: "4 threads, each 20th write is awaited and the others are not; the ceiling is one thread that writes \
+    about: "4 threads, each 20th write is awaited, the rest is not; the ceiling is one thread that writes \
             80 records by one pwrite and syncs, alone. p50 to p99.9 are of the awaited writes. The reader pauses 50 µs \
             after each read; fz answers with the newest accepted bytes of the slot, fz-file-read and the flusher \
             with whatever the file holds there (the flusher's records do not lie in their slots at all)",
     works,
     contestants,
-    ratios: &["writes_per_s"],
+    ratios: &["writes_per_s", "cpu_us"],
     columns: &[
         "p50_us",
         "p99_us",
@@ -30,7 +30,6 @@ pub(crate) const SUITE: Suite = Suite {
         "submit_max_us",
         "reads_per_s",
         "read_p99_us",
-        "cpu_us",
         "syncs",
         "device_flushes",
         "device_amplification",
@@ -39,16 +38,8 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: true,
 };
 
-const WRITERS: usize = 4;
-
-/// The reader's pause: without one it would be a test of who gets the processor.
+/// The reader's pause: without one it would test the scheduler.
 const READ_PAUSE: Duration = Duration::from_micros(50);
-
-/// One write in so many is awaited.
-const AWAITED: usize = 20;
-
-/// What a round trip of all writers makes durable: so many records the ceiling writes at a time.
-pub(crate) const RECORDS: usize = WRITERS * AWAITED;
 
 fn works(quick: bool) -> Vec<Work> {
     let millis = if quick { 250 } else { 2000 };
@@ -56,20 +47,19 @@ fn works(quick: bool) -> Vec<Work> {
     vec![work(false), work(true)]
 }
 
-fn contestants(work: &Work) -> Vec<Contestant> {
-    let mut contestants = vec![peers::raw(), peers::flusher(), peers::fz()];
-    if work.shape == (Shape::Mixed { reader: true }) {
-        contestants.push(peers::fz_file_read());
-    }
-    contestants
+fn contestants(work: &Work) -> Contestants {
+    Contestants::Named(match work.shape {
+        Shape::Mixed { reader: true } => &["raw", "flusher", "fz", "fz-file-read"],
+        _ => &["raw", "flusher", "fz"],
+    })
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, reader: bool) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
-    let window = Window::new(work.slots, WRITERS);
+    let peer = P::open(&Setup::of(work, directory))?;
+    let window = Window::new(work.slots, MIXED_WRITERS);
     let mut figures = Figures::new();
     let (awaited, submits, reads) = thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
+        let writers: Vec<_> = (0..MIXED_WRITERS)
             .map(|number| {
                 let (peer, window) = (&peer, &window);
                 scope.spawn(move || write_until_over(peer, window, number, work.bytes))
@@ -101,7 +91,7 @@ pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, reader: bool) -> O
     Ok(figures)
 }
 
-/// The latencies of the awaited writes and of the others.
+/// The latencies of the awaited writes, and of the rest.
 fn write_until_over<P: Peer>(
     peer: &P,
     window: &Window,
@@ -115,7 +105,7 @@ fn write_until_over<P: Peer>(
     while !window.is_over() {
         let counts = window.counts();
         turn += 1;
-        let is_awaited = turn.is_multiple_of(AWAITED);
+        let is_awaited = turn.is_multiple_of(MIXED_AWAITED);
         let slot = window.next_slot();
         let began = Instant::now();
         if is_awaited {

@@ -7,21 +7,20 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Suite, payload, setup};
-use crate::contestant::Contestant;
-use crate::figures::{Figures, add_latencies, histogram};
-use crate::meter::Meter;
-use crate::peer::{Peer, Writer};
-use crate::work::{Order, Shape, Work};
-use crate::{Outcome, peers};
+use super::suite::{Contestants, Suite};
+use crate::Outcome;
+use crate::measure::figures::{Figures, add_latencies, histogram};
+use crate::measure::meter::Meter;
+use crate::peers::peer::{Peer, Setup, Writer};
+use crate::workload::{Order, Shape, Work, payload};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "submit",
     about: "all records submitted without waiting, then one wait for all of them. Latencies are of a second \
             pass and hold a clock read (some 20 ns) each. The ceiling submits by a copy to memory, one thread's \
             whatever the number of threads, and is durable by large pwrites in slot order and one sync. With more \
-            threads than processors a submit's time includes waiting for a processor. Who has not submitted all after \
-            5 s is measured with what it has by then: see the records",
+            threads than processors a submit's time includes waiting for a processor. A contestant that has not \
+            submitted all after 5 s is measured with what it has by then: see the records",
     works,
     contestants,
     ratios: &["submit_ns", "durable_per_s"],
@@ -61,8 +60,8 @@ fn works(quick: bool) -> Vec<Work> {
     works
 }
 
-fn contestants(_: &Work) -> Vec<Contestant> {
-    vec![peers::raw(), peers::flusher(), peers::fz(), peers::fz_write_only(), peers::fz_default()]
+fn contestants(_: &Work) -> Contestants {
+    Contestants::Named(&["raw", "flusher", "fz", "fz-write-only", "fz-default"])
 }
 
 pub(crate) fn measure<P: Peer>(work: &Work, directory: &Path, threads: usize, order: Order) -> Outcome<Figures> {
@@ -76,7 +75,7 @@ fn measure_within<P: Peer>(
     order: Order,
     pass_max: Duration,
 ) -> Outcome<Figures> {
-    let peer = P::open(&setup(work, directory))?;
+    let peer = P::open(&Setup::of(work, directory))?;
     let mut figures = Figures::new();
     let per_thread = work.slots / threads as u64;
     let pass = |thread| Pass { work, order, first: thread as u64 * per_thread, submits: per_thread, longest: pass_max };
@@ -168,7 +167,7 @@ impl Pass<'_> {
 /// One thread's submits under one clock: how long they took together, and how many there were.
 fn looped<P: Peer>(peer: &P, pass: &Pass<'_>, [prepared, start]: [&Barrier; 2]) -> Outcome<(Duration, u64)> {
     let payload = payload(pass.work.bytes);
-    // An error is kept until after the barriers: the others would wait there for ever.
+    // An error is kept until after the barriers: the other threads would wait there for ever.
     let writer = pass.writer(peer);
     prepared.wait();
     start.wait();

@@ -6,40 +6,20 @@ use std::ptr;
 use std::sync::Arc;
 use std::thread;
 
-use fz_error::{Error, ErrorId, Kind, Reason};
+use fz_error::{Error, ErrorId, Kind};
 
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-enum Trouble {
-    #[error("page {page} is pinned {pins} times")]
-    Pinned { page: u64, pins: u32 },
-    #[error("the cache is closed")]
-    Closed,
-}
-
-impl Kind for Trouble {
-    const DOMAIN: u8 = 0x41;
-    const REASONS: &'static [Reason] =
-        &[Reason::new(3, "Pinned", "a pinned page"), Reason::new(0xBEEF, "Closed", "a closed cache")];
-
-    fn reason(&self) -> u16 {
-        match self {
-            Self::Pinned { .. } => 3,
-            Self::Closed => 0xBEEF,
-        }
+fz_error::catalogue! {
+    #[derive(PartialEq)]
+    enum Trouble in 0x41 {
+        Pinned { page: u64, pins: u32 } = 3, "a pinned page", "page {page} is pinned {pins} times";
+        Closed = 0xBEEF, "a closed cache", "the cache is closed";
     }
 }
 
-/// Another crate's kind, to carry the first as its cause.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the engine is down")]
-struct Down;
-
-impl Kind for Down {
-    const DOMAIN: u8 = 0x42;
-    const REASONS: &'static [Reason] = &[Reason::new(1, "Down", "down")];
-
-    fn reason(&self) -> u16 {
-        1
+fz_error::catalogue! {
+    /// Another crate's kind, to carry the first as its cause.
+    enum Down in 0x42 {
+        Down = 1, "down", "the engine is down";
     }
 }
 
@@ -109,8 +89,8 @@ fn what_is_added_to_a_clone_stays_with_it() {
 #[test]
 fn the_io_error_is_found_through_any_number_of_errors() {
     let inner = Error::new(7, "evict", PINNED).with_source(no_space());
-    let outer = Error::new(8, "run", Down).with_source(inner.clone());
-    let outermost = Error::new(9, "serve", Down).with_source(outer);
+    let outer = Error::new(8, "run", Down::Down).with_source(inner.clone());
+    let outermost = Error::new(9, "serve", Down::Down).with_source(outer);
     assert_eq!(outermost.raw_os_error(), Some(NO_SPACE));
     assert!(ptr::eq(outermost.io_error().unwrap(), inner.io_error().unwrap()));
 

@@ -1,5 +1,7 @@
 //! The envelope and the id, through the public API.
 
+mod catalogue;
+mod causes;
 mod envelope;
 mod id;
 mod readme;

@@ -8,10 +8,10 @@ mod pipe;
 mod primitives;
 mod waiters;
 
-use super::Suite;
+use super::suite::{Contestants, Suite};
 use crate::Outcome;
 use crate::contestant::{Contestant, Role};
-use crate::work::{Dimension, Shape, Work};
+use crate::workload::{Dimension, Shape, Work};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "scaling",
@@ -36,9 +36,9 @@ fn works(quick: bool) -> Vec<Work> {
     works
 }
 
-fn contestants(work: &Work) -> Vec<Contestant> {
-    let Shape::Scaling { what, .. } = work.shape else { return Vec::new() };
-    match what {
+fn contestants(work: &Work) -> Contestants {
+    let Shape::Scaling { what, .. } = work.shape else { return Contestants::Named(&[]) };
+    Contestants::Own(match what {
         Dimension::Allocate => vec![
             Contestant::special("malloc", Role::Heap, primitives::allocate_malloc),
             Contestant::special("crossbeam ArrayQueue", Role::Peer, primitives::allocate_queue),
@@ -54,7 +54,7 @@ fn contestants(work: &Work) -> Vec<Contestant> {
         Dimension::Batch => vec![Contestant::special("fz", Role::Subject, pipe::batch)],
         Dimension::Occupancy => vec![Contestant::special("fz", Role::Subject, pipe::occupancy)],
         Dimension::Waiters => vec![Contestant::special("fz", Role::Subject, waiters::waiters)],
-    }
+    })
 }
 
 /// What the work's dimension measures.

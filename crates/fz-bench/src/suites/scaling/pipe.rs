@@ -10,9 +10,9 @@ use fz_file::{Preallocation, SlotFile, SlotFileConfig};
 use fz_wpipe::{SyncMode, WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::suites::payload;
-use crate::work::{Order, Work};
+use crate::measure::figures::Figures;
+use crate::workload::payload;
+use crate::workload::{Order, Work};
 
 /// Operations under one clock.
 const OPERATIONS: u64 = 1 << 17;

@@ -11,8 +11,8 @@ use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_mpsc::{QueueConfig, Receiver, Sender, channel};
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::work::Work;
+use crate::measure::figures::Figures;
+use crate::workload::Work;
 
 const OPERATIONS: usize = 1 << 20;
 const BUFFERS: usize = 1 << 14;

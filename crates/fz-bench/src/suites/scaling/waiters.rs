@@ -13,16 +13,17 @@ use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use fz_file::{SlotFile, SlotFileConfig};
 use fz_wpipe::{WritePipe, WritePipeConfig, WriteRequest, WriteTicket};
 
-use super::gate::GatedVolume;
+use super::gate::Gate;
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::suites::payload;
-use crate::work::Work;
+use crate::disk::HookedVolume;
+use crate::measure::figures::Figures;
+use crate::workload::Work;
+use crate::workload::payload;
 
 /// Writes under one clock.
 const TIMED: u64 = 10_000;
 
-/// Everybody who waits, and the thread that waits for all of them.
+/// The waiting tasks, and the thread that waits for all of them.
 #[derive(Debug)]
 struct Crowd {
     asleep: AtomicU64,
@@ -48,29 +49,24 @@ impl Wake for Member {
 /// Writes and begins to await while `x` tickets wait; then how long each takes to be woken.
 pub(crate) fn waiters(work: &Work, directory: &Path) -> Outcome<Figures> {
     let waiting = super::x(work)?;
-    let volume = GatedVolume::default();
+    let gate = Arc::new(Gate::default());
+    let volume = Arc::new(HookedVolume::new(Arc::clone(&gate)));
     let config = SlotFileConfig::new(directory.join("gated"), work.bytes).initial_slots(work.slots);
-    let file = Arc::new(SlotFile::open_on(Arc::new(volume.clone()), config)?);
+    let file = Arc::new(SlotFile::open_on(volume, config)?);
     let bytes = usize::try_from(waiting + TIMED)? * work.bytes;
     let pool = BufPool::new(BufPoolConfig::new(BufferSize::try_from(work.bytes)?, bytes))?;
     // What gathers behind the gate is one batch, with one sync.
     let config =
         WritePipeConfig::new().queue_capacity(1 << 22).batch_writes_max(usize::MAX).batch_bytes_max(usize::MAX);
     let pipe = WritePipe::new(config, file)?;
-    volume.set_shut(true);
-    let outcome = behind_the_gate(work, &pipe, &pool, waiting, &volume);
+    gate.set_shut(true);
+    let outcome = behind_the_gate(work, &pipe, &pool, waiting, &gate);
     // Else the pipe could not close.
-    volume.set_shut(false);
+    gate.set_shut(false);
     outcome
 }
 
-fn behind_the_gate(
-    work: &Work,
-    pipe: &WritePipe,
-    pool: &BufPool,
-    waiting: u64,
-    volume: &GatedVolume,
-) -> Outcome<Figures> {
+fn behind_the_gate(work: &Work, pipe: &WritePipe, pool: &BufPool, waiting: u64, gate: &Gate) -> Outcome<Figures> {
     let tickets = waiting + TIMED;
     let crowd =
         Arc::new(Crowd { asleep: AtomicU64::new(tickets), all_woken: Mutex::default(), watcher: thread::current() });
@@ -96,7 +92,7 @@ fn behind_the_gate(
         waits.push(await_one(number % work.slots, waker)?);
     }
     let took = began.elapsed();
-    volume.set_shut(false);
+    gate.set_shut(false);
     let woken = loop {
         if let Some(woken) = *crowd.all_woken.lock().unwrap_or_else(PoisonError::into_inner) {
             break woken;
@@ -108,7 +104,7 @@ fn behind_the_gate(
         // The clock below starts at the end of the last one: with more, it would miss a part of the crowd.
         return Err(format!("{syncs} syncs where one should cover the first write and one the rest").into());
     }
-    let synced = volume.synced().ok_or("tickets were settled without a sync")?;
+    let synced = gate.synced().ok_or("tickets were settled without a sync")?;
     let nanos = |seconds: f64, count: u64| seconds * 1e9 / count as f64;
     let through = nanos(woken.saturating_duration_since(synced).as_secs_f64(), tickets);
     Ok(Figures::from([("op_ns".to_owned(), nanos(took.as_secs_f64(), TIMED)), ("through_ns".to_owned(), through)]))

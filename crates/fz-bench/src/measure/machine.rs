@@ -21,7 +21,7 @@ pub(crate) struct Elsewhere {
     /// Not the contestant's own: other processes, and the kernel's own threads and interrupts, some of which
     /// the contestant's I/O calls for.
     pub(crate) processes: f64,
-    /// Steal: a virtual machine's processor had work and the host gave its time to somebody else.
+    /// Steal: a virtual machine's processor had work and the host gave its time to another guest.
     pub(crate) stolen: f64,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn load() -> f64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// Who had the processors so far, in seconds.
+/// How long the processors were busy so far, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Processors {
     /// The whole machine, not counting idling and steal.
@@ -69,7 +69,7 @@ impl Processors {
     pub(crate) fn now() -> Self {
         let (busy, stolen) = busy_and_stolen(&fs::read_to_string("/proc/stat").unwrap_or_default());
         let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN];
-        let ours = both.into_iter().filter_map(|who| getrusage(who).ok()).map(|usage| cpu_seconds(&usage)).sum();
+        let ours = both.into_iter().filter_map(|of| getrusage(of).ok()).map(|usage| cpu_seconds(&usage)).sum();
         Self { busy, stolen, ours }
     }
 

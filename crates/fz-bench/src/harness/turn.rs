@@ -3,14 +3,14 @@
 use std::fs;
 
 use crate::flags::Turn;
-use crate::work::Work;
-use crate::{Outcome, peers, suites};
+use crate::workload::Work;
+use crate::{Outcome, lineup, suites};
 
 pub(crate) fn run(flags: &Turn) -> Outcome<()> {
     let work: Work = serde_json::from_str(&flags.work)?;
     let suite = suites::ALL.iter().find(|suite| suite.name == work.suite()).ok_or("there is no such suite")?;
-    let mut contestants = (suite.contestants)(&work);
-    contestants.extend(peers::others());
+    let mut contestants = lineup::of_suite(suite, &work);
+    contestants.extend(lineup::peers());
     let contestant = contestants
         .iter()
         .find(|contestant| contestant.name == flags.contestant)

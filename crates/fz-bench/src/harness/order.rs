@@ -1,9 +1,9 @@
 //! In which order the contestants of one round take their turns.
 //!
-//! Whoever goes after a contestant inherits what it left: a warm or a throttled processor, a device
-//! still busy with its discards. A mere rotation would let everybody follow the same one in each
+//! A contestant inherits the state that the one before it left: a warm or a throttled processor, a device
+//! still busy with its discards. A mere rotation would let each follow the same one in each
 //! round. This is Williams' design, from crossover trials: over as many rounds as there are
-//! contestants (twice as many if their number is odd), everybody follows each other one equally often.
+//! contestants (twice as many if their number is odd), each follows each other one equally often.
 //! E. J. Williams, "Experimental designs balanced for the estimation of residual effects of
 //! treatments", Australian Journal of Scientific Research 2 (1949).
 

@@ -1,6 +1,10 @@
 //! What is measured: one row group of a table.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::disk::Delay;
 
 /// One thing to do, the same for all contestants. Travels to the child process as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +30,38 @@ pub(crate) enum Shape {
     Scaling { what: Dimension, x: u64 },
     /// Four writers, one write in twenty awaited, and maybe a reader.
     Mixed { reader: bool },
+    /// Writes that arrive on a clock, whether or not those before them are durable.
+    Open { writers: usize, percent: u64, ceiling: Ceiling },
+    /// Many pipes in one process.
+    Pipes { pipes: usize, load: Load },
+    /// Write and wait, each, on a device whose sync takes longer by `delay_us` microseconds.
+    Slow { writers: usize, delay_us: u64 },
+    /// Fire and forget with 64 KiB of memory for records.
+    ShortPool { threads: usize },
 }
+
+/// What `writers` records by one pwrite and one sync, one after the other, reach: the parent measures it before the
+/// first round, so that all contestants are offered the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ceiling {
+    pub(crate) commits_per_s: u64,
+    /// Of one pwrite and sync, the median.
+    pub(crate) sync_ns: u64,
+}
+
+/// What happens to many pipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Load {
+    /// Each has a thread that writes and waits.
+    Writers,
+    /// Nothing.
+    Idle,
+    /// Each is written to ten times a second, fire and forget.
+    Trickle,
+}
+
+/// The memory of a short pool, in bytes.
+const SHORT_POOL_BYTES: usize = 64 << 10;
 
 /// Which slot comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +90,7 @@ impl Order {
     }
 }
 
-/// Who waits.
+/// What waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum By {
     /// A blocked thread for each writer.
@@ -92,6 +127,10 @@ impl Work {
             Shape::Bandwidth => "bandwidth",
             Shape::Scaling { .. } => "scaling",
             Shape::Mixed { .. } => "mixed",
+            Shape::Open { .. } => "open-loop",
+            Shape::Pipes { .. } => "pipes",
+            Shape::Slow { .. } => "slow-disk",
+            Shape::ShortPool { .. } => "short-pool",
         }
     }
 
@@ -115,14 +154,22 @@ impl Work {
             },
             Shape::Mixed { reader: false } => format!("{bytes} B, 4 writers, 1 in 20 awaited"),
             Shape::Mixed { reader: true } => format!("{bytes} B, 4 writers, 1 in 20 awaited, 1 reader"),
+            Shape::Open { writers, .. } => format!("{bytes} B, % of the ceiling of {writers} records a sync"),
+            Shape::Pipes { load: Load::Writers, .. } => format!("{bytes} B, pipes with a writer each"),
+            Shape::Pipes { load: Load::Idle, .. } => "idle pipes".to_owned(),
+            Shape::Pipes { load: Load::Trickle, .. } => format!("{bytes} B, pipes with 10 writes a second each"),
+            Shape::Slow { delay_us, .. } => format!("{bytes} B, threads, a sync takes {delay_us} µs longer"),
+            Shape::ShortPool { .. } => format!("{bytes} B, threads, 64 KiB for records"),
         }
     }
 
     /// Where it stands on the horizontal axis of its group, if the group has one.
     pub(crate) fn x(&self) -> Option<u64> {
         match self.shape {
-            Shape::Submit { threads, .. } => Some(threads as u64),
-            Shape::Commit { writers, .. } => Some(writers as u64),
+            Shape::Submit { threads, .. } | Shape::ShortPool { threads } => Some(threads as u64),
+            Shape::Commit { writers, .. } | Shape::Slow { writers, .. } => Some(writers as u64),
+            Shape::Open { percent, .. } => Some(percent),
+            Shape::Pipes { pipes, .. } => Some(pipes as u64),
             Shape::Scaling { x, .. } => Some(x),
             Shape::Bandwidth | Shape::Mixed { .. } => None,
         }
@@ -139,8 +186,10 @@ impl Work {
     /// How many records are on their way at a time at most, so that a contestant can size its memory.
     pub(crate) fn in_flight(&self) -> usize {
         match self.shape {
-            Shape::Submit { .. } => usize::try_from(self.slots).unwrap_or(usize::MAX),
-            Shape::Commit { writers, .. } => writers,
+            Shape::Submit { .. } | Shape::ShortPool { .. } => usize::try_from(self.slots).unwrap_or(usize::MAX),
+            Shape::Commit { writers, .. } | Shape::Slow { writers, .. } => writers,
+            Shape::Open { .. } => 1024,
+            Shape::Pipes { .. } => 64,
             Shape::Bandwidth => 256,
             Shape::Scaling { .. } | Shape::Mixed { .. } => 8192,
         }
@@ -149,8 +198,40 @@ impl Work {
     /// How many bytes of records may wait in memory, where the suite bounds that: the bandwidth of a file
     /// larger than memory is what one of this size stands for.
     pub(crate) fn waiting_bytes_max(&self) -> Option<usize> {
-        (self.shape == Shape::Bandwidth).then(|| self.in_flight() * self.bytes)
+        match self.shape {
+            Shape::Bandwidth => Some(self.in_flight() * self.bytes),
+            Shape::ShortPool { .. } => Some(SHORT_POOL_BYTES),
+            _ => None,
+        }
     }
+
+    /// How much longer each sync takes than the device's own.
+    pub(crate) fn sync_delay(&self) -> Delay {
+        match self.shape {
+            Shape::Slow { delay_us, .. } => Delay(Duration::from_micros(delay_us)),
+            _ => Delay(Duration::ZERO),
+        }
+    }
+}
+
+/// Writers of the mixed suite.
+pub(crate) const MIXED_WRITERS: usize = 4;
+
+/// One write in this many is awaited in the mixed suite.
+pub(crate) const MIXED_AWAITED: usize = 20;
+
+/// What a round trip of all writers makes durable there: as many records the ceiling writes at a time.
+pub(crate) const MIXED_RECORDS: usize = MIXED_WRITERS * MIXED_AWAITED;
+
+/// Bytes that no compression makes smaller.
+pub(crate) fn payload(bytes: usize) -> Vec<u8> {
+    // Knuth's linear congruential generator (MMIX); its high byte.
+    let mut state: u64 = 0x5EED;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
 }
 
 #[cfg(test)]

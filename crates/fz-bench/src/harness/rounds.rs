@@ -1,5 +1,6 @@
 //! The parent: lets the contestants take turns, each in a process of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,16 +11,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wait_timeout::ChildExt;
 
 use crate::contestant::{Contestant, Role};
-use crate::figures::Figures;
 use crate::flags::Run;
-use crate::machine::{Elsewhere, Processors};
+use crate::harness::hogs::Hogs;
+use crate::harness::order;
+use crate::measure::figures::Figures;
+use crate::measure::machine;
+use crate::measure::machine::{Elsewhere, Processors};
+use crate::report::summary::{Row, SuiteResult, WorkResult};
 use crate::suites::{ALL, Suite};
-use crate::summary::{Row, SuiteResult, WorkResult};
-use crate::work::Work;
-use crate::{Outcome, machine, order, peers, report};
+use crate::workload::{By, Ceiling, Shape, Work};
+use crate::{Outcome, lineup, report};
 
 const ROUNDS: u64 = 5;
 const ROUNDS_QUICK: u64 = 3;
+
+/// How long each of three turns measures the ceiling of an open loop.
+const CEILING_MILLIS: u64 = 500;
 
 /// A turn that takes longer hangs. Opening and filling files is part of it.
 const TURN_MAX: Duration = Duration::from_secs(120);
@@ -29,8 +36,8 @@ pub(crate) fn list() -> Outcome<()> {
     for suite in ALL {
         writeln!(out, "{}: {}", suite.name, suite.about)?;
     }
-    let others = peers::others();
-    let names: Vec<_> = others.iter().map(|contestant| contestant.name).collect();
+    let peers = lineup::peers();
+    let names: Vec<_> = peers.iter().map(|contestant| contestant.name).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     writeln!(out, "peers compiled in: {names}")?;
     Ok(())
@@ -38,9 +45,9 @@ pub(crate) fn list() -> Outcome<()> {
 
 pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let suites = chosen_suites(&flags.suite)?;
-    let others = chosen_peers(&flags.peers)?;
+    let peers = chosen_peers(&flags.peers)?;
     let rounds = usize::try_from(flags.rounds.unwrap_or(if flags.quick { ROUNDS_QUICK } else { ROUNDS }))?;
-    let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &others))).collect();
+    let mut plan: Vec<_> = suites.into_iter().map(|suite| (suite, plan(&suite, flags, &peers))).collect();
     plan.retain(|(_, works)| !works.is_empty());
     let turns: usize = plan.iter().flat_map(|(_, works)| works).map(|(_, contestants)| contestants.len()).sum();
     if turns == 0 {
@@ -52,7 +59,7 @@ pub(crate) fn run(flags: &Run) -> Outcome<()> {
     let directory = fs::canonicalize(&flags.dir)?;
     machine::refuse_memory(&directory)?;
     let load = machine::load();
-    let mut run = Rounds { directory, rounds, bar: bar(flags) };
+    let mut run = Rounds { directory, rounds, hogs: flags.hogs, bar: bar(flags) };
     run.bar.set_length((turns * rounds) as u64);
     let mut results = Vec::new();
     for (suite, works) in plan {
@@ -63,7 +70,7 @@ pub(crate) fn run(flags: &Run) -> Outcome<()> {
     verdict(&results)
 }
 
-/// The tables stand, and name who failed; but who reads only the exit code must learn of it too.
+/// The tables stand, and name the contestants that failed; a reader of the exit code must learn of it too.
 fn verdict(results: &[SuiteResult]) -> Outcome<()> {
     let failures: Vec<_> = results.iter().flat_map(SuiteResult::failures).collect();
     if failures.is_empty() { Ok(()) } else { Err(format!("not all were measured:\n{}", failures.join("\n")).into()) }
@@ -83,31 +90,31 @@ fn chosen_suites(names: &[String]) -> Outcome<Vec<Suite>> {
 }
 
 fn chosen_peers(names: &[String]) -> Outcome<Vec<Contestant>> {
-    let mut others = peers::others();
+    let mut peers = lineup::peers();
     if names == ["none"] {
         return Ok(Vec::new());
     }
-    // Beside others it stands for the rest: `all,rocksdb`.
+    // Beside names it stands for the rest: `all,rocksdb`.
     let is_all = |name: &&String| *name == "all";
     for name in names.iter().filter(|name| !is_all(name)) {
-        if !others.iter().any(|contestant| contestant.name.starts_with(name)) {
+        if !peers.iter().any(|contestant| contestant.name.starts_with(name)) {
             return Err(
                 format!("{name} is not compiled in; build with `--features {name}`, or see `fz-bench list`").into()
             );
         }
     }
-    others.retain(|contestant| names.iter().any(|name| is_all(&name) || contestant.name.starts_with(name)));
-    Ok(others)
+    peers.retain(|contestant| names.iter().any(|name| is_all(&name) || contestant.name.starts_with(name)));
+    Ok(peers)
 }
 
-fn plan(suite: &Suite, flags: &Run, others: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
+fn plan(suite: &Suite, flags: &Run, peers: &[Contestant]) -> Vec<(Work, Vec<Contestant>)> {
     let works = (suite.works)(flags.quick).into_iter();
     works
         .filter(|work| flags.only.as_ref().is_none_or(|text| work.name().contains(text)))
         .map(|work| {
-            let mut contestants = (suite.contestants)(&work);
+            let mut contestants = lineup::of_suite(suite, &work);
             if suite.with_peers {
-                contestants.extend_from_slice(others);
+                contestants.extend_from_slice(peers);
             }
             contestants.retain(|contestant| contestant.measure(&work).is_some());
             (work, contestants)
@@ -129,17 +136,40 @@ fn bar(flags: &Run) -> ProgressBar {
 struct Rounds {
     directory: PathBuf,
     rounds: usize,
+    hogs: usize,
     bar: ProgressBar,
 }
 
 impl Rounds {
     fn suite(&mut self, suite: Suite, works: Vec<(Work, Vec<Contestant>)>) -> Outcome<SuiteResult> {
         let mut results = Vec::new();
-        for (work, contestants) in works {
+        let mut ceilings = BTreeMap::new();
+        for (mut work, contestants) in works {
+            if let Shape::Open { writers, ceiling, .. } = &mut work.shape {
+                if !ceilings.contains_key(writers) {
+                    ceilings.insert(*writers, self.ceiling(*writers)?);
+                }
+                *ceiling = ceilings[writers];
+            }
             results.push(self.work(work, &contestants)?);
         }
         remove(&self.directory.join(suite.name))?;
         Ok(SuiteResult { suite, works: results })
+    }
+
+    /// What one thread reaches that writes `writers` records by one pwrite and syncs, under the conditions of a turn.
+    fn ceiling(&self, writers: usize) -> Outcome<Ceiling> {
+        let shape = Shape::Commit { writers, by: By::Threads };
+        let work = Work { shape, bytes: 128, slots: 1 << 16, millis: CEILING_MILLIS };
+        let mut row = Row::new(lineup::raw());
+        for _ in 0..ROUNDS_QUICK {
+            row.rounds.push(self.turn(&work, &row.contestant).0?);
+        }
+        remove(&self.directory.join(work.suite()))?;
+        let figure = |key| row.figure(key).ok_or("the ceiling has no figures");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate and a time of a turn")]
+        let whole = |figure: f64| figure.round() as u64;
+        Ok(Ceiling { commits_per_s: whole(figure("commits_per_s")?), sync_ns: whole(figure("p50_us")? * 1e3) })
     }
 
     fn work(&mut self, work: Work, contestants: &[Contestant]) -> Outcome<WorkResult> {
@@ -170,7 +200,8 @@ impl Rounds {
             return (Err(format!("the journal could not be written before it: {error}").into()), Elsewhere::default());
         }
         let (began, before) = (Instant::now(), Processors::now());
-        let outcome = self.turn_process(work, contestant);
+        // The hogs' time is the parent's children's, not that of other processes.
+        let outcome = Hogs::start(self.hogs).and_then(|_hogs| self.turn_process(work, contestant));
         (outcome, before.elsewhere(&Processors::now(), began.elapsed().as_secs_f64()))
     }
 
@@ -178,7 +209,7 @@ impl Rounds {
     /// this writes the journal.
     ///
     /// The directory is the one that names came into and went from: ext4 commits the transaction that
-    /// changed *this* inode last. Not sync(2), which waits for all that others write.
+    /// changed *this* inode last. Not sync(2), which waits for the writes of every process.
     fn settle(&self, work: &Work) -> Outcome<()> {
         let suite = self.directory.join(work.suite());
         fs::create_dir_all(&suite)?;
@@ -245,7 +276,7 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             chosen_peers(&names).map(|peers| peers.iter().map(|peer| peer.name).collect::<Vec<_>>())
         };
-        let all: Vec<_> = peers::others().iter().map(|peer| peer.name).collect();
+        let all: Vec<_> = lineup::peers().iter().map(|peer| peer.name).collect();
         assert_eq!(chosen(&["none"]).unwrap(), [""; 0]);
         assert_eq!(chosen(&["all"]).unwrap(), all);
         for name in &all {
@@ -260,7 +291,7 @@ mod tests {
     fn one_failed_contestant_fails_the_run_and_is_named() {
         let suite = ALL[1];
         let work = (suite.works)(true).remove(0);
-        let mut rows: Vec<_> = (suite.contestants)(&work).into_iter().map(Row::new).collect();
+        let mut rows: Vec<_> = lineup::of_suite(&suite, &work).into_iter().map(Row::new).collect();
         let name = rows[1].contestant.name;
         let result =
             |rows| SuiteResult { suite, works: vec![WorkResult { work: work.clone(), rows, elsewhere: vec![] }] };

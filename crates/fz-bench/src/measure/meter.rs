@@ -8,8 +8,8 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::stat::{major, minor};
 
-use crate::figures::Figures;
-use crate::machine;
+use crate::measure::figures::Figures;
+use crate::measure::machine;
 
 /// A running measurement; [`stop`](Self::stop) turns it into figures.
 #[derive(Debug)]
@@ -69,6 +69,14 @@ impl Meter {
             set("peak_mib", peak);
         }
         seconds
+    }
+
+    /// Adds what a second of doing nothing cost.
+    pub(crate) fn stop_idle(&self, figures: &mut Figures) {
+        let seconds = self.seconds();
+        let (now, before) = (Counters::now(self.device.as_deref()), &self.before);
+        figures.insert("cpu_us_per_s".to_owned(), (now.cpu_s - before.cpu_s) * 1e6 / seconds);
+        figures.insert("switches_per_s".to_owned(), (now.switches - before.switches) / seconds);
     }
 }
 

@@ -1,5 +1,9 @@
 //! Tables for people, JSON and CSV for programs, one HTML page with plots.
 
+pub(crate) mod number;
+pub(crate) mod plot;
+pub(crate) mod summary;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,18 +12,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use crate::Outcome;
 use crate::contestant::Role;
-use crate::figures::{Aggregate, METRICS, metric_of};
 use crate::flags::Run;
-use crate::machine::Elsewhere;
+use crate::measure::figures::{Aggregate, METRICS, metric_of};
+use crate::measure::machine;
+use crate::measure::machine::Elsewhere;
+use crate::report::number::shown;
+use crate::report::summary::{Row, Spread, SuiteResult, WorkResult};
 use crate::suites::ALL;
-use crate::summary::{Row, SuiteResult, WorkResult};
-use crate::{Outcome, machine, plot};
 
 pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, results: &[SuiteResult]) -> Outcome<()> {
     let machine = machine::describe(directory);
-    let text = text(&machine, rounds, load, results);
-    let object = object(&machine, flags.quick, rounds, load, results);
+    let text = text(&machine, flags, rounds, load, results);
+    let object = object(&machine, flags, rounds, load, results);
     remove_older(&flags.out)?;
     fs::write(flags.out.join("bench.json"), serde_json::to_vec_pretty(&object)?)?;
     for result in results {
@@ -31,7 +37,7 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
     }
     fs::write(flags.out.join("index.html"), plot::page(&text, results)?)?;
     let said = format!("{text}\nresults: {} (bench.json, *.csv, index.html)\n", flags.out.display());
-    // A reader who went away (`| head`) is no failure.
+    // A reader that went away (`| head`) is no failure.
     if flags.json {
         let _ = anstream::stderr().write_all(said.as_bytes());
         let _ = writeln!(io::stdout(), "{object}");
@@ -41,7 +47,7 @@ pub(crate) fn write(flags: &Run, rounds: usize, load: f64, directory: &Path, res
     Ok(())
 }
 
-/// Removes what an earlier run left of its suites: nobody shall take it for a part of this one.
+/// Removes what an earlier run left of its suites: it would be taken for a part of this one.
 fn remove_older(out: &Path) -> Outcome<()> {
     let of_suites = ALL.iter().flat_map(|suite| [format!("{}.csv", suite.name), format!("{}.json", suite.name)]);
     for name in of_suites.chain(["bench.json".to_owned(), "index.html".to_owned()]) {
@@ -54,10 +60,10 @@ fn remove_older(out: &Path) -> Outcome<()> {
 }
 
 /// One Markdown table for each group of works.
-fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
+fn text(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[SuiteResult]) -> String {
     let of = |key: &str| machine[key].as_str().unwrap_or_default().to_owned();
     let mut text = format!(
-        "{} processors ({}), {}, {}, {}, commit {}; {rounds} rounds: {}; load at the start {load}\n",
+        "{} processors ({}), {}, {}, {}, commit {}; {rounds} rounds: {}; load at the start {load}{}\n",
         machine["processors"],
         of("processor"),
         of("kernel"),
@@ -65,19 +71,41 @@ fn text(machine: &Value, rounds: usize, load: f64, results: &[SuiteResult]) -> S
         of("rustc"),
         of("commit"),
         aggregates(),
+        beside(flags.hogs),
     );
     for result in results {
         text += &format!("\n{}: {}\n", result.suite.name, result.suite.about);
-        for group in groups(result) {
+        for group in result.groups() {
             text += &format!("\n{} ({})\n", group[0].work.group(), disturbance(&group));
             text += &format!("{}\n", table(result, &group));
             text += &best_peers(result, &group);
+            text += &format!("command: {}\n", command(flags, rounds, result.suite.name, &group[0].work.group()));
             for failure in group.iter().flat_map(|work| work.failures()) {
                 text += &format!("{failure}\n");
             }
         }
     }
     text
+}
+
+/// How busy the machine was made.
+fn beside(hogs: usize) -> String {
+    match hogs {
+        0 => String::new(),
+        1 => "; beside 1 process that only computes".to_owned(),
+        hogs => format!("; beside {hogs} processes that only compute"),
+    }
+}
+
+/// What prints one table again.
+fn command(flags: &Run, rounds: usize, suite: &str, group: &str) -> String {
+    let mut line = format!("cargo xtask bench --suite {suite} --only '{group}' --peers {}", flags.peers.join(","));
+    line += if flags.quick { " --quick" } else { "" };
+    line += &format!(" --rounds {rounds}");
+    if flags.hogs > 0 {
+        line += &format!(" --hogs {}", flags.hogs);
+    }
+    line
 }
 
 /// How much of the processors' time the turns of a table could not have had.
@@ -89,7 +117,7 @@ fn disturbance(group: &[&WorkResult]) -> String {
     format!("of a turn, other processes had at most {processes:.0} % and the host took at most {stolen:.0} %{doubt}")
 }
 
-/// A line for each ratio that says who the best peer is: it may be another one for each N.
+/// A line for each ratio that names the best peer: it may be another one for each N.
 fn best_peers(result: &SuiteResult, group: &[&WorkResult]) -> String {
     let mut text = String::new();
     for &key in result.suite.ratios {
@@ -120,24 +148,13 @@ fn aggregates() -> String {
     format!("their medians, of {} the largest", largest.collect::<Vec<_>>().join(", "))
 }
 
-/// The works of one plot each, in their order.
-pub(crate) fn groups(result: &SuiteResult) -> Vec<Vec<&WorkResult>> {
-    let mut groups: Vec<Vec<&WorkResult>> = Vec::new();
-    for work in &result.works {
-        match groups.iter_mut().find(|group| group[0].work.group() == work.work.group()) {
-            Some(group) => group.push(work),
-            None => groups.push(vec![work]),
-        }
-    }
-    groups
-}
-
 /// What the tables compare with, where it takes part.
-const BASES: [(&str, Role); 5] = [
+const BASES: [(&str, Role); 6] = [
     ("ceiling", Role::Ceiling),
     ("write-back", Role::WriteBack),
     ("flusher", Role::Flusher),
     ("malloc", Role::Heap),
+    ("pool for all", Role::PoolForAll),
     ("best peer", Role::Peer),
 ];
 
@@ -149,7 +166,8 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         BASES.into_iter().filter(|&(_, role)| group.iter().any(|work| work.base(role).is_some())).collect();
     let mut head: Vec<String> = if with_x { vec!["N".to_owned()] } else { Vec::new() };
     head.push("contestant".to_owned());
-    for &key in suite.ratios {
+    let ratios: Vec<_> = suite.ratios.iter().copied().filter(|key| has(key)).collect();
+    for &key in &ratios {
         head.push(metric_of(key).title.to_owned());
         head.extend(bases.iter().map(|(name, _)| format!("× {name}")));
     }
@@ -162,12 +180,12 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
         for row in &work.rows {
             let mut cells: Vec<String> = work.work.x().map(|x| x.to_string()).into_iter().collect();
             cells.push(row.contestant.name.to_owned());
-            for &key in suite.ratios {
+            for &key in &ratios {
                 let metric = metric_of(key);
-                cells.push(shown(row.figure(key)));
+                cells.push(spread(row.spread(key)));
                 for &(_, role) in &bases {
                     let base = if role == Role::Peer { work.best_peer(metric) } else { work.base(role) };
-                    cells.push(shown(base.and_then(|base| row.ratio(base, metric))));
+                    cells.push(spread(base.and_then(|base| row.ratio(base, metric))));
                 }
             }
             cells.extend(columns.iter().map(|key| shown(row.figure(key))));
@@ -180,39 +198,24 @@ fn table(result: &SuiteResult, group: &[&WorkResult]) -> Table {
     table
 }
 
-/// Three digits, or all before the point.
-pub(crate) fn shown(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if !value.is_finite() => "–".to_owned(),
-        Some(value) if value >= 1000.0 => grouped(value),
-        Some(value) if value >= 100.0 => format!("{value:.0}"),
-        Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) if value >= 0.095 || value == 0.0 => format!("{value:.2}"),
-        Some(value) => format!("{value:.4}"),
-    }
-}
-
-/// `1234567.0` is `1,234,567`.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
+/// The median, and the lowest and the highest of the rounds if there are several.
+fn spread(spread: Option<Spread>) -> String {
+    match spread {
+        Some(Spread { median, low, high }) if low < high => {
+            format!("{} ({}–{})", shown(Some(median)), shown(Some(low)), shown(Some(high)))
         }
-        text.push(digit);
+        spread => shown(spread.map(|spread| spread.median)),
     }
-    text
 }
 
-fn object(machine: &Value, quick: bool, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
+fn object(machine: &Value, flags: &Run, rounds: usize, load: f64, results: &[SuiteResult]) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     json!({
         "machine": machine,
         "unix_time": now,
         "command": std::env::args().collect::<Vec<_>>().join(" "),
-        "quick": quick,
+        "quick": flags.quick,
+        "hogs": flags.hogs,
         "rounds": rounds,
         "load_at_start": load,
         "suites": results.iter().map(suite_object).collect::<Vec<_>>(),
@@ -232,15 +235,22 @@ fn work_object(result: &SuiteResult, work: &WorkResult) -> Value {
         let ratios = result.suite.ratios.iter().map(|&key| {
             let metric = metric_of(key);
             let to = |base: Option<&Row>| base.and_then(|base| row.ratio(base, metric));
-            let value = json!({
-                "ceiling": to(work.base(Role::Ceiling)),
-                "write_back": to(work.base(Role::WriteBack)),
-                "flusher": to(work.base(Role::Flusher)),
-                "malloc": to(work.base(Role::Heap)),
-                "best_peer": to(work.best_peer(metric)),
-                "best_peer_name": work.best_peer(metric).map(|row| row.contestant.name),
-            });
-            (key.to_owned(), value)
+            let bases = [
+                ("ceiling", work.base(Role::Ceiling)),
+                ("write_back", work.base(Role::WriteBack)),
+                ("flusher", work.base(Role::Flusher)),
+                ("malloc", work.base(Role::Heap)),
+                ("pool_for_all", work.base(Role::PoolForAll)),
+                ("best_peer", work.best_peer(metric)),
+            ];
+            let (mut medians, mut spreads) = (serde_json::Map::new(), serde_json::Map::new());
+            for (name, base) in bases {
+                medians.insert(name.to_owned(), json!(to(base).map(|spread| spread.median)));
+                spreads.insert(name.to_owned(), json!(to(base).map(|spread| [spread.low, spread.high])));
+            }
+            medians.insert("best_peer_name".to_owned(), json!(work.best_peer(metric).map(|row| row.contestant.name)));
+            medians.insert("spread".to_owned(), spreads.into());
+            (key.to_owned(), Value::from(medians))
         });
         json!({
             "contestant": row.contestant.name,
@@ -287,9 +297,9 @@ mod tests {
     #[test]
     fn a_table_names_its_best_peers() {
         let row = |name, value| {
-            let mut contestant = crate::peers::raw();
+            let mut contestant = crate::lineup::raw();
             (contestant.name, contestant.role) = (name, Role::Peer);
-            let figures = crate::figures::Figures::from([("commits_per_s".to_owned(), value)]);
+            let figures = crate::measure::figures::Figures::from([("commits_per_s".to_owned(), value)]);
             Row { rounds: vec![figures], ..Row::new(contestant) }
         };
         let suite = ALL.into_iter().find(|suite| suite.name == "commit").unwrap();
@@ -300,12 +310,6 @@ mod tests {
             elsewhere: vec![],
         });
         let result = SuiteResult { suite, works: works.collect() };
-        assert_eq!(best_peers(&result, &groups(&result)[0]), "best peer, commits/s: first (1, 16), second (4)\n");
-    }
-
-    #[test]
-    fn numbers_keep_about_three_digits() {
-        let shown: Vec<_> = [1_234_567.0, 999.4, 12.34, 0.5, 0.0123].map(|value| shown(Some(value))).into();
-        assert_eq!(shown, ["1,234,567", "999", "12.3", "0.50", "0.0123"]);
+        assert_eq!(best_peers(&result, &result.groups()[0]), "best peer, commits/s: first (1, 16), second (4)\n");
     }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::meter::Meter;
-use crate::work::Work;
+use crate::measure::figures::Figures;
+use crate::measure::meter::Meter;
+use crate::workload::Work;
 
 const WARMING_UP: u8 = 0;
 const COUNTING: u8 = 1;
@@ -58,6 +58,11 @@ impl Window {
         self.done.iter().map(|done| done.0.load(Ordering::Relaxed)).sum()
     }
 
+    /// How long before what counts.
+    pub(crate) fn warm_up(work: &Work) -> Duration {
+        Duration::from_millis(work.millis / 5 + 20)
+    }
+
     /// Lets the writers warm up, counts for the work's time, and ends it. `rate` is the key under
     /// which what was done in a second goes. An error if nothing was.
     pub(crate) fn watch(
@@ -68,7 +73,7 @@ impl Window {
         syncs: impl Fn() -> Option<u64>,
         figures: &mut Figures,
     ) -> Outcome<()> {
-        std::thread::sleep(Duration::from_millis(work.millis / 5 + 20));
+        std::thread::sleep(Self::warm_up(work));
         let (done, synced) = (self.done(), syncs());
         let meter = Meter::start(directory);
         self.phase.store(COUNTING, Ordering::Relaxed);

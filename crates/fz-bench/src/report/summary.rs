@@ -1,10 +1,10 @@
 //! What the rounds measured, each metric as one figure, and ratios.
 
 use crate::contestant::{Contestant, Role};
-use crate::figures::{Aggregate, Better, Figures, Metric, metric_of};
-use crate::machine::Elsewhere;
+use crate::measure::figures::{Aggregate, Better, Figures, Metric, metric_of};
+use crate::measure::machine::Elsewhere;
 use crate::suites::Suite;
-use crate::work::Work;
+use crate::workload::Work;
 
 #[derive(Debug)]
 pub(crate) struct SuiteResult {
@@ -13,7 +13,19 @@ pub(crate) struct SuiteResult {
 }
 
 impl SuiteResult {
-    /// Who did not come to the end of its rounds, in which work, and why.
+    /// The works of one plot each, in their order.
+    pub(crate) fn groups(&self) -> Vec<Vec<&WorkResult>> {
+        let mut groups: Vec<Vec<&WorkResult>> = Vec::new();
+        for work in &self.works {
+            match groups.iter_mut().find(|group| group[0].work.group() == work.work.group()) {
+                Some(group) => group.push(work),
+                None => groups.push(vec![work]),
+            }
+        }
+        groups
+    }
+
+    /// Each contestant that did not come to the end of its rounds, in which work, and why.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
         self.works.iter().flat_map(WorkResult::failures)
     }
@@ -50,9 +62,13 @@ impl Row {
         }
     }
 
-    /// How much better than `base`, as the median over the rounds of the ratio in each: above 1 is
-    /// better, whatever the metric's direction.
-    pub(crate) fn ratio(&self, base: &Self, metric: Metric) -> Option<f64> {
+    /// The figure of each round, from the lowest to the highest.
+    pub(crate) fn spread(&self, key: &str) -> Option<Spread> {
+        Spread::of(self.rounds.iter().filter_map(|figures| figures.get(key).copied()).collect())
+    }
+
+    /// How much better than `base`, of the ratio in each round: above 1 is better, whatever the metric's direction.
+    pub(crate) fn ratio(&self, base: &Self, metric: Metric) -> Option<Spread> {
         let pairs = self.rounds.iter().zip(&base.rounds);
         let ratios = pairs.filter_map(|(own, base)| {
             let (own, base) = (own.get(metric.key)?, base.get(metric.key)?);
@@ -61,7 +77,23 @@ impl Row {
                 Better::Lower => base / own,
             })
         });
-        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+        Spread::of(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+}
+
+/// The middle of the rounds, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&low, &high) = (values.first()?, values.last()?);
+        Some(Self { median: median(values)?, low, high })
     }
 }
 
@@ -78,7 +110,7 @@ impl WorkResult {
     }
 
     /// The other project that is best at `metric` of those that make something durable and came to the end of
-    /// their rounds: who failed after two of five has a figure, but not one to be measured by.
+    /// their rounds: a contestant that failed after two of five has a figure, but not one to be measured by.
     pub(crate) fn best_peer(&self, metric: Metric) -> Option<&Row> {
         let whole = |row: &&Row| row.contestant.is_durable && row.failure.is_none();
         let peers = self.rows.iter().filter(|row| row.contestant.role == Role::Peer).filter(whole);
@@ -100,19 +132,20 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers;
-    use crate::work::Shape;
+    use crate::lineup;
+    use crate::workload::Shape;
 
     fn row(key: &str, values: &[f64]) -> Row {
         let rounds = values.iter().map(|&value| Figures::from([(key.to_owned(), value)])).collect();
-        Row { rounds, ..Row::new(peers::raw()) }
+        Row { rounds, ..Row::new(lineup::raw()) }
     }
 
     #[test]
     fn a_ratio_is_taken_within_each_round() {
         // Medians of both are 10, yet it was half as fast in two rounds of three.
         let (own, base) = (row("commits_per_s", &[5.0, 10.0, 30.0]), row("commits_per_s", &[10.0, 20.0, 3.0]));
-        assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(0.5));
+        let spread = Spread { median: 0.5, low: 0.5, high: 10.0 };
+        assert_eq!(own.ratio(&base, metric_of("commits_per_s")), Some(spread));
     }
 
     #[test]
@@ -126,13 +159,13 @@ mod tests {
     #[test]
     fn fewer_nanoseconds_are_a_ratio_above_one() {
         let (own, base) = (row("submit_ns", &[50.0]), row("submit_ns", &[100.0]));
-        assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(2.0));
+        assert_eq!(own.ratio(&base, metric_of("submit_ns")), Some(Spread { median: 2.0, low: 2.0, high: 2.0 }));
     }
 
     #[test]
     fn who_fails_or_makes_nothing_durable_is_not_the_best_peer() {
         let peer = |contestant: Contestant, value| Row { contestant, ..row("commits_per_s", &[value]) };
-        let mut slow = peers::raw();
+        let mut slow = lineup::raw();
         slow.role = Role::Peer;
         let mut fast = slow;
         fast.is_durable = false;

@@ -1,9 +1,11 @@
 //! What a contestant must be able to do.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
+use crate::disk::Delay;
+use crate::workload::Work;
 
 /// What a contestant is opened for.
 #[derive(Clone, Debug)]
@@ -16,11 +18,25 @@ pub(crate) struct Setup {
     pub(crate) slots: u64,
     /// How many records are submitted and not yet durable at most.
     pub(crate) in_flight: usize,
-    /// Bytes of records that may wait in memory, where that is bounded for everybody: who submits more waits.
+    /// Bytes of records that may wait in memory, where that is bounded for all contestants: a writer that submits
+    /// more waits.
     pub(crate) waiting_bytes_max: Option<usize>,
+    /// How much longer each sync takes, where this program makes or can reach the syncs.
+    pub(crate) sync_delay: Delay,
 }
 
 impl Setup {
+    pub(crate) fn of(work: &Work, directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            bytes: work.bytes,
+            slots: work.slots,
+            in_flight: work.in_flight(),
+            waiting_bytes_max: work.waiting_bytes_max(),
+            sync_delay: work.sync_delay(),
+        }
+    }
+
     /// The size of a file with all slots.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.slots * self.bytes as u64
@@ -35,7 +51,7 @@ pub(crate) trait Peer: Sized + Send + Sync {
     /// The files of one turn serve the next: a preallocated file need not be written anew.
     const REUSES_FILES: bool = false;
 
-    /// What it acknowledged survives a power cut, as far as its system calls tell. Who says no is shown,
+    /// What it acknowledged survives a power cut, as far as its system calls tell. A peer that says no is shown,
     /// but is never the best peer.
     const IS_DURABLE: bool = true;
 
@@ -84,7 +100,7 @@ pub(crate) trait Writer {
     fn commit(&mut self, slot: u64, bytes: &[u8]) -> Outcome<()>;
 }
 
-/// A peer whose commits can be awaited by many tasks of one thread.
+/// A peer with commits that many tasks of one thread can await.
 pub(crate) trait TaskPeer: Peer {
     fn commit_task(&self, slot: u64, bytes: &[u8]) -> impl Future<Output = Outcome<()>>;
 }

@@ -5,9 +5,9 @@ use plotters::prelude::*;
 
 use crate::Outcome;
 use crate::contestant::Role;
-use crate::figures::{Metric, metric_of};
-use crate::report::{groups, shown};
-use crate::summary::{SuiteResult, WorkResult};
+use crate::measure::figures::{Metric, metric_of};
+use crate::report::number::shown;
+use crate::report::summary::{SuiteResult, WorkResult};
 
 const SIZE: (u32, u32) = (900, 420);
 
@@ -19,7 +19,7 @@ pub(crate) fn page(text: &str, results: &[SuiteResult]) -> Outcome<String> {
     );
     for result in results {
         page += &format!("<h2>{}</h2>\n<p>{}</p>\n", result.suite.name, escaped(result.suite.about));
-        for group in groups(result) {
+        for group in result.groups() {
             for key in result.suite.ratios {
                 page += &plot(&group, metric_of(key))?;
             }
@@ -190,9 +190,9 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::contestant::Contestant;
-    use crate::figures::Figures;
-    use crate::summary::Row;
-    use crate::work::{Dimension, Shape, Work};
+    use crate::measure::figures::Figures;
+    use crate::report::summary::Row;
+    use crate::workload::{Dimension, Shape, Work};
 
     fn row(contestant: Contestant, nanos: f64) -> Row {
         Row { rounds: vec![Figures::from([("op_ns".to_owned(), nanos)])], ..Row::new(contestant) }
@@ -202,7 +202,7 @@ mod tests {
     fn no_producer_and_one_producer_have_a_bar_each() {
         let result = |x, nanos| WorkResult {
             work: Work { shape: Shape::Scaling { what: Dimension::Push, x }, bytes: 128, slots: 1, millis: 0 },
-            rows: vec![row(crate::peers::raw(), nanos)],
+            rows: vec![row(crate::lineup::raw(), nanos)],
             elsewhere: vec![],
         };
         let (none, one, four) = (result(0, 5.0), result(1, 25.0), result(4, 125.0));
