@@ -174,6 +174,12 @@ impl Storage for HostFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+        Ok(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
+    }
+
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }

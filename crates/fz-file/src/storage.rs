@@ -196,6 +196,26 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// ```
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
+    /// Drops the clean pages of the file from the kernel's cache, so that the next read or write of a block
+    /// meets the block itself. Dirty pages stay. As `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`; a no-op where
+    /// there is no such cache, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.sync_data()?; // no page is dirty now
+    /// file.drop_clean_pages()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The file's length in bytes. As `fstat(2)`.
     ///
     /// # Errors
