@@ -55,6 +55,7 @@ fn j_opening_an_existing_file_syncs_its_length_and_its_directory() {
             Call::Length,
             Call::FileIdentity,
             Call::PathIdentity(TEMPORARY.into()),
+            Call::SetLength(16),
             Call::SyncData,
             Call::SyncDirectory("/data".into()),
         ]

@@ -316,6 +316,7 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("open", "look for a left-over temporary name"),
         ("open", "open the file"),
         ("open", "remove the left-over temporary name"),
+        ("open", "set the length that the file has"),
         ("open", "sync the directory"),
         ("remove", "ask what the path means"),
         ("remove", "remove the path"),
