@@ -15,7 +15,7 @@ use crate::history::Accepted;
 use crate::plan::Plan;
 use crate::resources::Running;
 use crate::storm::Storm;
-use crate::workload::{self, Observer};
+use crate::workload::{self, Failure, Observer};
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "child";
@@ -47,6 +47,12 @@ impl Line {
             Self::Interrupted(times) => format!("I {times}\n"),
             Self::Ended => "Z\n".to_owned(),
         }
+    }
+
+    /// The line that tells of `failure`.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        let words = failure.to_string();
+        if failure.is_broken() { Self::Broken(words) } else { Self::Error(failure.raw_os_error(), words) }
     }
 
     /// `None` for a line that was cut short.
@@ -124,8 +130,7 @@ pub(crate) fn main(plan: &str, path: &Path, late: bool, signals: bool) -> io::Re
         voice.say(&Line::Accepted(write));
     }
     for failure in &outcome.errors {
-        let words = failure.to_string();
-        voice.say(&if failure.is_broken() { Line::Broken(words) } else { Line::Error(failure.raw_os_error(), words) });
+        voice.say(&Line::of(failure));
     }
     voice.say(&Line::Ended);
     Ok(ExitCode::SUCCESS)

@@ -16,6 +16,7 @@ mod needs;
 mod plan;
 mod power;
 mod random;
+mod reopen;
 mod report;
 mod resources;
 mod run;

@@ -23,7 +23,10 @@ pub(crate) struct Plan {
     /// The file's slots when it is new.
     pub(crate) slots: u64,
     pub(crate) writers: u8,
-    /// Writes of each writer.
+    /// Each writer's first write: an earlier life of the same plan made those before it.
+    #[serde(default)]
+    pub(crate) first: u32,
+    /// The end of each writer's writes.
     pub(crate) writes: u32,
     /// The most slots of one write.
     pub(crate) count_max: u64,
@@ -68,6 +71,7 @@ impl Plan {
             slot_size,
             slots: random.pick(&[16, 48, 100]),
             writers: random.pick(&[1, 2, 3, 4]),
+            first: 0,
             writes: 40,
             count_max: random.pick(&[1, 3, 6]),
             wait_every: random.pick(&[1, 2, 3, 8]),

@@ -8,7 +8,7 @@ mod examine;
 mod record;
 
 pub(crate) use examine::{Case, Examiner, judge, replay};
-pub(crate) use record::{Recording, record, record_with};
+pub(crate) use record::{NAME, Recording, record, record_with};
 
 use std::collections::HashSet;
 use std::io;
@@ -112,11 +112,14 @@ pub(crate) fn explore(
 fn make_cases(recording: &Recording, random: &mut Random, budget: Budget, sender: &SyncSender<Case>) -> Findings {
     let mut findings = Findings::default();
     let mut maker = Maker { recording, seen: HashSet::new(), distinct: HashSet::new(), made: 0 };
-    let intervals = recording.intervals.len() as u64;
+    let from = recording.examined_from as u64;
+    let intervals = recording.intervals.len() as u64 - from;
     // Once through all intervals with few states each, or through some of them and the last, where all is promised;
     // then again with more, until there are no new ones.
     let chosen = budget.states.min(intervals);
-    let is_chosen = |place: u64| (place + 1) * chosen / intervals > place * chosen / intervals;
+    let is_chosen = |place: u64| {
+        place.checked_sub(from).is_some_and(|place| (place + 1) * chosen / intervals > place * chosen / intervals)
+    };
     let mut share = (budget.states / intervals.max(1)).max(1);
     while !budget.is_spent(maker.made) {
         let before = maker.made;
@@ -212,6 +215,7 @@ mod tests {
             plan: Plan::small(&mut Random::new(1), 0),
             base: Arc::new(Base::empty(64 * 512)),
             intervals: vec![Interval { pending: pending.collect(), ..Interval::default() }],
+            examined_from: 0,
             history: History::default(),
             errors: Vec::new(),
             refused: 0,

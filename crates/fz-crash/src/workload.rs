@@ -157,7 +157,7 @@ fn open(plan: &Plan, path: &Path) -> Result<(std::sync::Arc<SlotFile>, BufPool, 
 fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &impl Observer) -> Vec<Failure> {
     let file = pipe.file();
     let mut failures = Vec::new();
-    for sequence in 0..plan.writes {
+    for sequence in plan.first..plan.writes {
         if plan.grows_before(writer, sequence) {
             match file.grow(plan.slots_added()) {
                 Ok(slots) => observer.grown(slots),
@@ -165,6 +165,10 @@ fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &i
             }
         }
         let operation = plan.operation(writer, sequence, file.slots());
+        // A plan of distinct slots has no room after a growth that failed.
+        if !failures.is_empty() && operation.slot + operation.count > file.slots() {
+            break;
+        }
         let tag = Tag::new(plan.round, writer, sequence);
         match write_one(plan, tag, operation, pool, pipe, observer) {
             Ok(()) => {}

@@ -198,6 +198,12 @@ impl LoopDevice {
     }
 
     pub(crate) fn mount(&self, file_system: FileSystem) -> io::Result<Mount> {
-        Mount::new(self.attached.path(), &self.target, file_system.name(), file_system.options())
+        self.mount_with(file_system, "")
+    }
+
+    /// As [`mount`](Self::mount), with further `options`.
+    pub(crate) fn mount_with(&self, file_system: FileSystem, options: &str) -> io::Result<Mount> {
+        let options: Vec<_> = [file_system.options(), options].into_iter().filter(|some| !some.is_empty()).collect();
+        Mount::new(self.attached.path(), &self.target, file_system.name(), &options.join(","))
     }
 }

@@ -209,6 +209,7 @@ pub(crate) fn replay(kept: &Path, directory: &Path) -> io::Result<Findings> {
         file_system: expected.file_system,
         base: Arc::clone(&base),
         intervals: Vec::new(),
+        examined_from: 0,
         history: History::of(expected.plan.slot_size, Vec::new(), expected.writes),
         plan: expected.plan,
         errors: Vec::new(),

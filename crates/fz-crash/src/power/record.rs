@@ -23,6 +23,8 @@ pub(crate) struct Recording {
     pub(crate) plan: Plan,
     pub(crate) base: Arc<Base>,
     pub(crate) intervals: Vec<Interval>,
+    /// The first interval whose states are of interest.
+    pub(crate) examined_from: usize,
     pub(crate) history: History,
     /// What its writers and the closing heard of, in the order in which they ended.
     pub(crate) errors: Vec<Failure>,
@@ -88,6 +90,7 @@ pub(crate) fn record_with(
         plan: plan.clone(),
         base,
         intervals: intervals(&log),
+        examined_from: 0,
         history: History::of(plan.slot_size, Vec::new(), writes),
         errors: outcome.errors,
         refused,
