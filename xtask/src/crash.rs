@@ -135,9 +135,10 @@ mod tests {
 
     #[test]
     fn every_flag_is_handed_on() {
-        let line = "crash --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 0x10 --phase-seconds 6 \
-                    --every-fault";
-        let expected = "--json --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 16 --phase-seconds 6 --every-fault";
+        let line = "crash --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 0x10 \
+                    --phase-seconds 6 --every-fault";
+        let expected = "--json --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 16 \
+                        --phase-seconds 6 --every-fault";
         let others = [("crash --canary", "--json --canary"), ("crash --replay d", "--json --replay d")];
         for (line, expected) in others.into_iter().chain([(line, expected)]) {
             let words = std::iter::once("cargo-xtask").chain(line.split_whitespace());

@@ -302,8 +302,9 @@ const CRASH_MODES: [&str; 6] = ["kill", "power", "fault", "reopen", "acks", "all
 
 /// Kills, power cuts, failing calls, files opened anew after a failure, traced acknowledgements: on real kernels
 ///
-/// Linux only. Power cuts and files opened anew need root, FUSE and loop devices; failing and traced calls need strace. What is
-/// missing is named and skipped. Data lies in the temporary directory: set TMPDIR to choose the disk.
+/// Linux only. Power cuts and files opened anew need root, FUSE and loop devices; failing and traced calls need
+/// strace. A phase names what it misses and is skipped. Data lies in the temporary directory: set TMPDIR to choose
+/// the disk.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask crash
