@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::child::Line;
-use crate::history::{Accepted, check_order};
+use crate::content::Accepted;
+use crate::history::check_order;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Findings;

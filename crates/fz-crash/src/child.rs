@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::history::Accepted;
+use crate::content::Accepted;
 use crate::plan::Plan;
 use crate::resources::Running;
 use crate::storm::Storm;

@@ -7,21 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
-
-use crate::content::{self, Tag, WORD};
+use crate::content::{self, Accepted, Tag, WORD};
 
 /// Findings in one file that are written out; the rest is counted.
 const FINDINGS_MAX: usize = 5;
-
-/// A write that the pipe accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Accepted {
-    pub(crate) tag: u64,
-    pub(crate) epoch: u64,
-    pub(crate) slot: u64,
-    pub(crate) count: u64,
-}
 
 /// All writes of a run.
 #[derive(Clone, Debug, Default)]

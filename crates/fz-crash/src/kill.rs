@@ -300,7 +300,7 @@ impl<'a> Heard<'a> {
 mod tests {
     use super::*;
     use crate::content;
-    use crate::history::Accepted;
+    use crate::content::Accepted;
 
     fn plan() -> Plan {
         Plan { slot_size: 64, slots: 4, grow_every: 0, ..Plan::small(&mut Random::new(1), 1) }

@@ -11,8 +11,7 @@ use fz_bufpool::BufPool;
 use fz_file::{FileError, SlotFile};
 use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 
-use crate::content::{self, Tag};
-use crate::history::Accepted;
+use crate::content::{self, Accepted, Tag};
 use crate::plan::{MODULE_ID, Operation, Plan, Wait};
 use crate::resources;
 

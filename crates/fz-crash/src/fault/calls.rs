@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::content::Accepted;
 use crate::disk::log::Promised;
 use crate::fault::mounted::Mounted;
 use crate::fault::store::{CallFault, Failing};
-use crate::history::{Accepted, History, check_order};
+use crate::history::{History, check_order};
 use crate::plan::Plan;
 use crate::power::judge;
 use crate::random::Random;

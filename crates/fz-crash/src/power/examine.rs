@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::content::Accepted;
 use crate::disk::device::{FileSystem, LoopDevice};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Promised, intervals};
 use crate::disk::loss::Loss;
-use crate::history::{Accepted, Checked, History};
+use crate::history::{Checked, History};
 use crate::plan::Plan;
 use crate::power::Recording;
 use crate::power::record::NAME;

@@ -4,11 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::content::Accepted;
 use crate::disk::device::{FileSystem, LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
-use crate::history::{Accepted, History};
+use crate::history::History;
 use crate::plan::Plan;
 use crate::resources::Directory;
 use crate::workload::{self, Failure, Observer};

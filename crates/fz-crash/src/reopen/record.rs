@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::child::{self, Line};
+use crate::content::Accepted;
 use crate::disk::device::{LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
-use crate::history::{Accepted, History};
+use crate::history::History;
 use crate::plan::Plan;
 use crate::power::{NAME, Recording};
 use crate::reopen::{Mounted, Process};
