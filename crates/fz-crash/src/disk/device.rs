@@ -14,7 +14,7 @@ use crate::disk::image::{Base, Image};
 use crate::disk::loss::Medium;
 use crate::disk::recorder::Recorder;
 use crate::disk::server::Served;
-use crate::resources::{Attached, Directory, Mount, command};
+use crate::os::resources::{Attached, Directory, Mount, command};
 
 /// A file system of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -12,7 +12,7 @@ use fuser::{
 };
 
 use crate::disk::recorder::Recorder;
-use crate::resources::Mount;
+use crate::os::resources::Mount;
 
 const NAME: &str = "disk";
 const FILE: INodeNo = INodeNo(2);

@@ -11,9 +11,9 @@ use fz_bufpool::BufPool;
 use fz_file::{FileError, SlotFile};
 use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 
-use crate::content::{self, Accepted, Tag};
-use crate::plan::{MODULE_ID, Operation, Plan, Wait};
-use crate::resources;
+use crate::os::resources;
+use crate::subject::content::{self, Accepted, Tag};
+use crate::subject::plan::{MODULE_ID, Operation, Plan, Wait};
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
 /// tenth of it.

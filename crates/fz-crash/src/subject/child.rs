@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::content::Accepted;
-use crate::plan::Plan;
-use crate::resources::Running;
-use crate::storm::Storm;
-use crate::workload::{self, Failure, Observer};
+use crate::os::resources::Running;
+use crate::os::storm::Storm;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer};
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "child";

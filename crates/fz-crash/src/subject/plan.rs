@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 
-/// The module id of everything in a run: an error with another one is [broken](crate::workload::Failure::is_broken).
+/// The module id of everything in a run: an error with another one is
+/// [broken](crate::subject::workload::Failure::is_broken).
 pub(crate) const MODULE_ID: u8 = 0x66;
 
 /// A run of several writers on one slot file.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::content::{self, Accepted, Tag, WORD};
+use crate::subject::content::{self, Accepted, Tag, WORD};
 
 /// Findings in one file that are written out; the rest is counted.
 const FINDINGS_MAX: usize = 5;

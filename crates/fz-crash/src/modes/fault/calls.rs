@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::content::Accepted;
 use crate::disk::log::Promised;
-use crate::fault::mounted::Mounted;
-use crate::fault::store::{CallFault, Failing};
-use crate::history::{History, check_order};
-use crate::plan::Plan;
-use crate::power::judge;
+use crate::modes::fault::mounted::Mounted;
+use crate::modes::fault::store::{CallFault, Failing};
+use crate::modes::power::judge;
+use crate::oracle::history::{History, check_order};
 use crate::random::Random;
 use crate::report::Findings;
-use crate::workload::{self, Failure, Observer, Outcome};
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer, Outcome};
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;

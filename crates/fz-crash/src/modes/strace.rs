@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::child::{self, Line};
-use crate::plan::Plan;
-use crate::resources::Running;
-use crate::trace::{self, Event, WAITS};
-use crate::{storm, workload};
+use crate::oracle::trace::{self, Event, WAITS};
+use crate::os::resources::Running;
+use crate::os::storm;
+use crate::subject::child::{self, Line};
+use crate::subject::plan::Plan;
+use crate::subject::workload;
 
 /// Calls whose arguments are shown as plain numbers: the bytes that they write would be many.
 const RAW: &str = "pwritev,pwritev2,pwrite64,fdatasync,fsync";

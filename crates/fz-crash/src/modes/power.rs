@@ -22,10 +22,10 @@ use crate::disk::device::FileSystem;
 use crate::disk::image::{Image, PAGE};
 use crate::disk::log::{Interval, Write};
 use crate::disk::loss::Loss;
-use crate::history::check_order;
-use crate::plan::Plan;
+use crate::oracle::history::check_order;
 use crate::random::Random;
 use crate::report::Findings;
+use crate::subject::plan::Plan;
 
 /// Mounts that wait for each other's grace periods while the processors idle; so more than processors.
 const EXAMINERS: usize = 4;
@@ -204,7 +204,7 @@ fn pages(write: &Write) -> std::ops::Range<u64> {
 mod tests {
     use super::*;
     use crate::disk::image::Base;
-    use crate::history::History;
+    use crate::oracle::history::History;
 
     /// The maker of states waited for examiners that had all failed to get a device.
     #[test]

@@ -5,9 +5,9 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::child;
+use crate::os::resources::{Directory, Running};
 use crate::report::{Findings, Report};
-use crate::resources::{Directory, Running};
+use crate::subject::child;
 
 /// A check that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(170);

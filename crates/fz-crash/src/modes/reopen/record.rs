@@ -5,18 +5,18 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::child::{self, Line};
-use crate::content::Accepted;
 use crate::disk::device::{LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
-use crate::history::History;
-use crate::plan::Plan;
-use crate::power::{NAME, Recording};
-use crate::reopen::{Mounted, Process};
-use crate::resources::Directory;
-use crate::workload::{self, Observer};
+use crate::modes::power::{NAME, Recording};
+use crate::modes::reopen::{Mounted, Process};
+use crate::oracle::history::History;
+use crate::os::resources::Directory;
+use crate::subject::child::{self, Line};
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Observer};
 
 /// A new file system on a recorded disk, for run after run.
 #[derive(Debug)]

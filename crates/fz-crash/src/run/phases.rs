@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::acks::Disturbance;
 use crate::disk::device::{FileSystem, Room};
-use crate::fault::disks::Full;
-use crate::flags::{Flags, Hidden, Mode, On, Run};
-use crate::power::Budget;
+use crate::modes::acks::Disturbance;
+use crate::modes::fault::disks::Full;
+use crate::modes::power::Budget;
+use crate::modes::reopen::{Blocks, Mounted};
+use crate::modes::{acks, fault, kill, power, reopen};
+use crate::os::resources::{self, Directory};
 use crate::random::Random;
-use crate::reopen::{Blocks, Mounted};
 use crate::report::{Findings, Report};
-use crate::resources::Directory;
-use crate::{acks, canary, child, fault, kill, needs, power, reopen, resources};
+use crate::run::flags::{Flags, Hidden, Mode, On, Run};
+use crate::run::{canary, needs};
+use crate::subject::child;
 
 /// Faults that are tried by default: one in so many.
 const STEP_OF_CALLS: u64 = 2;

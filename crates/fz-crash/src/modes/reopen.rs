@@ -11,14 +11,14 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::child::Line;
 use crate::disk::device::FileSystem;
 use crate::disk::recorder::DiskFault;
-use crate::plan::Plan;
-use crate::power::{Budget, explore};
+use crate::modes::power::{Budget, explore};
+use crate::modes::reopen::record::Disk;
 use crate::random::Random;
-use crate::reopen::record::Disk;
 use crate::report::Findings;
+use crate::subject::child::Line;
+use crate::subject::plan::Plan;
 
 /// States that are checked after each run, of its second life.
 const STATES: u64 = 6;

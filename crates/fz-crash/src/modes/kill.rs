@@ -15,13 +15,13 @@ use nix::sys::signal::Signal;
 
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 
-use crate::child::{self, Line};
-use crate::content::Tag;
-use crate::history::{History, check_order};
-use crate::plan::Plan;
+use crate::oracle::history::{History, check_order};
+use crate::os::resources::{self, Directory};
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::{self, Directory};
+use crate::subject::child::{self, Line};
+use crate::subject::content::Tag;
+use crate::subject::plan::Plan;
 
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
@@ -299,8 +299,8 @@ impl<'a> Heard<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content;
-    use crate::content::Accepted;
+    use crate::subject::content;
+    use crate::subject::content::Accepted;
 
     fn plan() -> Plan {
         Plan { slot_size: 64, slots: 4, grow_every: 0, ..Plan::small(&mut Random::new(1), 1) }

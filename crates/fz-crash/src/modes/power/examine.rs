@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::content::Accepted;
 use crate::disk::device::{FileSystem, LoopDevice};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Promised, intervals};
 use crate::disk::loss::Loss;
-use crate::history::{Checked, History};
-use crate::plan::Plan;
-use crate::power::Recording;
-use crate::power::record::NAME;
+use crate::modes::power::Recording;
+use crate::modes::power::record::NAME;
+use crate::oracle::history::{Checked, History};
+use crate::os::resources::Directory;
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::Directory;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
 
 /// One state in so many is recovered twice, one in so many has its recovery cut short.
 const EXTRA_EVERY: u64 = 8;

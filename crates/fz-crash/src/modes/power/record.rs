@@ -4,15 +4,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::content::Accepted;
 use crate::disk::device::{FileSystem, LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
-use crate::history::History;
-use crate::plan::Plan;
-use crate::resources::Directory;
-use crate::workload::{self, Failure, Observer};
+use crate::oracle::history::History;
+use crate::os::resources::Directory;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer};
 
 /// The slot file's name on the recorded file system.
 pub(crate) const NAME: &str = "slots";

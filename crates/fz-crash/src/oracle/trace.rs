@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::child::Line;
-use crate::content::Accepted;
+use crate::subject::child::Line;
+use crate::subject::content::Accepted;
 
 /// Calls in which threads wait, for each other or for the time.
 pub(crate) const WAITS: [&str; 7] =

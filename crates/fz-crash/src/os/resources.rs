@@ -339,7 +339,7 @@ impl Drop for Attached {
 }
 
 /// A process that does not outlive this one when that is told to stop. Its end, however it comes, is waited for with
-/// [`child::end`](crate::child::end).
+/// [`child::end`](crate::subject::child::end).
 #[derive(Debug)]
 pub(crate) struct Running {
     resource: Resource,
