@@ -17,10 +17,10 @@ use crate::invocation::Invocation;
 use crate::runner::Runner;
 use crate::{mutants, workspace};
 
-/// What shows whether a phase can run, as far as one command can.
+/// A command that shows, as far as one can, whether a phase can run.
 const PROBE: &str = "id -u && strace -V && ls -l /dev/fuse /dev/loop-control";
 
-/// How much of what the program said is shown when it did not come to its end.
+/// The lines of the program that are shown when it did not come to its end.
 const TAIL_LINES: usize = 20;
 
 pub(crate) fn run(runner: &mut Runner, flags: &Crash) {

@@ -26,8 +26,8 @@ use crate::subject::plan::Plan;
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
 
-/// One child in so many, the first among them, lives until each of its writers has had some writes accepted, up to so
-/// many, and something was reported durable: one that does not get so far hangs.
+/// One child in `WATCHED_EVERY`, the first among them, lives until the pipe has accepted up to `WATCHED_WRITES`
+/// writes of each of its writers and has reported one durable: a child that does not get so far hangs.
 const WATCHED_EVERY: u64 = 4;
 const WATCHED_WRITES: u64 = 50;
 
@@ -117,7 +117,7 @@ fn one_kill(
             Line::Durable(_) => Some(Awaited::Acknowledgement),
             _ => None,
         };
-        // Nobody counts those that come later.
+        // Promises that come later are not counted.
         let _ = awaited.map(|awaited| promised.send(awaited));
     };
     let listener = thread::spawn(move || child::listen(output, hear));

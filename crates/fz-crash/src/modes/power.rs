@@ -221,7 +221,7 @@ mod tests {
             refused: 0,
         };
         let budget = Budget { states: 100, until: None };
-        // Nobody can make a directory below a device.
+        // No directory can be made below a device.
         let nowhere = Path::new("/dev/null/nowhere");
         explore(&recording, &mut Random::new(1), budget, nowhere).unwrap_err();
     }

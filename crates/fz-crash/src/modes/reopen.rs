@@ -2,8 +2,8 @@
 //!
 //! A disk refuses one write or flush, and the pipe stops. The file is opened again on the same mount, the
 //! writes that were not acknowledged are made again with more behind them, and then the power is cut:
-//! every acknowledged write must be there, those of either life. A kernel that marks a page clean whose
-//! write failed may keep state beside it that a later write of the page trusts; only the cut shows it.
+//! every acknowledged write must be there, those of either life. After a failed write a kernel
+//! may mark the page clean and keep state beside it that a later write trusts; only the cut shows it.
 
 mod record;
 

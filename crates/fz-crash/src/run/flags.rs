@@ -65,7 +65,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Ends each phase after so many seconds, however much is left of it
+    /// Ends each phase after N seconds, however much is left of it
     #[arg(long, value_name = "N")]
     pub(crate) phase_seconds: Option<u64>,
 

@@ -1,4 +1,4 @@
-//! What a check needs of the machine, and how to get it.
+//! The needs of a check, and the commands that install them.
 
 use std::fs;
 use std::path::Path;

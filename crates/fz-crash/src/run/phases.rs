@@ -1,4 +1,4 @@
-//! Which phases a command line means, and with how much of each.
+//! The phases of a command line, each with its size.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::run::flags::{Flags, Hidden, Mode, On, Run};
 use crate::run::{canary, needs};
 use crate::subject::child;
 
-/// Faults that are tried by default: one in so many.
+/// Faults that are tried by default: one in each of these steps.
 const STEP_OF_CALLS: u64 = 2;
 const STEP_OF_TRACED: u64 = 4;
 

@@ -86,8 +86,8 @@ struct Voice {
 
 impl Voice {
     fn say(&self, line: &Line) {
-        // One call, so that lines of threads do not mix. When nobody listens, whoever started this is gone,
-        // and would not want it to write on for minutes.
+        // One call, so that lines of threads do not mix. A pipe without a reader means that the check has ended:
+        // the child must not write on for minutes.
         if (&self.output).write_all(line.text().as_bytes()).is_err() {
             std::process::exit(1);
         }
@@ -144,7 +144,7 @@ pub(crate) fn command_line(plan: &Plan, path: &Path, flags: &[&str]) -> io::Resu
     Ok(words)
 }
 
-/// Starts a child whose standard output is ours to read.
+/// Starts a child; this process reads its standard output.
 pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<(Running, Child)> {
     let (program, arguments) = words.split_first().expect("a command has a program");
     let mut command = Command::new(program);
@@ -155,7 +155,7 @@ pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<(Running, Child)
 /// The end of a process, with what it said on its standard error; `None` if it does not come within `limit`.
 pub(crate) fn end(child: Child, limit: Duration) -> io::Result<Option<Output>> {
     let (sender, end) = channel();
-    // It stays behind if the process does: nobody can be made to stop waiting for one.
+    // The thread stays behind if the process does: a wait for a process cannot be ended.
     thread::Builder::new().name("fz-crash-end".to_owned()).spawn(move || sender.send(child.wait_with_output()))?;
     end.recv_timeout(limit).ok().transpose()
 }

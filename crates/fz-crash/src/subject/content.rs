@@ -1,4 +1,4 @@
-//! What is written into slots: bytes that say whose they are.
+//! The content of slots: bytes that name the write that left them.
 //!
 //! Each word of eight bytes is the write's [tag](Tag) mixed with the slot and the word's place, so
 //! that every word on the disk names its write by itself, and is recognised as foreign when it

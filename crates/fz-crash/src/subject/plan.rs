@@ -1,4 +1,4 @@
-//! What a run writes: all of it follows from a seed.
+//! The writes of a run: all of them follow from a seed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,9 +31,9 @@ pub(crate) struct Plan {
     pub(crate) writes: u32,
     /// The most slots of one write.
     pub(crate) count_max: u64,
-    /// Each writer waits for the ticket of one write in so many, on the average; 1: of each. Never of its last.
+    /// Each writer waits for the ticket of one write in `wait_every`, on the average; 1: of each. Never of its last.
     pub(crate) wait_every: u64,
-    /// The first writer grows the file after so many of its writes; 0: never.
+    /// The first writer grows the file once in `grow_every` of its writes; 0: never.
     pub(crate) grow_every: u32,
     /// No slot is written twice, so that a slot names its write.
     pub(crate) distinct: bool,

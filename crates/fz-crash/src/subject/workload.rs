@@ -26,13 +26,13 @@ const SLOW_WRITE: Duration = Duration::from_millis(20);
 
 /// Hears what a run promised, at the moment it did.
 pub(crate) trait Observer: Sync {
-    /// The file is open, and has so many slots.
+    /// The file is open, and has `slots` slots.
     fn opened(&self, slots: u64);
     /// A write was accepted.
     fn accepted(&self, write: Accepted);
     /// Everything up to `epoch` was reported durable.
     fn durable(&self, epoch: u64);
-    /// The file has grown to so many slots.
+    /// The file has grown to `slots` slots.
     fn grown(&self, slots: u64);
 }
 
@@ -63,7 +63,7 @@ impl Failure {
         }
     }
 
-    /// Nothing but a disk that failed may be the reason for an error, and each must say whose it is.
+    /// Only a disk that failed may be the reason for an error, and each error must carry this run's module id.
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -213,7 +213,7 @@ fn write_one(
         Wait::Block => ticket.wait(),
         Wait::Limited => ticket.wait_timeout(PATIENCE),
     };
-    // Whoever waits with a limit looks once more when it is over: the answer was there, and nobody woke it.
+    // A waiter with a limit looks once more when the limit is over: then the answer was there, and no thread woke it.
     if wait == Wait::Limited && began.elapsed() >= PATIENCE {
         return Err(broken(format!("epoch {epoch} was heard of only after {PATIENCE:?}: {durable:?}")));
     }

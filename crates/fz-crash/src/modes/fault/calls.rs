@@ -176,7 +176,7 @@ fn check_words(outcome: &Outcome, fault: CallFault, hits: u64, accepted: u64) ->
     };
     match outcome.errors.iter().find(|error| !named(error)) {
         Some(error) => Err(format!("the error does not name its cause: {error}")),
-        None if outcome.errors.is_empty() => Err("a failure that nobody heard of".to_owned()),
+        None if outcome.errors.is_empty() => Err("a failure that no caller heard of".to_owned()),
         None => Ok(()),
     }
 }

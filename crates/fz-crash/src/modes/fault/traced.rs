@@ -151,7 +151,7 @@ fn check_words(errors: &[(Option<i32>, &str)], fault: Option<Injection>) -> Resu
     match errors.iter().find(|(number, _)| !named(*number)) {
         Some((_, words)) => Err(format!("the error does not name its cause: {words}")),
         // The unlock at the end may fail unheard, since closing unlocks as well.
-        None if errors.is_empty() && fault.call != "flock" => Err("a failure that nobody heard of".to_owned()),
+        None if errors.is_empty() && fault.call != "flock" => Err("a failure that no caller heard of".to_owned()),
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ use crate::report::Findings;
 use crate::subject::content::Accepted;
 use crate::subject::plan::Plan;
 
-/// One state in so many is recovered twice, one in so many has its recovery cut short.
+/// One state in `EXTRA_EVERY` is recovered twice, and as many have their recovery cut short.
 const EXTRA_EVERY: u64 = 8;
 
 const KEPT_PREFIX: &str = "fz-crash-failed-";
