@@ -148,10 +148,9 @@ impl<'a> Opening<'a> {
         }
         self.finish_creation(&*storage)?;
         if !mutants::active("trust_an_aborted_journal") {
-            // Changes nothing but needs a journal. Where the journal was aborted, ext4 syncs what the aborted
-            // transaction held without an error: the length below could be one that no disk has.
-            uninterrupted(|| storage.set_length(length))
-                .map_err(self.open_failed("set the length that the file has"))?;
+            // Where the journal was aborted, ext4 syncs what the aborted transaction held without an error: the
+            // length could be one that no disk has.
+            uninterrupted(|| storage.check_journal()).map_err(self.open_failed("begin a transaction"))?;
         }
         // The length may be that of a growth whose sync failed or never came. A write into its slots
         // changes no length, so nothing would ever make them durable but this.

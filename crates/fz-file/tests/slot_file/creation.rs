@@ -55,7 +55,7 @@ fn j_opening_an_existing_file_syncs_its_length_and_its_directory_and_drops_what_
             Call::Length,
             Call::FileIdentity,
             Call::PathIdentity(TEMPORARY.into()),
-            Call::SetLength(16),
+            Call::CheckJournal,
             Call::SyncData,
             Call::DropCleanPages,
             Call::SyncDirectory("/data".into()),

@@ -30,6 +30,7 @@ pub(crate) enum Call {
     SyncAll,
     WriteBack { offset: u64, bytes: u64 },
     DropCleanPages,
+    CheckJournal,
     Length,
     SetLength(u64),
     Allocate { offset: u64, bytes: u64 },
@@ -407,6 +408,10 @@ impl Storage for OpenFile {
 
     fn drop_clean_pages(&self) -> io::Result<()> {
         self.on_content(Call::DropCleanPages, |_| ())
+    }
+
+    fn check_journal(&self) -> io::Result<()> {
+        self.on_content(Call::CheckJournal, |_| ())
     }
 
     fn length(&self) -> io::Result<u64> {
