@@ -1,9 +1,11 @@
-//! `cargo xtask crash`: kills, power cuts, failing calls and traced acknowledgements on real kernels.
+//! `cargo xtask crash`: kills, power cuts, failing calls, files opened anew after a failure, and traced
+//! acknowledgements on real kernels.
 //!
 //! Builds `fz-crash`, runs it, and reports its phases as steps.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -15,10 +17,10 @@ use crate::invocation::Invocation;
 use crate::runner::Runner;
 use crate::{mutants, workspace};
 
-/// What shows whether a phase can run, as far as one command can.
+/// A command that shows, as far as one can, whether a phase can run.
 const PROBE: &str = "id -u && strace -V && ls -l /dev/fuse /dev/loop-control";
 
-/// How much of what the program said is shown when it did not come to its end.
+/// The lines of the program that are shown when it did not come to its end.
 const TAIL_LINES: usize = 20;
 
 pub(crate) fn run(runner: &mut Runner, flags: &Crash) {
@@ -35,6 +37,12 @@ pub(crate) fn run(runner: &mut Runner, flags: &Crash) {
     if let Err(error) = phases(runner, &program, &arguments(flags), &log) {
         runner.check("fz-crash", "crash", || Err(error));
     }
+}
+
+/// Whether this process may mount.
+pub(crate) fn is_root() -> bool {
+    // The owner of a process's directory is its effective user. Where there is no such directory, nothing here runs.
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn arguments(flags: &Crash) -> Vec<String> {
@@ -127,10 +135,10 @@ mod tests {
 
     #[test]
     fn every_flag_is_handed_on() {
-        let line = "crash --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 0x10 --phase-seconds 6 \
-                    --every-fault";
-        let expected =
-            "--json --fs ext4,xfs --mode power --states 9 --kills 8 --acks 7 --seed 16 --phase-seconds 6 --every-fault";
+        let line = "crash --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 0x10 \
+                    --phase-seconds 6 --every-fault";
+        let expected = "--json --fs ext4,xfs --mode power,reopen --states 9 --kills 8 --acks 7 --seed 16 \
+                        --phase-seconds 6 --every-fault";
         let others = [("crash --canary", "--json --canary"), ("crash --replay d", "--json --replay d")];
         for (line, expected) in others.into_iter().chain([(line, expected)]) {
             let words = std::iter::once("cargo-xtask").chain(line.split_whitespace());

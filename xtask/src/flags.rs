@@ -311,15 +311,20 @@ pub(crate) struct Bench {
     pub(crate) instructions: bool,
 }
 
-/// Kills, power cuts, failing calls and traced acknowledgements on real kernels
+/// The ways to fail of `cargo xtask crash`.
+const CRASH_MODES: [&str; 6] = ["kill", "power", "fault", "reopen", "acks", "all"];
+
+/// Kills, power cuts, failing calls, files opened anew after a failure, traced acknowledgements: on real kernels
 ///
-/// Linux only. Power cuts need root, FUSE and loop devices; failing and traced calls need strace. What is
-/// missing is named and skipped. Data lies in the temporary directory: set TMPDIR to choose the disk.
+/// Linux only. Power cuts and files opened anew need root, FUSE and loop devices; failing and traced calls need
+/// strace. A phase names what it misses and is skipped. Data lies in the temporary directory: set TMPDIR to choose
+/// the disk.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:
   cargo xtask crash
   cargo xtask crash --mode power --fs ext4 --states 100000
   cargo xtask crash --mode kill,fault --fs all --kills 1000 --every-fault
+  cargo xtask crash --mode reopen --fs ext4,xfs,btrfs --every-fault
   cargo xtask crash --mode acks --acks 100000
   cargo xtask crash --canary")]
 pub(crate) struct Crash {
@@ -327,8 +332,8 @@ pub(crate) struct Crash {
     #[arg(long, value_name = "F,…", value_delimiter = ',', value_parser = ["host", "ext4", "xfs", "btrfs", "all"])]
     pub(crate) fs: Vec<String>,
 
-    /// Ways to fail: kill, power, fault, acks, all [default: all]
-    #[arg(long, value_name = "M,…", value_delimiter = ',', value_parser = ["kill", "power", "fault", "acks", "all"])]
+    /// Ways to fail: kill, power, fault, reopen, acks, all [default: all]
+    #[arg(long, value_name = "M,…", value_delimiter = ',', value_parser = CRASH_MODES)]
     pub(crate) mode: Vec<String>,
 
     /// States after a power cut, for each file system [default: 1000]

@@ -3,26 +3,15 @@
 // Loop devices, FUSE and strace are Linux's; elsewhere there is nothing to check with.
 #![cfg(target_os = "linux")]
 
-mod acks;
-mod canary;
-mod child;
-mod content;
+// Each uses only those below it: run, modes, oracle, subject, disk, report, os and random.
 mod disk;
-mod fault;
-mod flags;
-mod history;
-mod kill;
-mod needs;
-mod plan;
-mod power;
+mod modes;
+mod oracle;
+mod os;
 mod random;
 mod report;
-mod resources;
 mod run;
-mod storm;
-mod strace;
-mod trace;
-mod workload;
+mod subject;
 
 use std::process::ExitCode;
 

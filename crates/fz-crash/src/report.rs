@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
-use crate::resources;
+use crate::os::resources;
 
-/// Failures of one phase that are shown; the rest is counted. After so many a phase begins nothing new.
+/// Failures of one phase that are shown; the rest is counted. After this many a phase begins nothing new.
 const SHOWN_MAX: usize = 5;
 
 const GREEN: Style = AnsiColor::Green.on_default();

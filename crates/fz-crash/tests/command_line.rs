@@ -29,7 +29,7 @@ fn killed_processes_are_checked_and_counted_and_nothing_is_left_behind() {
     assert_eq!(directory.path().read_dir().unwrap().count(), 0);
 }
 
-/// Whoever started it was told to stop, and the child wrote on for minutes into a file that had no name any more.
+/// A check was told to stop, and its child wrote on for minutes into a file that had no name any more.
 #[test]
 fn a_child_that_nobody_listens_to_ends() {
     let directory = tempfile::tempdir().unwrap();

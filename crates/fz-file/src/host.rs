@@ -174,6 +174,22 @@ impl Storage for HostFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+        Ok(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
+    }
+
+    /// By `ftruncate(2)` to the length that the file has, for which every file system begins a transaction. btrfs
+    /// takes new blocks for it, which a full disk refuses; its transactions are whole then.
+    #[cfg(target_os = "linux")]
+    fn check_journal(&self) -> io::Result<()> {
+        match self.set_length(self.length()?) {
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(()),
+            result => result,
+        }
+    }
+
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }

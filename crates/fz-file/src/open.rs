@@ -147,12 +147,21 @@ impl<'a> Opening<'a> {
             return Ok(Attempt::Opened(Opened { storage, slots }));
         }
         self.finish_creation(&*storage)?;
+        if !mutants::active("trust_an_aborted_journal") {
+            // Where the journal was aborted, ext4 syncs what the aborted transaction held without an error: the
+            // length could be one that no disk has.
+            uninterrupted(|| storage.check_journal()).map_err(self.open_failed("begin a transaction"))?;
+        }
+        // The length may be that of a growth whose sync failed or never came. A write into its slots
+        // changes no length, so nothing would ever make them durable but this.
+        uninterrupted(|| storage.sync_data()).map_err(|cause| self.not_synced(cause))?;
+        if !mutants::active("skip_the_drop_of_clean_pages") {
+            // A page whose write failed is clean, and ext4 takes its block for converted: a later write of the
+            // page would leave the extent unwritten, and the block would read as zeros after a power cut.
+            uninterrupted(|| storage.drop_clean_pages()).map_err(self.open_failed("drop the clean pages"))?;
+        }
         if length < self.initial_bytes {
             self.fill(&*storage, length)?;
-        } else {
-            // The length may be that of a growth whose sync failed or never came. A write into its
-            // slots changes no length, so nothing would ever make them durable but this.
-            uninterrupted(|| storage.sync_data()).map_err(|cause| self.not_synced(cause))?;
         }
         sync_directory(self.volume, self.directory).map_err(self.open_failed("sync the directory"))?;
         Ok(Attempt::Opened(Opened { storage, slots: slots.max(self.config.initial_slots) }))

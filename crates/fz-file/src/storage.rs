@@ -196,6 +196,46 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// ```
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
+    /// Drops the clean pages of the file from the kernel's cache, so that the next read or write of a block
+    /// meets the block itself. Dirty pages stay. As `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`; a no-op where
+    /// there is no such cache, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.sync_data()?; // no page is dirty now
+    /// file.drop_clean_pages()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Begins a transaction of the file system that changes nothing, so that a file system whose journal was
+    /// aborted says so: syncs may succeed there, and mean nothing. A no-op where no file system needs it, which is
+    /// the default. Called before the file is shown; it may block as a write does.
+    ///
+    /// # Errors
+    ///
+    /// The system call's, `EROFS` after an abort; none where the disk is only full.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("x"))?;
+    /// file.check_journal()?;
+    /// assert_eq!(file.length()?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn check_journal(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The file's length in bytes. As `fstat(2)`.
     ///
     /// # Errors

@@ -65,6 +65,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "skip_the_drop_of_clean_pages",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "creation::j_opening_an_existing_file_syncs_its_length_and_its_directory_and_drops"),
+            test("slot_file", "faults::every_branch_for_a_failed_call_is_reached"),
+        ],
+    },
+    Mutant {
+        name: "trust_an_aborted_journal",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "creation::j_opening_an_existing_file_syncs_its_length_and_its_directory_and_drops"),
+            test("slot_file", "faults::every_branch_for_a_failed_call_is_reached"),
+        ],
+    },
+    Mutant {
         name: "resume_at_wrong_byte",
         package: "fz-file",
         checks: &[

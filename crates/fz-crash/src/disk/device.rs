@@ -14,7 +14,7 @@ use crate::disk::image::{Base, Image};
 use crate::disk::loss::Medium;
 use crate::disk::recorder::Recorder;
 use crate::disk::server::Served;
-use crate::resources::{Attached, Directory, Mount, command};
+use crate::os::resources::{Attached, Directory, Mount, command};
 
 /// A file system of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -115,9 +115,9 @@ impl FileSystem {
 pub(crate) enum Room {
     /// As much as it was made for.
     All,
-    /// About so many bytes: a file takes the rest.
+    /// About this many bytes: a file takes the rest.
     Bytes(u64),
-    /// So many bytes, by a quota. Btrfs only: the others need a kernel that was built with theirs.
+    /// This many bytes, by a quota. Btrfs only: ext4 and XFS need a kernel that was built with their quotas.
     Quota(u64),
 }
 
@@ -145,7 +145,7 @@ fn fill(target: &Path, left: u64) -> io::Result<()> {
     filler.sync_all()
 }
 
-/// Lets nobody, not even root, have more than `most` bytes.
+/// Lets no user, not even root, have more than `most` bytes.
 fn limit(target: &Path, most: u64) -> io::Result<()> {
     let most = most.to_string();
     let run = |words: &[&str]| {
@@ -191,13 +191,19 @@ impl LoopDevice {
     /// Puts another disk in. Nothing may be mounted.
     pub(crate) fn insert(&self, image: Image, record: bool) -> io::Result<()> {
         self.recorder.insert(image, record);
-        // The last close of the device emptied its cache, unless somebody else holds it open.
+        // The last close of the device emptied its cache, unless another process holds it open.
         let device = OpenOptions::new().read(true).open(self.attached.path())?;
         posix_fadvise(&device, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
         Ok(())
     }
 
     pub(crate) fn mount(&self, file_system: FileSystem) -> io::Result<Mount> {
-        Mount::new(self.attached.path(), &self.target, file_system.name(), file_system.options())
+        self.mount_with(file_system, "")
+    }
+
+    /// As [`mount`](Self::mount), with further `options`.
+    pub(crate) fn mount_with(&self, file_system: FileSystem, options: &str) -> io::Result<Mount> {
+        let options: Vec<_> = [file_system.options(), options].into_iter().filter(|some| !some.is_empty()).collect();
+        Mount::new(self.attached.path(), &self.target, file_system.name(), &options.join(","))
     }
 }

@@ -8,7 +8,7 @@ pub(crate) enum Event {
     Write(Write),
     /// Everything written before is on the medium.
     Flush,
-    /// What somebody above the disk was promised by now.
+    /// A layer above the disk has made this promise by now.
     Promise(Promise),
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Write {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
-    /// The slot file is there, and has so many slots.
+    /// The slot file is there, and has this many slots.
     Slots(u64),
     /// All writes up to this epoch are durable.
     Durable(u64),

@@ -77,7 +77,7 @@ impl Recorder {
         self.lock().log.take().unwrap_or_default()
     }
 
-    /// Read requests since the disk was put in: none means that somebody read a cache instead.
+    /// Read requests since the disk was put in: none means that the kernel showed a cache instead.
     pub(crate) fn reads(&self) -> u64 {
         self.lock().reads
     }

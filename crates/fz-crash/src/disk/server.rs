@@ -12,7 +12,7 @@ use fuser::{
 };
 
 use crate::disk::recorder::Recorder;
-use crate::resources::Mount;
+use crate::os::resources::Mount;
 
 const NAME: &str = "disk";
 const FILE: INodeNo = INodeNo(2);
@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// What `stat(2)` shows of a file of so many bytes, or of a directory.
+/// The answer of `stat(2)` for a file of `bytes` bytes, or for a directory.
 pub(crate) fn attributes(ino: INodeNo, bytes: Option<u64>) -> FileAttr {
     let epoch = SystemTime::UNIX_EPOCH;
     FileAttr {

@@ -41,7 +41,7 @@ fn j_the_name_comes_after_the_content_is_durable_and_is_durable_itself() {
 /// The creator may have died between the rename and the sync of the directory, and a growth before its
 /// sync: whoever opens the file next relies on the entry and on the length.
 #[test]
-fn j_opening_an_existing_file_syncs_its_length_and_its_directory() {
+fn j_opening_an_existing_file_syncs_its_length_and_its_directory_and_drops_what_a_failure_left() {
     let disk = Disk::new();
     disk.change(|world| world.put(PATH, &[0; 16]));
     let file = disk.open(config().initial_slots(2)).unwrap();
@@ -55,7 +55,9 @@ fn j_opening_an_existing_file_syncs_its_length_and_its_directory() {
             Call::Length,
             Call::FileIdentity,
             Call::PathIdentity(TEMPORARY.into()),
+            Call::CheckJournal,
             Call::SyncData,
+            Call::DropCleanPages,
             Call::SyncDirectory("/data".into()),
         ]
     );

@@ -29,6 +29,8 @@ pub(crate) enum Call {
     SyncData,
     SyncAll,
     WriteBack { offset: u64, bytes: u64 },
+    DropCleanPages,
+    CheckJournal,
     Length,
     SetLength(u64),
     Allocate { offset: u64, bytes: u64 },
@@ -402,6 +404,14 @@ impl Storage for OpenFile {
 
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
         self.on_content(Call::WriteBack { offset, bytes }, |_| ())
+    }
+
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.on_content(Call::DropCleanPages, |_| ())
+    }
+
+    fn check_journal(&self) -> io::Result<()> {
+        self.on_content(Call::CheckJournal, |_| ())
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -310,6 +310,8 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("grow", "write zeros"),
         ("open", "ask for the file's length"),
         ("open", "ask what the path means"),
+        ("open", "begin a transaction"),
+        ("open", "drop the clean pages"),
         ("open", "lock the file"),
         ("open", "lock the left-over temporary file"),
         ("open", "lock the temporary file"),

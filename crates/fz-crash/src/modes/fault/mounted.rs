@@ -13,8 +13,8 @@ use fuser::{
 };
 
 use crate::disk::server::attributes;
-use crate::fault::store::Store;
-use crate::resources::{Directory, Mount};
+use crate::modes::fault::store::Store;
+use crate::os::resources::{Directory, Mount};
 
 /// The kernel is to ask each time.
 const NOT_KEPT: Duration = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! A file system in memory whose n-th call fails, and which knows what would be left after a power cut.
+//! A file system in memory. Its n-th call fails, and it knows the content that a power cut would leave.
 //!
 //! It is as forgetful as the rules allow: a file's bytes and length are on the medium after a sync of the
 //! file, a name after a sync of the directory, and what a *failed* sync of either should have written is dropped and
@@ -14,7 +14,7 @@ use fuser::Errno;
 pub(crate) enum Failing {
     /// With the error of this number.
     Error(i32),
-    /// A write takes only so many bytes, at most one less than it was given. Other calls succeed.
+    /// A write takes only this many bytes, at most one less than it was given. Other calls succeed.
     Short(usize),
 }
 

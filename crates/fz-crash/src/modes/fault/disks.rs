@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use crate::disk::device::{FileSystem, Room};
 use crate::disk::recorder::DiskFault;
-use crate::plan::Plan;
-use crate::power::{Budget, Recording, explore, record_with};
+use crate::modes::power::{Budget, Recording, explore, record_with};
 use crate::random::Random;
 use crate::report::Findings;
-use crate::workload::Failure;
+use crate::subject::plan::Plan;
+use crate::subject::workload::Failure;
 
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
@@ -247,7 +247,7 @@ mod tests {
     use fz_wpipe::{PipeError, PipeErrorKind};
 
     use super::*;
-    use crate::plan::MODULE_ID;
+    use crate::subject::plan::MODULE_ID;
 
     /// A legitimate `EIO` came first, and hid the hang that another writer reported a minute later.
     #[test]

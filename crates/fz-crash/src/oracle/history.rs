@@ -1,4 +1,4 @@
-//! What was accepted and acknowledged, and whether a file that survived honours it.
+//! The accepted and acknowledged writes, and whether a file that survived honours them.
 //!
 //! The rule, for each slot: let *d* be the highest epoch reported durable before the crash. The slot
 //! holds the bytes of the latest write with an epoch ≤ *d* (or what it held before the run, if there is
@@ -7,21 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
-
-use crate::content::{self, Tag, WORD};
+use crate::subject::content::{self, Accepted, Tag, WORD};
 
 /// Findings in one file that are written out; the rest is counted.
 const FINDINGS_MAX: usize = 5;
-
-/// A write that the pipe accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Accepted {
-    pub(crate) tag: u64,
-    pub(crate) epoch: u64,
-    pub(crate) slot: u64,
-    pub(crate) count: u64,
-}
 
 /// All writes of a run.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +18,7 @@ pub(crate) struct History {
     slot_size: usize,
     /// For each slot the writes to it, in the order of epochs.
     by_slot: BTreeMap<u64, Vec<(u64, Tag)>>,
-    /// Writes that may have been accepted, nobody knows with which epoch.
+    /// Writes that may have been accepted, with an unknown epoch.
     in_doubt: BTreeSet<Tag>,
     /// The file before the run; zeros after its end.
     before: Vec<u8>,
@@ -56,8 +45,8 @@ impl Checked {
 }
 
 /// Checks that the epochs of all accepted writes are one order: each belongs to one write, those of one writer rise
-/// with its writes, and of 1 to the highest no more than `gaps` are missing: of writes that nobody could report any
-/// more.
+/// with its writes, and of 1 to the highest no more than `gaps` are missing: of writes that a killed thread could not
+/// report any more.
 ///
 /// # Errors
 ///
@@ -108,7 +97,7 @@ impl History {
         history
     }
 
-    /// Allows a write everywhere, whose epoch nobody knows.
+    /// Allows a write of an unknown epoch everywhere.
     pub(crate) fn doubt(&mut self, tag: Tag) {
         self.in_doubt.insert(tag);
     }
@@ -291,7 +280,7 @@ mod tests {
     #[test]
     fn an_acknowledged_write_that_is_gone_with_its_slot_is_wrong() {
         let one_slot = &file([Some(tag(3)), None])[..SLOT_SIZE];
-        assert!(history().check(one_slot, 1).is_ok(), "nobody was told that slot 1 is written");
+        assert!(history().check(one_slot, 1).is_ok(), "no acknowledgement told of slot 1");
         assert!(history().check(one_slot, 2).is_err());
     }
 

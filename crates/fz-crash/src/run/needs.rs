@@ -1,4 +1,4 @@
-//! What a check needs of the machine, and how to get it.
+//! The needs of a check, and the commands that install them.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn for_disks(file_system: FileSystem) -> Result<(), String> {
         return Ok(());
     }
     // Not loaded yet; the first mount would load it, but only if it is there.
-    crate::resources::command("modprobe", &[name.as_ref()])
+    crate::os::resources::command("modprobe", &[name.as_ref()])
         .map(drop)
         .map_err(|_| format!("{name} in the kernel; to load it: modprobe {name}"))
 }

@@ -1,4 +1,4 @@
-//! What a run writes: all of it follows from a seed.
+//! The writes of a run: all of them follow from a seed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 
-/// The module id of everything in a run: an error with another one is [broken](crate::workload::Failure::is_broken).
+/// The module id of everything in a run: an error with another one is
+/// [broken](crate::subject::workload::Failure::is_broken).
 pub(crate) const MODULE_ID: u8 = 0x66;
 
 /// A run of several writers on one slot file.
@@ -23,13 +24,16 @@ pub(crate) struct Plan {
     /// The file's slots when it is new.
     pub(crate) slots: u64,
     pub(crate) writers: u8,
-    /// Writes of each writer.
+    /// Each writer's first write: an earlier life of the same plan made those before it.
+    #[serde(default)]
+    pub(crate) first: u32,
+    /// The end of each writer's writes.
     pub(crate) writes: u32,
     /// The most slots of one write.
     pub(crate) count_max: u64,
-    /// Each writer waits for the ticket of one write in so many, on the average; 1: of each. Never of its last.
+    /// Each writer waits for the ticket of one write in `wait_every`, on the average; 1: of each. Never of its last.
     pub(crate) wait_every: u64,
-    /// The first writer grows the file after so many of its writes; 0: never.
+    /// The first writer grows the file once in `grow_every` of its writes; 0: never.
     pub(crate) grow_every: u32,
     /// No slot is written twice, so that a slot names its write.
     pub(crate) distinct: bool,
@@ -68,6 +72,7 @@ impl Plan {
             slot_size,
             slots: random.pick(&[16, 48, 100]),
             writers: random.pick(&[1, 2, 3, 4]),
+            first: 0,
             writes: 40,
             count_max: random.pick(&[1, 3, 6]),
             wait_every: random.pick(&[1, 2, 3, 8]),

@@ -8,7 +8,7 @@ mod examine;
 mod record;
 
 pub(crate) use examine::{Case, Examiner, judge, replay};
-pub(crate) use record::{Recording, record, record_with};
+pub(crate) use record::{NAME, Recording, record, record_with};
 
 use std::collections::HashSet;
 use std::io;
@@ -22,10 +22,10 @@ use crate::disk::device::FileSystem;
 use crate::disk::image::{Image, PAGE};
 use crate::disk::log::{Interval, Write};
 use crate::disk::loss::Loss;
-use crate::history::check_order;
-use crate::plan::Plan;
+use crate::oracle::history::check_order;
 use crate::random::Random;
 use crate::report::Findings;
+use crate::subject::plan::Plan;
 
 /// Mounts that wait for each other's grace periods while the processors idle; so more than processors.
 const EXAMINERS: usize = 4;
@@ -112,11 +112,14 @@ pub(crate) fn explore(
 fn make_cases(recording: &Recording, random: &mut Random, budget: Budget, sender: &SyncSender<Case>) -> Findings {
     let mut findings = Findings::default();
     let mut maker = Maker { recording, seen: HashSet::new(), distinct: HashSet::new(), made: 0 };
-    let intervals = recording.intervals.len() as u64;
+    let from = recording.examined_from as u64;
+    let intervals = recording.intervals.len() as u64 - from;
     // Once through all intervals with few states each, or through some of them and the last, where all is promised;
     // then again with more, until there are no new ones.
     let chosen = budget.states.min(intervals);
-    let is_chosen = |place: u64| (place + 1) * chosen / intervals > place * chosen / intervals;
+    let is_chosen = |place: u64| {
+        place.checked_sub(from).is_some_and(|place| (place + 1) * chosen / intervals > place * chosen / intervals)
+    };
     let mut share = (budget.states / intervals.max(1)).max(1);
     while !budget.is_spent(maker.made) {
         let before = maker.made;
@@ -201,7 +204,7 @@ fn pages(write: &Write) -> std::ops::Range<u64> {
 mod tests {
     use super::*;
     use crate::disk::image::Base;
-    use crate::history::History;
+    use crate::oracle::history::History;
 
     /// The maker of states waited for examiners that had all failed to get a device.
     #[test]
@@ -212,12 +215,13 @@ mod tests {
             plan: Plan::small(&mut Random::new(1), 0),
             base: Arc::new(Base::empty(64 * 512)),
             intervals: vec![Interval { pending: pending.collect(), ..Interval::default() }],
+            examined_from: 0,
             history: History::default(),
             errors: Vec::new(),
             refused: 0,
         };
         let budget = Budget { states: 100, until: None };
-        // Nobody can make a directory below a device.
+        // No directory can be made below a device.
         let nowhere = Path::new("/dev/null/nowhere");
         explore(&recording, &mut Random::new(1), budget, nowhere).unwrap_err();
     }

@@ -4,14 +4,15 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::child::Line;
-use crate::history::{Accepted, check_order};
-use crate::plan::Plan;
+use crate::modes::strace::{Job, Traced};
+use crate::oracle::history::check_order;
+use crate::oracle::trace;
+use crate::os::resources::Directory;
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::Directory;
-use crate::strace::{Job, Traced};
-use crate::trace;
+use crate::subject::child::Line;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
 
 /// Acknowledgements of one child at most: the trace of a million would not fit in memory.
 const ACKS_OF_CHILD: u64 = 25_000;

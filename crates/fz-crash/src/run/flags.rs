@@ -37,7 +37,7 @@ pub(crate) struct Run {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "host,ext4")]
     pub(crate) fs: Vec<On>,
 
-    /// Kills, power cuts, failing calls, traced acknowledgements
+    /// Kills, power cuts, failing calls, files opened anew after a failure, traced acknowledgements
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub(crate) mode: Vec<Mode>,
 
@@ -65,7 +65,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Ends each phase after so many seconds, however much is left of it
+    /// Ends each phase after N seconds, however much is left of it
     #[arg(long, value_name = "N")]
     pub(crate) phase_seconds: Option<u64>,
 
@@ -102,6 +102,8 @@ pub(crate) enum Mode {
     Power,
     /// System calls and disks fail
     Fault,
+    /// A disk fails once, the file is opened anew and written again, and the power is cut
+    Reopen,
     /// Nothing fails, or calls are interrupted; the order of calls is checked
     Acks,
     All,

@@ -15,19 +15,19 @@ use nix::sys::signal::Signal;
 
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 
-use crate::child::{self, Line};
-use crate::content::Tag;
-use crate::history::{History, check_order};
-use crate::plan::Plan;
+use crate::oracle::history::{History, check_order};
+use crate::os::resources::{self, Directory};
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::{self, Directory};
+use crate::subject::child::{self, Line};
+use crate::subject::content::Tag;
+use crate::subject::plan::Plan;
 
 /// How long a child lives at most, before it is killed.
 const LIFE_MAX_MICROS: u64 = 40_000;
 
-/// One child in so many, the first among them, lives until each of its writers has had some writes accepted, up to so
-/// many, and something was reported durable: one that does not get so far hangs.
+/// One child in `WATCHED_EVERY`, the first among them, lives until the pipe has accepted up to `WATCHED_WRITES`
+/// writes of each of its writers and has reported one durable: a child that does not get so far hangs.
 const WATCHED_EVERY: u64 = 4;
 const WATCHED_WRITES: u64 = 50;
 
@@ -117,7 +117,7 @@ fn one_kill(
             Line::Durable(_) => Some(Awaited::Acknowledgement),
             _ => None,
         };
-        // Nobody counts those that come later.
+        // Promises that come later are not counted.
         let _ = awaited.map(|awaited| promised.send(awaited));
     };
     let listener = thread::spawn(move || child::listen(output, hear));
@@ -299,8 +299,8 @@ impl<'a> Heard<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content;
-    use crate::history::Accepted;
+    use crate::subject::content;
+    use crate::subject::content::Accepted;
 
     fn plan() -> Plan {
         Plan { slot_size: 64, slots: 4, grow_every: 0, ..Plan::small(&mut Random::new(1), 1) }

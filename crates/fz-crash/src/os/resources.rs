@@ -1,5 +1,5 @@
-//! What must not be left behind: mounts, loop devices, directories, processes. Each is undone when its value is
-//! dropped, and all of them when the process is told to stop.
+//! Mounts, loop devices, directories and processes, none of which may be left behind. Each is undone when its value
+//! is dropped, and all of them when the process is told to stop.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -78,13 +78,13 @@ impl Holder {
         Ok(made)
     }
 
-    /// Undoes everything, also what is being made at this moment, waits for what others are undoing, and lets nothing
-    /// new be made.
+    /// Undoes everything, also a resource that is being made at this moment, waits for those that other threads are
+    /// undoing, and lets nothing new be made.
     fn empty(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         for _ in 0..LOOKS_AT_CHANGES_MAX {
-            // Those who make or undo something may wait for what this ends. The directories are left: something may be
-            // about to be mounted there.
+            // A thread that makes or undoes something may wait for a process or mount that this ends. The
+            // directories are left: such a thread may be about to mount there.
             self.undo_held(|held| !matches!(held, Resource::Directory(_)));
             if !matches!(self.changing.try_write(), Err(TryLockError::WouldBlock)) {
                 break;
@@ -104,7 +104,7 @@ impl Holder {
         let taken: Vec<_> = self.held().extract_if(.., |held| which(held)).collect();
         let (processes, others): (Vec<_>, Vec<_>) =
             taken.into_iter().partition(|held| matches!(held, Resource::Process(_) | Resource::Group(_)));
-        // First, since they would write on in what the others are.
+        // First, since they would write on in the directories and mounts.
         processes.iter().for_each(Resource::undo);
         // Our threads may wait, deep in the kernel, for answers that our own server would have to give: they
         // would keep the process from ending, and it the server. This fails all requests first.
@@ -118,7 +118,7 @@ impl Holder {
 }
 
 impl Resource {
-    /// False if somebody else undid it already.
+    /// False if another thread undid it already.
     fn let_go(&self) -> bool {
         let mut held = HOLDER.held();
         let place = held.iter().rposition(|other| other == self);
@@ -153,7 +153,7 @@ impl Resource {
             }
             Self::Process(process) => {
                 let _ = kill(*process, Signal::SIGTERM);
-                // Whoever started it waits for it, and then it is gone.
+                // The thread that started it waits for it, and then it is gone.
                 for _ in 0..LOOKS_AT_PROCESS_MAX {
                     if kill(*process, None).is_err() {
                         break;
@@ -188,13 +188,13 @@ pub(crate) fn clean_up_when_stopped() -> io::Result<()> {
     Ok(())
 }
 
-/// Does not return once the process was told to stop. What fails from then on means nothing, and whoever returned from
+/// Does not return once the process was told to stop. What fails from then on means nothing, and a return from
 /// `main` would end the process before everything is undone.
 pub(crate) fn halt_if_stopping() {
     HOLDER.halt_if_stopping();
 }
 
-/// Ends the process as if somebody had told it to stop.
+/// Ends the process as a signal to stop would.
 pub(crate) fn stop() {
     // Without our own thread to take it, the signal's default ends the process as well.
     let _ = kill(Pid::this(), Signal::SIGTERM);
@@ -245,7 +245,7 @@ impl Directory {
         Ok(path)
     }
 
-    /// Leaves it for somebody to look at.
+    /// Leaves it to be looked at.
     pub(crate) fn keep(self) -> PathBuf {
         Resource::Directory(self.path.clone()).let_go();
         self.path.clone()
@@ -287,7 +287,7 @@ impl Mount {
         (Self { resource: resource.clone(), target: target.to_owned() }, resource)
     }
 
-    /// Unmounts it now. Waits while somebody, such as a scanner of new mounts, holds a file open.
+    /// Unmounts it now. Waits while another process, such as a scanner of new mounts, holds a file open.
     pub(crate) fn unmount(self) -> io::Result<()> {
         for _ in 0..100 {
             match umount(&self.target) {
@@ -339,7 +339,7 @@ impl Drop for Attached {
 }
 
 /// A process that does not outlive this one when that is told to stop. Its end, however it comes, is waited for with
-/// [`child::end`](crate::child::end).
+/// [`child::end`](crate::subject::child::end).
 #[derive(Debug)]
 pub(crate) struct Running {
     resource: Resource,

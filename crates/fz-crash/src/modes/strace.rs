@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::child::{self, Line};
-use crate::plan::Plan;
-use crate::resources::Running;
-use crate::trace::{self, Event};
-use crate::{storm, workload};
+use crate::oracle::trace::{self, Event, WAITS};
+use crate::os::resources::Running;
+use crate::os::storm;
+use crate::subject::child::{self, Line};
+use crate::subject::plan::Plan;
+use crate::subject::workload;
 
 /// Calls whose arguments are shown as plain numbers: the bytes that they write would be many.
 const RAW: &str = "pwritev,pwritev2,pwrite64,fdatasync,fsync";
@@ -18,10 +19,6 @@ const RAW: &str = "pwritev,pwritev2,pwrite64,fdatasync,fsync";
 /// The calls by which a slot file comes to be and is written.
 pub(crate) const CALLS: [&str; 8] =
     ["openat", "ftruncate", "fallocate", "pwritev", "fdatasync", "fsync", "renameat2", "flock"];
-
-/// Calls in which threads wait, for each other or for the time.
-pub(crate) const WAITS: [&str; 7] =
-    ["futex", "poll", "ppoll", "epoll_wait", "read", "clock_nanosleep", "restart_syscall"];
 
 /// What the line of a call ends with that strace let fail.
 const INJECTED: &str = "(INJECTED)";

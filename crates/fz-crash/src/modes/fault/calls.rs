@@ -7,14 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::disk::log::Promised;
-use crate::fault::mounted::Mounted;
-use crate::fault::store::{CallFault, Failing};
-use crate::history::{Accepted, History, check_order};
-use crate::plan::Plan;
-use crate::power::judge;
+use crate::modes::fault::mounted::Mounted;
+use crate::modes::fault::store::{CallFault, Failing};
+use crate::modes::power::judge;
+use crate::oracle::history::{History, check_order};
 use crate::random::Random;
 use crate::report::Findings;
-use crate::workload::{self, Failure, Observer, Outcome};
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer, Outcome};
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
@@ -175,7 +176,7 @@ fn check_words(outcome: &Outcome, fault: CallFault, hits: u64, accepted: u64) ->
     };
     match outcome.errors.iter().find(|error| !named(error)) {
         Some(error) => Err(format!("the error does not name its cause: {error}")),
-        None if outcome.errors.is_empty() => Err("a failure that nobody heard of".to_owned()),
+        None if outcome.errors.is_empty() => Err("a failure that no caller heard of".to_owned()),
         None => Ok(()),
     }
 }

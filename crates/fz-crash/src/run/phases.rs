@@ -1,4 +1,4 @@
-//! Which phases a command line means, and with how much of each.
+//! The phases of a command line, each with its size.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::acks::Disturbance;
 use crate::disk::device::{FileSystem, Room};
-use crate::fault::disks::Full;
-use crate::flags::{Flags, Hidden, Mode, On, Run};
-use crate::power::Budget;
+use crate::modes::acks::Disturbance;
+use crate::modes::fault::disks::Full;
+use crate::modes::power::Budget;
+use crate::modes::reopen::{Blocks, Mounted};
+use crate::modes::{acks, fault, kill, power, reopen};
+use crate::os::resources::{self, Directory};
 use crate::random::Random;
 use crate::report::{Findings, Report};
-use crate::resources::Directory;
-use crate::{acks, canary, child, fault, kill, needs, power, resources};
+use crate::run::flags::{Flags, Hidden, Mode, On, Run};
+use crate::run::{canary, needs};
+use crate::subject::child;
 
-/// Faults that are tried by default: one in so many.
+/// Faults that are tried by default: one in each of these steps.
 const STEP_OF_CALLS: u64 = 2;
 const STEP_OF_TRACED: u64 = 4;
 
@@ -122,6 +125,9 @@ impl Phases<'_> {
         if self.wants(Mode::Fault) {
             self.fault();
         }
+        if self.wants(Mode::Reopen) {
+            self.reopen();
+        }
         if self.wants(Mode::Acks) {
             self.acks();
         }
@@ -193,6 +199,24 @@ impl Phases<'_> {
                 let name = format!("fault {} {}", full.name(), file_system.name());
                 self.phase_if(needs::for_disks(file_system), &name, &repeat, |seed, directory| {
                     fault::disks::check_full(file_system, *full, seed, runs, until, directory)
+                });
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        if self.on_host() && self.file_systems().is_empty() {
+            self.report.skip("reopen host", "a file system of its own: --fs ext4, xfs or btrfs");
+        }
+        let every = self.run.every_fault;
+        let more = if every { " --every-fault" } else { "" };
+        for mounted in self.file_systems().into_iter().flat_map(|file_system| Mounted::of(file_system, every)) {
+            let repeat = self.repeat("reopen", mounted.file_system.name(), more);
+            for blocks in Blocks::ALL {
+                let until = self.until();
+                let name = format!("reopen {} {}", mounted.name, blocks.name());
+                self.phase_if(needs::for_disks(mounted.file_system), &name, &repeat, |seed, directory| {
+                    reopen::check(mounted, blocks, seed, every, until, directory)
                 });
             }
         }

@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::history::Accepted;
-use crate::plan::Plan;
-use crate::resources::Running;
-use crate::storm::Storm;
-use crate::workload::{self, Observer};
+use crate::os::resources::Running;
+use crate::os::storm::Storm;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer};
 
 /// The hidden subcommand.
 pub(crate) const SUBCOMMAND: &str = "child";
@@ -49,6 +49,12 @@ impl Line {
         }
     }
 
+    /// The line that tells of `failure`.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        let words = failure.to_string();
+        if failure.is_broken() { Self::Broken(words) } else { Self::Error(failure.raw_os_error(), words) }
+    }
+
     /// `None` for a line that was cut short.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let (kind, rest) = line.split_at_checked(1)?;
@@ -80,8 +86,8 @@ struct Voice {
 
 impl Voice {
     fn say(&self, line: &Line) {
-        // One call, so that lines of threads do not mix. When nobody listens, whoever started this is gone,
-        // and would not want it to write on for minutes.
+        // One call, so that lines of threads do not mix. A pipe without a reader means that the check has ended:
+        // the child must not write on for minutes.
         if (&self.output).write_all(line.text().as_bytes()).is_err() {
             std::process::exit(1);
         }
@@ -124,8 +130,7 @@ pub(crate) fn main(plan: &str, path: &Path, late: bool, signals: bool) -> io::Re
         voice.say(&Line::Accepted(write));
     }
     for failure in &outcome.errors {
-        let words = failure.to_string();
-        voice.say(&if failure.is_broken() { Line::Broken(words) } else { Line::Error(failure.raw_os_error(), words) });
+        voice.say(&Line::of(failure));
     }
     voice.say(&Line::Ended);
     Ok(ExitCode::SUCCESS)
@@ -139,7 +144,7 @@ pub(crate) fn command_line(plan: &Plan, path: &Path, flags: &[&str]) -> io::Resu
     Ok(words)
 }
 
-/// Starts a child whose standard output is ours to read.
+/// Starts a child; this process reads its standard output.
 pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<(Running, Child)> {
     let (program, arguments) = words.split_first().expect("a command has a program");
     let mut command = Command::new(program);
@@ -150,7 +155,7 @@ pub(crate) fn start(words: &[std::ffi::OsString]) -> io::Result<(Running, Child)
 /// The end of a process, with what it said on its standard error; `None` if it does not come within `limit`.
 pub(crate) fn end(child: Child, limit: Duration) -> io::Result<Option<Output>> {
     let (sender, end) = channel();
-    // It stays behind if the process does: nobody can be made to stop waiting for one.
+    // The thread stays behind if the process does: a wait for a process cannot be ended.
     thread::Builder::new().name("fz-crash-end".to_owned()).spawn(move || sender.send(child.wait_with_output()))?;
     end.recv_timeout(limit).ok().transpose()
 }

@@ -5,21 +5,24 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::child;
+use crate::os::resources::{Directory, Running};
 use crate::report::{Findings, Report};
-use crate::resources::{Directory, Running};
+use crate::subject::child;
 
 /// A check that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(170);
 
 /// A mutant of [`fz_error::mutants`], the arguments of a check, and the phase that must fail.
-const CANARIES: [(&str, &str, &str); 16] = [
+const CANARIES: [(&str, &str, &str); 19] = [
     ("drop_one_write", "kill", "--mode kill --fs host --kills 40"),
     ("release_before_write", "kill", "--mode kill --fs host --kills 40"),
     ("reverse_batch", "kill", "--mode kill --fs host --kills 40"),
     ("wake_first_waiter_only", "kill", "--mode kill --fs host --kills 100"),
     ("ack_before_sync", "power", "--mode power --fs ext4 --states 600"),
     ("sync_before_last_write", "power", "--mode power --fs ext4 --states 600"),
+    ("skip_directory_sync", "power", "--mode power --fs ext4 --states 600"),
+    ("skip_the_drop_of_clean_pages", "reopen", "--mode reopen --fs ext4"),
+    ("trust_an_aborted_journal", "reopen", "--mode reopen --fs ext4"),
     ("retry_failed_sync", "fault", "--mode fault --fs host"),
     ("retry_failed_sync", "fault", "--mode fault --fs ext4"),
     ("resume_at_wrong_byte", "fault", "--mode fault --fs host"),

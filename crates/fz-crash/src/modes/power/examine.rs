@@ -13,15 +13,16 @@ use crate::disk::device::{FileSystem, LoopDevice};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Promised, intervals};
 use crate::disk::loss::Loss;
-use crate::history::{Accepted, Checked, History};
-use crate::plan::Plan;
-use crate::power::Recording;
-use crate::power::record::NAME;
+use crate::modes::power::Recording;
+use crate::modes::power::record::NAME;
+use crate::oracle::history::{Checked, History};
+use crate::os::resources::Directory;
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::Directory;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
 
-/// One state in so many is recovered twice, one in so many has its recovery cut short.
+/// One state in `EXTRA_EVERY` is recovered twice, and as many have their recovery cut short.
 const EXTRA_EVERY: u64 = 8;
 
 const KEPT_PREFIX: &str = "fz-crash-failed-";
@@ -209,6 +210,7 @@ pub(crate) fn replay(kept: &Path, directory: &Path) -> io::Result<Findings> {
         file_system: expected.file_system,
         base: Arc::clone(&base),
         intervals: Vec::new(),
+        examined_from: 0,
         history: History::of(expected.plan.slot_size, Vec::new(), expected.writes),
         plan: expected.plan,
         errors: Vec::new(),

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use crate::acks::accepted;
-use crate::child::Line;
 use crate::disk::log::Promised;
-use crate::history::{History, check_order};
-use crate::plan::Plan;
-use crate::power::judge;
+use crate::modes::acks::accepted;
+use crate::modes::power::judge;
+use crate::modes::strace::{CALLS, Job, Traced};
+use crate::oracle::history::{History, check_order};
+use crate::oracle::trace::{self, Call, Event};
+use crate::os::resources::Directory;
 use crate::random::Random;
 use crate::report::Findings;
-use crate::resources::Directory;
-use crate::strace::{CALLS, Job, Traced};
-use crate::trace::{self, Call, Event};
+use crate::subject::child::Line;
+use crate::subject::plan::Plan;
 
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EDQUOT", "EINTR"];
 
@@ -151,7 +151,7 @@ fn check_words(errors: &[(Option<i32>, &str)], fault: Option<Injection>) -> Resu
     match errors.iter().find(|(number, _)| !named(*number)) {
         Some((_, words)) => Err(format!("the error does not name its cause: {words}")),
         // The unlock at the end may fail unheard, since closing unlocks as well.
-        None if errors.is_empty() && fault.call != "flock" => Err("a failure that nobody heard of".to_owned()),
+        None if errors.is_empty() && fault.call != "flock" => Err("a failure that no caller heard of".to_owned()),
         None => Ok(()),
     }
 }

@@ -1,10 +1,12 @@
-//! What is written into slots: bytes that say whose they are.
+//! The content of slots: bytes that name the write that left them.
 //!
 //! Each word of eight bytes is the write's [tag](Tag) mixed with the slot and the word's place, so
 //! that every word on the disk names its write by itself, and is recognised as foreign when it
 //! lies in another slot or at another place than it was written to.
 
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// The bytes of one word. Slot sizes are multiples of it.
 pub(crate) const WORD: usize = 8;
@@ -15,6 +17,15 @@ const CHECK: u64 = 0xA5;
 /// Names a write: the run it belongs to, its writer, and its place among the writer's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag(u64);
+
+/// A write that the pipe accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) tag: u64,
+    pub(crate) epoch: u64,
+    pub(crate) slot: u64,
+    pub(crate) count: u64,
+}
 
 impl Tag {
     pub(crate) fn new(round: u16, writer: u8, sequence: u32) -> Self {

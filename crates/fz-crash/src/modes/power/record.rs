@@ -8,10 +8,11 @@ use crate::disk::device::{FileSystem, LoopDevice, Room};
 use crate::disk::image::{Base, Image};
 use crate::disk::log::{Interval, Promise, intervals};
 use crate::disk::recorder::{DiskFault, Recorder};
-use crate::history::{Accepted, History};
-use crate::plan::Plan;
-use crate::resources::Directory;
-use crate::workload::{self, Failure, Observer};
+use crate::oracle::history::History;
+use crate::os::resources::Directory;
+use crate::subject::content::Accepted;
+use crate::subject::plan::Plan;
+use crate::subject::workload::{self, Failure, Observer};
 
 /// The slot file's name on the recorded file system.
 pub(crate) const NAME: &str = "slots";
@@ -23,6 +24,8 @@ pub(crate) struct Recording {
     pub(crate) plan: Plan,
     pub(crate) base: Arc<Base>,
     pub(crate) intervals: Vec<Interval>,
+    /// The first interval whose states are of interest.
+    pub(crate) examined_from: usize,
     pub(crate) history: History,
     /// What its writers and the closing heard of, in the order in which they ended.
     pub(crate) errors: Vec<Failure>,
@@ -88,6 +91,7 @@ pub(crate) fn record_with(
         plan: plan.clone(),
         base,
         intervals: intervals(&log),
+        examined_from: 0,
         history: History::of(plan.slot_size, Vec::new(), writes),
         errors: outcome.errors,
         refused,

@@ -5,9 +5,12 @@
 
 use std::collections::HashMap;
 
-use crate::child::Line;
-use crate::history::Accepted;
-use crate::strace::WAITS;
+use crate::subject::child::Line;
+use crate::subject::content::Accepted;
+
+/// Calls in which threads wait, for each other or for the time.
+pub(crate) const WAITS: [&str; 7] =
+    ["futex", "poll", "ppoll", "epoll_wait", "read", "clock_nanosleep", "restart_syscall"];
 
 /// Findings that are written out; the rest is counted.
 const FINDINGS_MAX: usize = 5;

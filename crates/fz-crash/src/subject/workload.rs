@@ -11,10 +11,9 @@ use fz_bufpool::BufPool;
 use fz_file::{FileError, SlotFile};
 use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteRequest};
 
-use crate::content::{self, Tag};
-use crate::history::Accepted;
-use crate::plan::{MODULE_ID, Operation, Plan, Wait};
-use crate::resources;
+use crate::os::resources;
+use crate::subject::content::{self, Accepted, Tag};
+use crate::subject::plan::{MODULE_ID, Operation, Plan, Wait};
 
 /// A wait that lasts longer is reported as a hang. The slowest machine with the slowest disk gets by with a
 /// tenth of it.
@@ -27,13 +26,13 @@ const SLOW_WRITE: Duration = Duration::from_millis(20);
 
 /// Hears what a run promised, at the moment it did.
 pub(crate) trait Observer: Sync {
-    /// The file is open, and has so many slots.
+    /// The file is open, and has `slots` slots.
     fn opened(&self, slots: u64);
     /// A write was accepted.
     fn accepted(&self, write: Accepted);
     /// Everything up to `epoch` was reported durable.
     fn durable(&self, epoch: u64);
-    /// The file has grown to so many slots.
+    /// The file has grown to `slots` slots.
     fn grown(&self, slots: u64);
 }
 
@@ -64,7 +63,7 @@ impl Failure {
         }
     }
 
-    /// Nothing but a disk that failed may be the reason for an error, and each must say whose it is.
+    /// Only a disk that failed may be the reason for an error, and each error must carry this run's module id.
     pub(crate) fn is_broken(&self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -157,7 +156,7 @@ fn open(plan: &Plan, path: &Path) -> Result<(std::sync::Arc<SlotFile>, BufPool, 
 fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &impl Observer) -> Vec<Failure> {
     let file = pipe.file();
     let mut failures = Vec::new();
-    for sequence in 0..plan.writes {
+    for sequence in plan.first..plan.writes {
         if plan.grows_before(writer, sequence) {
             match file.grow(plan.slots_added()) {
                 Ok(slots) => observer.grown(slots),
@@ -165,6 +164,10 @@ fn write(plan: &Plan, writer: u8, pool: &BufPool, pipe: &WritePipe, observer: &i
             }
         }
         let operation = plan.operation(writer, sequence, file.slots());
+        // A plan of distinct slots has no room after a growth that failed.
+        if !failures.is_empty() && operation.slot + operation.count > file.slots() {
+            break;
+        }
         let tag = Tag::new(plan.round, writer, sequence);
         match write_one(plan, tag, operation, pool, pipe, observer) {
             Ok(()) => {}
@@ -210,7 +213,7 @@ fn write_one(
         Wait::Block => ticket.wait(),
         Wait::Limited => ticket.wait_timeout(PATIENCE),
     };
-    // Whoever waits with a limit looks once more when it is over: the answer was there, and nobody woke it.
+    // A waiter with a limit looks once more when the limit is over: then the answer was there, and no thread woke it.
     if wait == Wait::Limited && began.elapsed() >= PATIENCE {
         return Err(broken(format!("epoch {epoch} was heard of only after {PATIENCE:?}: {durable:?}")));
     }
