@@ -126,8 +126,6 @@ impl Scenario {
             .queue_capacity(self.queue_capacity)
             .batch_writes_max(self.batch_writes_max)
             .batch_bytes_max(self.batch_bytes_max)
-            // No draw of its own, so that seeds stand for the runs that they stood for.
-            .piece_writes([1, 2, 5, 131_072][(self.steps_max % 4) as usize])
             .write_back_bytes(self.write_back_bytes)
             .sync_mode(self.sync_mode)
     }

@@ -130,9 +130,7 @@ impl Plan {
     }
 
     pub(crate) fn pipe(&self) -> WritePipeConfig {
-        let piece_writes = [1, 2, 5, 131_072][(self.seed % 4) as usize];
         WritePipeConfig::new()
-            .piece_writes(piece_writes)
             .module_id(MODULE_ID)
             .queue_capacity(self.queue_capacity)
             .flush_interval(Duration::from_micros(self.interval_micros))
