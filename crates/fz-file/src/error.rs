@@ -1,8 +1,10 @@
 //! Every reason for which an operation of a slot file fails.
 
+use std::io;
 use std::path::PathBuf;
 
 use fz_error::{Kind, Reason, domain};
+use nix::errno::Errno;
 
 /// A failed operation of a slot file: the operation, the path, the [reason](FileErrorKind), and
 /// the [`std::io::Error`] behind it.
@@ -91,7 +93,10 @@ pub enum FileErrorKind {
         initial_slots: u64,
     },
     /// Each time the file was opened, the path meant another one (or none) afterwards.
-    #[error("the path meant another file after each of {attempts} attempts; is it a dangling link, or being replaced?")]
+    #[error(
+        "the path meant another file after each of {attempts} attempts; is it a dangling link, being replaced, or on a \
+         file system whose inode numbers change?"
+    )]
     PathUnstable {
         /// How often it was tried.
         attempts: u32,
@@ -150,8 +155,8 @@ pub enum FileErrorKind {
     /// The file is open for reading only.
     #[error("the file is open read-only; open it without read_only(true)")]
     ReadOnly,
-    /// The file ended inside a slot that it has: somebody cut it.
-    #[error("the file ended after {bytes_read} of {bytes} bytes from slot {slot_index}: it was cut by somebody else")]
+    /// The file ended inside a slot that it has: another program cut it.
+    #[error("the file ended after {bytes_read} of {bytes} bytes from slot {slot_index}: another program cut it")]
     UnexpectedEnd {
         /// The first slot of the read.
         slot_index: u64,
@@ -192,10 +197,13 @@ pub enum FileErrorKind {
         bytes_written: usize,
     },
     /// A sync of this file failed, now or earlier. Nothing is written or synced any more: the
-    /// kernel may have dropped what was not durable and shows it all the same.
+    /// kernel may have dropped what was not durable and shows it all the same. An open for writing makes the kernel
+    /// drop it there, too ([`Storage::drop_clean_pages`](crate::Storage::drop_clean_pages)): open the file anew, check
+    /// what it holds, and write the rest again.
     #[error(
         "a sync failed in `{failed_in}` ({cause}): what was not durable may be lost, and nothing more is written; \
-         open the file anew and check what it holds"
+         close the file, open it anew (which drops what only the kernel shows; where the system cannot, use another \
+         file), check what it holds, and write the rest again"
     )]
     SyncFailed {
         /// The operation whose sync failed first.
@@ -216,7 +224,7 @@ pub enum FileErrorKind {
         step: &'static str,
     },
     /// The file is shorter than the slots it had when it was opened or last grown.
-    #[error("the file is {length} bytes long and should be at least {length_expected}: it was cut by somebody else")]
+    #[error("the file is {length} bytes long and should be at least {length_expected}: another program cut it")]
     FileCut {
         /// The file's length in bytes.
         length: u64,
@@ -232,6 +240,41 @@ pub enum FileErrorKind {
         /// What was being done, for people.
         step: &'static str,
     },
+    /// The file system takes no writes: it is mounted read-only, or stopped after a failure of its own (`EROFS`,
+    /// `ESHUTDOWN`; an aborted journal). In the latter case what it shows need not be on the disk.
+    #[error(
+        "could not {step}: the file system takes no writes; if it stopped after a failure, unmount and check it, mount \
+         it again, then open the file anew and check what it holds; to read only, use read_only(true)"
+    )]
+    FileSystemReadOnly {
+        /// What was being done, for people.
+        step: &'static str,
+    },
+    /// The file was opened by another process, of which this one is a copy that `fork(2)` made.
+    #[error("the file was opened before a fork, and this is the child: only the parent may change it")]
+    OtherProcess,
+    /// The process, or the system, has as many descriptors open as it may.
+    #[error("could not {step}: no descriptor is left; close files, or raise the limit (ulimit -n), and try again")]
+    OutOfDescriptors {
+        /// What was being done, for people.
+        step: &'static str,
+    },
+    /// Something that no creation leaves has the name that the file needs until it is whole: a link, a directory, a
+    /// pipe. It was left as it is.
+    #[error("the name {} is needed to create the file, and is no regular file; remove it", temporary.display())]
+    TemporaryTaken {
+        /// The name that the file would have had until it was whole.
+        temporary: PathBuf,
+    },
+}
+
+/// The kind for a step of an open that the operating system refused: `otherwise`, unless the cause has its own.
+pub(crate) fn refusal(step: &'static str, cause: &io::Error, otherwise: FileErrorKind) -> FileErrorKind {
+    match cause.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EROFS | Errno::ESHUTDOWN) => FileErrorKind::FileSystemReadOnly { step },
+        Some(Errno::EMFILE | Errno::ENFILE) => FileErrorKind::OutOfDescriptors { step },
+        _ => otherwise,
+    }
 }
 
 impl Kind for FileErrorKind {
@@ -265,6 +308,10 @@ impl Kind for FileErrorKind {
         Reason::new(25, "FileCut", "the file is shorter than its slots"),
         Reason::new(26, "PathReplaced", "the path no longer means this file"),
         Reason::new(27, "RemoveFailed", "a system call of removing failed"),
+        Reason::new(28, "FileSystemReadOnly", "the file system takes no writes, by its mount or after a failure"),
+        Reason::new(29, "OtherProcess", "a change by a forked copy of the process that opened the file"),
+        Reason::new(30, "OutOfDescriptors", "no descriptor is left to open a file or directory"),
+        Reason::new(31, "TemporaryTaken", "the temporary name is taken by a link, a directory or a pipe"),
     ];
 
     fn reason(&self) -> u16 {
@@ -296,6 +343,10 @@ impl Kind for FileErrorKind {
             Self::FileCut { .. } => 25,
             Self::PathReplaced => 26,
             Self::RemoveFailed { .. } => 27,
+            Self::FileSystemReadOnly { .. } => 28,
+            Self::OtherProcess => 29,
+            Self::OutOfDescriptors { .. } => 30,
+            Self::TemporaryTaken { .. } => 31,
         }
     }
 }
