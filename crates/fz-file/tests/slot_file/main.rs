@@ -1,5 +1,6 @@
 //! Slot files through their public API, on the real file system and on a scripted disk.
 
+mod anew;
 mod bad_input;
 mod catalogue;
 mod creation;
@@ -12,4 +13,5 @@ mod locks;
 mod model;
 mod reference_mistakes;
 mod removal;
+mod temporary;
 mod vectored;
