@@ -493,8 +493,8 @@ impl SlotFile {
     /// # Errors
     ///
     /// [`PathReplaced`](FileErrorKind::PathReplaced), [`ReadOnly`](FileErrorKind::ReadOnly),
-    /// [`OtherProcess`](FileErrorKind::OtherProcess): the path is untouched. [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a
-    /// power cut.
+    /// [`OtherProcess`](FileErrorKind::OtherProcess): the path is untouched.
+    /// [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a power cut.
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};

@@ -115,6 +115,10 @@ impl Storage for TapStorage {
         self.inner.write_back(offset, bytes)
     }
 
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.inner.drop_clean_pages()
+    }
+
     fn length(&self) -> io::Result<u64> {
         self.inner.length()
     }

@@ -202,8 +202,8 @@ impl Disk {
         Self { sync_yields: 20, ..Self::new() }
     }
 
-    /// A disk on which pages whose sync failed are never written again, as on ext4, until they are dropped. A later sync
-    /// says `Ok`, and makes the length durable only.
+    /// A disk on which pages whose sync failed are never written again, as on ext4, until they are dropped. A later
+    /// sync says `Ok`, and makes the length durable only.
     pub(crate) fn with_stale_pages() -> Self {
         Self { stale_pages: true, ..Self::new() }
     }

@@ -109,6 +109,10 @@ impl Storage for GatedFile {
         self.file.write_back(offset, bytes)
     }
 
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.file.drop_clean_pages()
+    }
+
     fn length(&self) -> io::Result<u64> {
         self.file.length()
     }
