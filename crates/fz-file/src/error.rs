@@ -251,7 +251,9 @@ pub enum FileErrorKind {
         step: &'static str,
     },
     /// The file was opened by another process, of which this one is a copy that `fork(2)` made.
-    #[error("the file was opened before a fork, and this is the child: only the parent may change it")]
+    #[error(
+        "the file was opened before a fork, and this is the child; let the parent write, or open it here once the parent has closed it"
+    )]
     OtherProcess,
     /// The process, or the system, has as many descriptors open as it may.
     #[error("could not {step}: no descriptor is left; close files, or raise the limit (ulimit -n), and try again")]

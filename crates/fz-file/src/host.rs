@@ -108,9 +108,7 @@ impl Volume for HostVolume {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         match open_file(OpenOptions::new().read(true), path) {
             Ok(directory) => synced_directory(directory.sync_all()),
-            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
-                sync_unreadable_directory(path).map_err(|_| cause)
-            }
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => sync_unreadable_directory(path, cause),
             Err(cause) => Err(cause),
         }
     }
@@ -191,8 +189,8 @@ fn link_and_unlink(from: &Path, to: &Path, unlink: impl Fn(&Path) -> io::Result<
     })
 }
 
-/// Where there is neither an exclusive rename nor a link: an empty file takes the name, exclusively, and `from` replaces
-/// it while its lock keeps every opener out. A crash in between leaves the empty file, a file of no slots yet.
+/// Where there is neither an exclusive rename nor a link: an empty file takes the name, exclusively, and `from`
+/// replaces it while its lock keeps every opener out. A crash in between leaves the empty file, a file of no slots yet.
 ///
 /// `between` runs between the creation and the lock, for a test.
 fn rename_over_placeholder(from: &Path, to: &Path, between: impl FnOnce()) -> io::Result<()> {
@@ -222,17 +220,20 @@ fn synced_directory(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Syncs the file system of a directory that may be changed but not read (mode 0300), and so not be opened: through
-/// an unnamed file in it.
+/// an unnamed file in it. Where there is no such file, `refused` is the answer.
 #[cfg(target_os = "linux")]
-fn sync_unreadable_directory(path: &Path) -> io::Result<()> {
+fn sync_unreadable_directory(path: &Path, refused: io::Error) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600).custom_flags(OFlag::O_TMPFILE.bits());
-    Ok(nix::unistd::syncfs(open_file(&options, path)?)?)
+    match open_file(&options, path) {
+        Ok(unnamed) => Ok(nix::unistd::syncfs(unnamed)?),
+        Err(_) => Err(refused),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn sync_unreadable_directory(_path: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+fn sync_unreadable_directory(_path: &Path, refused: io::Error) -> io::Result<()> {
+    Err(refused)
 }
 
 impl Storage for HostFile {

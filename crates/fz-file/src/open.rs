@@ -1,8 +1,8 @@
 //! Opening and creating.
 //!
 //! **Creation.** The file is made under a temporary name in the same directory, `.NAME.creating` (of a long name, a
-//! hash of it: [`temporary_name`]): created exclusively, locked, filled, synced; then it gets its final name, unless that was taken
-//! meanwhile, and the directory is synced. A file at the final name is therefore whole.
+//! hash of it: [`temporary_name`]): created exclusively, locked, filled, synced; then it gets its final name, unless
+//! that was taken meanwhile, and the directory is synced. A file at the final name is therefore whole.
 //!
 //! **The rule for temporary names.** Only the holder of the lock on the file that the name means
 //! may rename or remove the name, and it makes sure *after* locking that the name still means that

@@ -86,7 +86,8 @@ impl SlotFile {
     ///
     /// Blocks for the disk, and it may be for long: new slots are written with zeros, unless the config says
     /// [otherwise](crate::Preallocation), and in each case but that of a read-only file the file and its
-    /// directory are synced, with whatever an earlier process left for it.
+    /// directory are synced, with whatever an earlier process left for it. The kernel then drops the file's pages, so
+    /// that the first reads come from the device.
     ///
     /// # Errors
     ///
@@ -101,8 +102,8 @@ impl SlotFile {
     /// [`CreateFailed`](FileErrorKind::CreateFailed), [`TemporaryTaken`](FileErrorKind::TemporaryTaken),
     /// [`GrowFailed`](FileErrorKind::GrowFailed), [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier
     /// process wrote, [`FileSystemReadOnly`](FileErrorKind::FileSystemReadOnly),
-    /// [`OutOfDescriptors`](FileErrorKind::OutOfDescriptors). And [`FileCut`](FileErrorKind::FileCut), if a program that
-    /// takes no lock cuts it meanwhile.
+    /// [`OutOfDescriptors`](FileErrorKind::OutOfDescriptors). And [`FileCut`](FileErrorKind::FileCut), if a program
+    /// that takes no lock cuts it meanwhile.
     ///
     /// Whatever the error, a later open is in no worse a position: nothing half-made is at the path.
     ///
@@ -401,7 +402,8 @@ impl SlotFile {
     ///
     /// [`ZeroBytes`](FileErrorKind::ZeroBytes), [`OffsetOverflow`](FileErrorKind::OffsetOverflow),
     /// [`OutOfRange`](FileErrorKind::OutOfRange), [`ReadOnly`](FileErrorKind::ReadOnly),
-    /// [`OtherProcess`](FileErrorKind::OtherProcess); [`SyncFailed`](FileErrorKind::SyncFailed), final as that of [`sync`](Self::sync).
+    /// [`OtherProcess`](FileErrorKind::OtherProcess); [`SyncFailed`](FileErrorKind::SyncFailed), final as that of
+    /// [`sync`](Self::sync).
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};

@@ -112,6 +112,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         checks: &[
             test("slot_file", "anew::a_a_write_repeated_after_an_open_anew_survives_a_power_cut"),
             test("slot_file", "anew::a_a_write_repeated_after_an_open_that_failed_survives_a_power_cut"),
+            test(
+                "slot_file",
+                "faults::a_a_power_cut_after_a_fault_at_any_call_keeps_what_was_synced_on_a_disk_with_stale_pages",
+            ),
             test("slot_file", "anew::a_slots_of_a_growth_whose_sync_failed_take_durable_writes_after_an_open_anew"),
         ],
     },

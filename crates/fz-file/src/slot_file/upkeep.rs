@@ -47,7 +47,8 @@ impl SlotFile {
     }
 
     /// Reserves the blocks that slots of the file lack, so that no later write finds the disk full; `false` where
-    /// blocks cannot be reserved. What the slots hold does not change. The next sync makes it durable. Blocks for the disk.
+    /// blocks cannot be reserved. What the slots hold does not change. The next sync makes the blocks durable.
+    /// Waits for the disk.
     ///
     /// Slots lack their blocks if the file is [sparse](crate::Preallocation::Sparse), after a restore that turned zeros
     /// into holes (`cp --sparse`, `rsync -S`), and after a growth that was interrupted. An open does not reserve them,
@@ -79,7 +80,8 @@ impl SlotFile {
     }
 
     /// Makes the call of [`sync_range`](Self::sync_range) once, over all of the file, so that a system or a sandbox
-    /// that answers it in an unforeseen way does so now, and not under load. Right after an open there is nothing to write.
+    /// that answers it in an unforeseen way does so now, and not under load. Right after an open
+    /// there is nothing to write.
     ///
     /// # Errors
     ///

@@ -208,6 +208,10 @@ impl Disk {
         Self { stale_pages: true, ..Self::new() }
     }
 
+    pub(crate) fn has_stale_pages(&self) -> bool {
+        self.stale_pages
+    }
+
     /// A disk that shows another inode number for a file each time.
     pub(crate) fn with_unstable_inodes() -> Self {
         Self { unstable_inodes: true, ..Self::new() }
@@ -264,6 +268,7 @@ impl Disk {
         world.names = world.durable_names.clone();
         for content in world.files.values_mut() {
             content.bytes = content.durable.clone();
+            content.stale = false;
             content.locks.clear();
         }
     }
@@ -379,11 +384,16 @@ impl OpenFile {
                 content.durable = content.bytes.clone();
             }
         });
+        self.mark_stale(&result);
+        self.disk.syncing.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// After a write-back that failed.
+    fn mark_stale(&self, result: &io::Result<()>) {
         if result.is_err() && self.disk.stale_pages {
             self.disk.state().world.files.get_mut(&self.inode).unwrap().stale = true;
         }
-        self.disk.syncing.fetch_sub(1, Ordering::SeqCst);
-        result
     }
 
     fn on_content<T>(&self, call: Call, action: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
@@ -439,7 +449,9 @@ impl Storage for OpenFile {
     }
 
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.on_content(Call::WriteBack { offset, bytes }, |_| ())
+        let result = self.on_content(Call::WriteBack { offset, bytes }, |_| ());
+        self.mark_stale(&result);
+        result
     }
 
     fn drop_clean_pages(&self) -> io::Result<()> {
