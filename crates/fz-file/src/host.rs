@@ -32,7 +32,7 @@ use crate::{Access, FileIdentity, SlotFile, Storage, Volume};
 
 /// The operating system's files: what [`SlotFile::open`](crate::SlotFile::open) uses.
 ///
-/// Any Unix; Linux and macOS have special cases. Locks are `flock(2)` locks: they bind openers that ask for them, on
+/// Unix; Linux and macOS have special cases. Locks are `flock(2)` locks: they bind openers that ask for them, on
 /// NFS only where the server takes part, and belong to the open file, so that two opens in one process
 /// exclude each other as two processes do. A child of `fork(2)` shares its parent's open file, and so its lock, which
 /// then ends when both have dropped it, or the parent has.
