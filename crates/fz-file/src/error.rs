@@ -252,7 +252,8 @@ pub enum FileErrorKind {
     },
     /// The file was opened by another process, of which this one is a copy that `fork(2)` made.
     #[error(
-        "the file was opened before a fork, and this is the child; let the parent write, or open it here once the parent has closed it"
+        "the file was opened before a fork, and this is the child; let the parent write, or open it here once the \
+         parent has closed it"
     )]
     OtherProcess,
     /// The process, or the system, has as many descriptors open as it may.

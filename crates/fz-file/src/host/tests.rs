@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
+use super::system::above_standard_streams;
 use super::{
     HostFile, HostVolume, begun, has_no_links, link_and_unlink, open_regular, read_at, rename_over_placeholder,
     supported, synced_directory, write_at,
@@ -105,6 +106,34 @@ fn an_open_waits_until_a_lease_is_given_back() {
         call(F_SETLEASE, F_UNLCK).unwrap();
         opened.join().unwrap().unwrap();
     });
+}
+
+/// If a standard stream is closed just before the file is opened, in another thread, nothing harmless lies there.
+#[test]
+fn a_a_file_opened_as_a_standard_stream_is_moved_above_them() {
+    use std::os::fd::AsRawFd;
+
+    let (_directory, path, _) = two_names();
+    fs::write(&path, "kept").unwrap();
+    let moved = || {
+        nix::unistd::close(1).unwrap();
+        let low = File::open(&path).unwrap();
+        let was_low = low.as_raw_fd() < 3;
+        let mut text = String::new();
+        let mut file = above_standard_streams(low).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        was_low && file.as_raw_fd() > 2 && text == "kept" && !Path::new("/dev/fd/1").exists()
+    };
+    match fork::fork().unwrap() {
+        fork::Fork::Child => {
+            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(moved)).unwrap_or(false);
+            std::process::exit(i32::from(!passed))
+        }
+        fork::Fork::Parent(child) => {
+            let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
+            assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+        }
+    }
 }
 
 /// macOS refuses what is too much for one call; here a few bytes are.
