@@ -27,13 +27,14 @@ pub enum Create {
 }
 
 /// What is done to the blocks of new slots, at creation and in
-/// [`grow`](crate::SlotFile::grow), before anybody may write them. New slots read as zeros either
+/// [`grow`](crate::SlotFile::grow), before they may be written. New slots read as zeros either
 /// way.
 ///
 /// On file systems that copy on write (btrfs, ZFS) overwriting takes new blocks, whatever is chosen
 /// here. A crash during a growth, or a sync of it that failed, may leave the new slots there without
-/// their blocks, and a later open takes them as they are. (To reserve what is missing then, some file
-/// systems want room for all of the file, and one on a full disk would not open any more.)
+/// their blocks, and a later open takes them as they are; so does one after a restore that turned runs of zeros into
+/// holes. (To reserve what is missing then, some file systems want room for all of the file, and one on a full disk
+/// would not open any more: [`SlotFile::reserve`](crate::SlotFile::reserve) does it when asked.)
 ///
 /// ```
 /// # use fz_file::{Preallocation, SlotFile, SlotFileConfig};
@@ -82,6 +83,7 @@ pub struct SlotFileConfig {
     pub(crate) preallocation: Preallocation,
     pub(crate) create: Create,
     pub(crate) read_only: bool,
+    pub(crate) mode: Option<u32>,
 }
 
 impl SlotFileConfig {
@@ -107,12 +109,13 @@ impl SlotFileConfig {
             preallocation: Preallocation::default(),
             create: Create::default(),
             read_only: false,
+            mode: None,
         }
     }
 
     /// The slots that the file has at least once it is open: a new file gets as many, a smaller
-    /// one is grown, a larger one keeps its length. Those that were there already get the blocks that
-    /// they lack, unless the file is [sparse](Preallocation::Sparse). Default 0.
+    /// one is grown, a larger one keeps its length. Slots that were there already stay as they are, also without
+    /// blocks; [`SlotFile::reserve`](crate::SlotFile::reserve) reserves those. Default 0.
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -188,6 +191,24 @@ impl SlotFileConfig {
     /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// The permission bits of a new file (`chmod(2)`), whatever the umask. A file that exists keeps its own. Default
+    /// 0600: the owner reads and writes, less what the umask takes.
+    ///
+    /// ```
+    /// # use fz_file::{SlotFile, SlotFileConfig};
+    /// use std::os::unix::fs::PermissionsExt;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    ///
+    /// let file = SlotFile::open(SlotFileConfig::new(path, 4096).mode(0o640))?;
+    /// assert_eq!(file.path().metadata()?.permissions().mode() & 0o777, 0o640); // the group may read
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
         self
     }
 }

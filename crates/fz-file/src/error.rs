@@ -1,6 +1,9 @@
 //! Every reason for which an operation of a slot file fails.
 
+use std::io;
 use std::path::PathBuf;
+
+use nix::errno::Errno;
 
 /// A failed operation of a slot file: the operation, the path, the [reason](FileErrorKind), and
 /// the [`std::io::Error`] behind it.
@@ -86,7 +89,8 @@ fz_error::catalogue! {
             /// How often it was tried.
             attempts: u32,
         } = 11, "the path kept changing its meaning while it was opened",
-            "the path meant another file after each of {attempts} attempts; is it a dangling link, or being replaced?";
+            "the path meant another file after each of {attempts} attempts; is it a dangling link, being replaced, \
+             or on a file system whose inode numbers change?";
         /// The operating system refused a step of opening the file.
         OpenFailed {
             /// What was being done, for people.
@@ -138,7 +142,7 @@ fz_error::catalogue! {
         /// The file is open for reading only.
         ReadOnly = 18, "a change to a file that is open read-only",
             "the file is open read-only; open it without read_only(true)";
-        /// The file ended inside a slot that it has: somebody cut it.
+        /// The file ended inside a slot that it has: another program cut it.
         UnexpectedEnd {
             /// The first slot of the read.
             slot_index: u64,
@@ -147,7 +151,7 @@ fz_error::catalogue! {
             /// The bytes read before the end.
             bytes_read: usize,
         } = 19, "the file ended inside a slot that it has",
-            "the file ended after {bytes_read} of {bytes} bytes from slot {slot_index}: it was cut by somebody else";
+            "the file ended after {bytes_read} of {bytes} bytes from slot {slot_index}: another program cut it";
         /// The operating system refused a read.
         ReadFailed {
             /// The first slot of the read.
@@ -180,7 +184,9 @@ fz_error::catalogue! {
         } = 22, "a write failed",
             "the write of {bytes} bytes to slot {slot_index} failed after {bytes_written}; the cause says why";
         /// A sync of this file failed, now or earlier. Nothing is written or synced any more: the
-        /// kernel may have dropped what was not durable and shows it all the same.
+        /// kernel may have dropped what was not durable and shows it all the same. An open for writing makes the kernel
+        /// drop it there, too ([`Storage::drop_clean_pages`](crate::Storage::drop_clean_pages)): open the file anew, check
+        /// what it holds, and write the rest again.
         SyncFailed {
             /// The operation whose sync failed first.
             failed_in: &'static str,
@@ -188,7 +194,8 @@ fz_error::catalogue! {
             cause: String,
         } = 23, "a sync failed, now or earlier",
             "a sync failed in `{failed_in}` ({cause}): what was not durable may be lost, and nothing more is \
-             written; open the file anew and check what it holds";
+             written; close the file, open it anew (which drops what only the kernel shows; where the system \
+             cannot, use another file), check what it holds, and write the rest again";
         /// The operating system refused a step of giving the file its slots, in `grow` or in `open`.
         /// The file keeps the slots it has, and is cut to them again unless that is refused, too; of a new
         /// one nothing is left.
@@ -208,7 +215,7 @@ fz_error::catalogue! {
             /// The bytes of the slots that it should have.
             length_expected: u64,
         } = 25, "the file is shorter than its slots",
-            "the file is {length} bytes long and should be at least {length_expected}: it was cut by somebody else";
+            "the file is {length} bytes long and should be at least {length_expected}: another program cut it";
         /// The path no longer means this file, so it was not removed.
         PathReplaced = 26, "the path no longer means this file",
             "the path means another file now, or none; nothing was removed";
@@ -218,5 +225,39 @@ fz_error::catalogue! {
             step: &'static str,
         } = 27, "a system call of removing failed",
             "could not {step}; the file is closed and may still be there; the cause says why";
+        /// The file system takes no writes: it is mounted read-only, or stopped after a failure of its own (`EROFS`,
+        /// `ESHUTDOWN`; an aborted journal). In the latter case what it shows need not be on the disk.
+        FileSystemReadOnly {
+            /// What was being done, for people.
+            step: &'static str,
+        } = 28, "the file system takes no writes, by its mount or after a failure",
+            "could not {step}: the file system takes no writes; if it stopped after a failure, unmount and check \
+             it, mount it again, then open the file anew and check what it holds; to read only, use read_only(true)";
+        /// The file was opened by another process, of which this one is a copy that `fork(2)` made.
+        OtherProcess = 29, "a change by a forked copy of the process that opened the file",
+            "the file was opened before a fork, and this is the child; let the parent write, or open it here once \
+             the parent has closed it";
+        /// The process, or the system, has as many descriptors open as it may.
+        OutOfDescriptors {
+            /// What was being done, for people.
+            step: &'static str,
+        } = 30, "no descriptor is left to open a file or directory",
+            "could not {step}: no descriptor is left; close files, or raise the limit (ulimit -n), and try again";
+        /// Something that no creation leaves has the name that the file needs until it is whole: a link, a directory, a
+        /// pipe. It was left as it is.
+        TemporaryTaken {
+            /// The name that the file would have had until it was whole.
+            temporary: PathBuf,
+        } = 31, "the temporary name is taken by a link, a directory or a pipe",
+            "the name {} is needed to create the file, and is no regular file; remove it", fz_error::EscapedPath(temporary);
+    }
+}
+
+/// The kind for a step of an open that the operating system refused: `otherwise`, unless the cause has its own.
+pub(crate) fn refusal(step: &'static str, cause: &io::Error, otherwise: FileErrorKind) -> FileErrorKind {
+    match cause.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EROFS | Errno::ESHUTDOWN) => FileErrorKind::FileSystemReadOnly { step },
+        Some(Errno::EMFILE | Errno::ENFILE) => FileErrorKind::OutOfDescriptors { step },
+        _ => otherwise,
     }
 }

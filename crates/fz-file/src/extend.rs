@@ -20,6 +20,13 @@ use crate::{Preallocation, Storage};
 /// write of 128 bytes costs six times as much as with this.
 const ZEROS_BYTES: usize = 64 * 1024;
 
+/// The bytes that one call reserves: at first, and after interruptions.
+const RESERVED_BYTES_MAX: u64 = 64 << 20;
+const RESERVED_BYTES_MIN: u64 = 1 << 20;
+
+/// How often in a row one piece is interrupted before blocks are written instead of reserved.
+const INTERRUPTIONS_MAX: u32 = 64;
+
 /// A step of extending a file that failed.
 #[derive(Debug)]
 pub(crate) enum ExtendError {
@@ -70,22 +77,84 @@ fn fill(storage: &dyn Storage, preallocation: Preallocation, from: u64, to: u64)
 }
 
 /// Whether there is a block now for each of the bytes `from..to`; not where blocks cannot be reserved.
-fn reserve(storage: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
-    match uninterrupted(|| storage.allocate(from, to - from)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
-        Err(cause) => Err(cause),
+///
+/// In pieces, because some file systems (tmpfs of older kernels) undo a whole call when a signal comes, and would begin
+/// anew for ever beside a timer. A piece that is interrupted is halved; one that no halving helps is not reserved.
+pub(crate) fn reserve(storage: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
+    in_pieces(from, to, |offset, bytes| storage.allocate(offset, bytes))
+}
+
+fn in_pieces(from: u64, to: u64, mut allocate: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<bool> {
+    let mut piece = RESERVED_BYTES_MAX;
+    let mut interruptions = 0;
+    let mut offset = from;
+    while offset < to {
+        let bytes = piece.min(to - offset);
+        match allocate(offset, bytes) {
+            Ok(()) => {
+                offset += bytes;
+                interruptions = 0;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                interruptions += 1;
+                if interruptions == INTERRUPTIONS_MAX {
+                    return Ok(false);
+                }
+                piece = (piece / 2).max(RESERVED_BYTES_MIN);
+            }
+            Err(cause) => return Err(cause),
+        }
     }
+    Ok(true)
 }
 
 fn write_zeros(storage: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
+    static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
     let mut offset = from;
     while offset < to {
         let bytes = ZEROS_BYTES.min(usize::try_from(to - offset).unwrap_or(usize::MAX));
-        write_all(storage, &mut [IoSlice::new(&zeros[..bytes])], offset)
+        write_all(storage, &mut [IoSlice::new(&ZEROS[..bytes])], offset)
             .map_err(|Stopped { cause, .. }| cause.unwrap_or_else(|| io::ErrorKind::WriteZero.into()))?;
         offset += bytes as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{RESERVED_BYTES_MAX, RESERVED_BYTES_MIN, in_pieces};
+
+    const MIB: u64 = 1 << 20;
+
+    /// A file system that undoes all when a signal comes, and a signal for each 4 MiB that it would take.
+    #[test]
+    fn a_reservation_that_is_interrupted_goes_on_where_it_was() {
+        let (mut end, mut interrupted) = (3, 0);
+        let reserved = in_pieces(3, 1000 * MIB, |offset, bytes| {
+            assert_eq!(offset, end, "it began anew");
+            if bytes > 4 * MIB {
+                interrupted += 1;
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            end += bytes;
+            Ok(())
+        });
+        assert!(reserved.unwrap());
+        assert_eq!((end, interrupted), (1000 * MIB, 4));
+    }
+
+    #[test]
+    fn a_reservation_that_is_always_interrupted_ends_and_the_blocks_are_written() {
+        let mut pieces = Vec::new();
+        let reserved = in_pieces(0, 200 * MIB, |offset, bytes| {
+            pieces.push(bytes);
+            if offset == 0 { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+        assert!(!reserved.unwrap());
+        assert_eq!((pieces[0], pieces[1]), (RESERVED_BYTES_MAX, RESERVED_BYTES_MAX));
+        assert_eq!((pieces.len(), pieces.last()), (65, Some(&RESERVED_BYTES_MIN)));
+    }
 }

@@ -1,37 +1,48 @@
-//! The operating system behind the seam. The one module that differs between systems, and the
-//! only one with `unsafe`.
+//! The operating system behind the seam: any Unix. Linux (with Android) and macOS have their special cases, other
+//! systems the portable way.
 //!
 //! macOS: `File::sync_data` and `File::sync_all` of std are `fcntl(F_FULLFSYNC)` there, since
 //! `fsync(2)` does not flush the device's cache on that system.
+//!
+//! **Optional calls.** `renameat2`, `link`, `fallocate`, `sync_file_range`, `posix_fadvise` and the sync of a directory
+//! may be missing: in the kernel, in the file system, or because a sandbox refuses them, with whatever error
+//! ([`is_missing`]). Each has another way, or is left out.
+//!
+//! **Descriptors.** None is ever 0, 1 or 2 ([`open_file`]).
 
-#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "sync_file_range(2) has no safe wrapper"))]
+#[cfg(not(unix))]
+compile_error!("HostVolume knows the system calls of Unix only; another system needs its own in src/host.rs");
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-compile_error!("fz-file knows the system calls of Linux and macOS only; another system needs its own in src/host.rs");
+mod system;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::process;
 
+use fz_process::Process;
 use nix::errno::Errno;
 #[expect(deprecated, reason = "nix's Flock panics when its unlock in Drop fails, and wants to own the file")]
 use nix::fcntl::flock;
 use nix::fcntl::{FcntlArg, FlockArg, OFlag, fcntl};
-use nix::libc::off_t;
-use nix::sys::uio::{preadv, pwritev};
 
 use crate::{Access, FileIdentity, SlotFile, Storage, Volume};
 
 /// The operating system's files: what [`SlotFile::open`](crate::SlotFile::open) uses.
 ///
-/// Linux and macOS. Locks are `flock(2)` locks: they bind openers that ask for them, on NFS only
-/// where the server takes part, and belong to the open file, so that two opens in one process
-/// exclude each other as two processes do. A child of `fork(2)` that goes on without an `exec` shares its
-/// parent's open file, and so its lock, which then ends when both have dropped it, or the parent has.
+/// Unix; Linux and macOS have special cases. Locks are `flock(2)` locks: they bind openers that ask for them, on
+/// NFS only where the server takes part, and belong to the open file, so that two opens in one process
+/// exclude each other as two processes do. A child of `fork(2)` shares its parent's open file, and so its lock, which
+/// then ends when both have dropped it, or the parent has.
+///
+/// New files have mode 0600, less the umask. No descriptor is ever 0, 1 or 2. Inode numbers must be stable: a file
+/// system that shows another number for the same file each time cannot be used.
+///
+/// A process with a limit on the size of its files (`RLIMIT_FSIZE`, `ulimit -f`) is killed by `SIGXFSZ` when a
+/// creation, a growth or a write exceeds it, unless the program ignores that signal: then the call fails with `EFBIG`.
+/// This library changes no signal's disposition.
 ///
 /// ```
 /// use fz_file::{Access, HostVolume, Volume};
@@ -50,27 +61,35 @@ pub struct HostVolume;
 #[derive(Debug)]
 struct HostFile {
     file: File,
-    /// The process that opened it. A child of `fork(2)` has another.
-    opener: u32,
+    /// The process that opened it, and whose lock it is.
+    owner: Process,
 }
 
 impl Volume for HostVolume {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
         // Asked first, because opening a device can do things (rewind a tape, start a watchdog).
         require_regular(&fs::metadata(path)?)?;
-        Ok(Box::new(HostFile::new(open_regular(path, access)?)))
+        Ok(Box::new(HostFile::new(open_regular(path, access, OFlag::empty())?)))
+    }
+
+    fn open_no_follow(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
+        require_regular(&fs::symlink_metadata(path)?)?;
+        Ok(Box::new(HostFile::new(open_regular(path, access, OFlag::O_NOFOLLOW)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Box::new(HostFile::new(file)))
+        Ok(Box::new(create_file(path)?))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match rename_no_replace(from, to) {
+        match system::rename_no_replace(from, to) {
             // Not every file system has the flag, and a kernel before 3.15 not the call.
-            Err(Errno::EINVAL | Errno::ENOSYS) => link_and_unlink(from, to, |path| fs::remove_file(path)),
-            result => Ok(result?),
+            Err(error) if error == Errno::EINVAL || is_missing(error) => {}
+            result => return Ok(result?),
+        }
+        match link_and_unlink(from, to, |path| fs::remove_file(path)) {
+            Err(error) if has_no_links(&error) => rename_over_placeholder(from, to, || ()),
+            result => result,
         }
     }
 
@@ -82,20 +101,50 @@ impl Volume for HostVolume {
         Ok(identity_of(&fs::metadata(path)?))
     }
 
+    fn identity_no_follow(&self, path: &Path) -> io::Result<FileIdentity> {
+        Ok(identity_of(&fs::symlink_metadata(path)?))
+    }
+
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        match open_file(OpenOptions::new().read(true), path) {
+            Ok(directory) => synced_directory(directory.sync_all()),
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => sync_unreadable_directory(path, cause),
+            Err(cause) => Err(cause),
+        }
     }
 }
 
+/// Opens a file with a descriptor above those of the standard streams, from the first moment on: as long as one of
+/// those is closed, something harmless lies there.
+fn open_file(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let mut in_place = Vec::new();
+    while let Ok(harmless) = File::open("/dev/null") {
+        if harmless.as_raw_fd() > 2 || in_place.len() == 3 || fz_error::mutants::active("keep_low_descriptors") {
+            break;
+        }
+        in_place.push(harmless);
+    }
+    // Another thread may have closed one in between, or there is no such device.
+    Ok(system::above_standard_streams(options.open(path)?)?)
+}
+
+/// Creates a file that only its owner may read, and that was not there. A name that is a link is taken.
+fn create_file(path: &Path) -> io::Result<HostFile> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    Ok(HostFile::new(open_file(&options, path)?))
+}
+
 /// Opens a path that may have come to mean something else since it was looked at. Without `O_NONBLOCK`
-/// the open of a FIFO waits for its other end. To a regular file the flag means only that nobody else's
-/// lease (`F_SETLEASE` of fcntl(2)) is waited for: then it is opened without. A file system in user
+/// the open of a FIFO waits for its other end. To a regular file the flag means only that another
+/// process's lease (`F_SETLEASE` of fcntl(2)) is not waited for: then it is opened without. A file system in user
 /// space is told of it with each call, so it goes again.
-fn open_regular(path: &Path, access: Access) -> io::Result<File> {
+fn open_regular(path: &Path, access: Access, flags: OFlag) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::ReadWrite);
-    let file = match options.clone().custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => options.open(path)?,
+    let open = |flags: OFlag| open_file(options.clone().custom_flags(flags.bits()), path);
+    let file = match open(flags | OFlag::O_NONBLOCK) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => open(flags)?,
         opened => opened?,
     };
     require_regular(&file.metadata()?)?;
@@ -109,7 +158,7 @@ fn require_regular(metadata: &fs::Metadata) -> io::Result<()> {
     } else if metadata.is_file() {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file but a device, pipe or socket"))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file but a link, device, pipe or socket"))
     }
 }
 
@@ -117,15 +166,17 @@ fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
     FileIdentity { device: metadata.dev(), inode: metadata.ino() }
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_no_replace(from: &Path, to: &Path) -> nix::Result<()> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)
+/// Whether an optional call is not there. `EPERM` and `EACCES` are a sandbox's: where they are the file's or the
+/// directory's, the other way meets them, too.
+fn is_missing(error: Errno) -> bool {
+    // The two are one number on Linux.
+    let unsupported = [Errno::EOPNOTSUPP, Errno::ENOTSUP].contains(&error);
+    unsupported || matches!(error, Errno::ENOSYS | Errno::EPERM | Errno::EACCES)
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_no_replace(_from: &Path, _to: &Path) -> nix::Result<()> {
-    Err(Errno::ENOSYS)
+/// Whether a `link(2)` failed because the file system has no hard links (FAT and others say `EPERM`), or not so many.
+fn has_no_links(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw).is_some_and(|error| error == Errno::EMLINK || is_missing(error))
 }
 
 /// `link(2)` refuses a name that is taken, which `rename(2)` does not. A crash in between leaves
@@ -138,13 +189,60 @@ fn link_and_unlink(from: &Path, to: &Path, unlink: impl Fn(&Path) -> io::Result<
     })
 }
 
+/// Where there is neither an exclusive rename nor a link: an empty file takes the name, exclusively, and `from`
+/// replaces it while its lock keeps every opener out. A crash in between leaves the empty file, a file of no slots yet.
+///
+/// `between` runs between the creation and the lock, for a test.
+fn rename_over_placeholder(from: &Path, to: &Path, between: impl FnOnce()) -> io::Result<()> {
+    let placeholder = create_file(to)?;
+    between();
+    if let Err(error) = placeholder.try_lock(Access::ReadWrite) {
+        // An opener that was quicker has the name.
+        return Err(if error.kind() == io::ErrorKind::WouldBlock { Errno::EEXIST.into() } else { error });
+    }
+    // It may be gone again, and have left slots in the file.
+    if HostVolume.identity_no_follow(to)? != placeholder.identity()? || placeholder.length()? > 0 {
+        return Err(Errno::EEXIST.into());
+    }
+    fs::rename(from, to).inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
+}
+
+/// The result of a directory's sync. Some file systems have none (older CIFS, some in user space): then nothing has
+/// failed, and nothing can be done. Everything else is a failure.
+fn synced_directory(result: io::Result<()>) -> io::Result<()> {
+    let missing = [Errno::EINVAL, Errno::EBADF, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOTSUP];
+    match result {
+        Err(cause) if cause.raw_os_error().map(Errno::from_raw).is_some_and(|cause| missing.contains(&cause)) => Ok(()),
+        result => result,
+    }
+}
+
+/// Syncs the file system of a directory that may be changed but not read (mode 0300), and so not be opened: through
+/// an unnamed file in it. Where there is no such file, `refused` is the answer.
+#[cfg(target_os = "linux")]
+fn sync_unreadable_directory(path: &Path, refused: io::Error) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags(OFlag::O_TMPFILE.bits());
+    match open_file(&options, path) {
+        Ok(unnamed) => Ok(nix::unistd::syncfs(unnamed)?),
+        Err(_) => Err(refused),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_unreadable_directory(_path: &Path, refused: io::Error) -> io::Result<()> {
+    Err(refused)
+}
+
 impl Storage for HostFile {
     fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        read_at(&self.file, buffers, file_offset(offset)?, BYTES_MAX)
+        read_at(&self.file, buffers, offset, BYTES_MAX)
     }
 
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        write_at(&self.file, buffers, file_offset(offset)?, BYTES_MAX)
+        write_at(&self.file, buffers, offset, BYTES_MAX)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -155,29 +253,21 @@ impl Storage for HostFile {
         self.file.sync_all()
     }
 
-    #[cfg(target_os = "linux")]
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        use nix::libc;
-        let (offset, bytes) = (file_offset(offset)?, file_offset(bytes)?);
-        // Only SYNC_FILE_RANGE_WRITE: the flags that wait would also take an error that the next
-        // fsync must see.
-        //
-        // SAFETY: the call takes no memory, and the descriptor is open for as long as `self.file`
-        // is borrowed.
-        let result =
-            unsafe { libc::sync_file_range(self.file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE) };
-        Ok(begun(Errno::result(result))?)
+        Ok(begun(system::write_back(&self.file, offset, bytes))?)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn write_back(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn drop_clean_pages(&self) -> io::Result<()> {
         use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-        Ok(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
+        // A length of 0 reaches to the end of the file, and is the one range that takes no rounding: the kernel
+        // leaves a page alone of which only a part is meant.
+        supported(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED))
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// By `ftruncate(2)` to the length that the file has, for which every file system begins a transaction. btrfs
@@ -198,20 +288,12 @@ impl Storage for HostFile {
         self.file.set_len(bytes)
     }
 
-    #[cfg(target_os = "linux")]
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        use nix::fcntl::{FallocateFlags, fallocate};
-        match fallocate(&self.file, FallocateFlags::empty(), file_offset(offset)?, file_offset(bytes)?) {
-            // Said in one way, for std does not map both in every version.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
-            result => Ok(result?),
-        }
+        supported(system::allocate(&self.file, offset, bytes))
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn allocate(&self, _offset: u64, _bytes: u64) -> io::Result<()> {
-        // F_PREALLOCATE of macOS takes no offset; the slot file writes zeros instead.
-        Err(io::ErrorKind::Unsupported.into())
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(fs::Permissions::from_mode(mode))
     }
 
     fn try_lock(&self, access: Access) -> io::Result<()> {
@@ -228,7 +310,7 @@ impl Storage for HostFile {
 
 impl HostFile {
     fn new(file: File) -> Self {
-        Self { file, opener: process::id() }
+        Self { file, owner: Process::current() }
     }
 
     fn flock(&self, operation: FlockArg) -> nix::Result<()> {
@@ -241,10 +323,9 @@ impl Drop for HostFile {
     /// Unlocks by name, because a child that another thread is just spawning holds a copy of the
     /// descriptor until its `exec`, and closing ours would leave the file locked until then.
     ///
-    /// Not in a child that goes on without an `exec` and drops its copy: the lock is one for all copies,
-    /// and its parent's.
+    /// Not in a child of `fork(2)` that drops its copy: the lock is one for all copies, and its parent's.
     fn drop(&mut self) {
-        if self.opener == process::id() {
+        if self.owner.is_current() {
             let _ = self.flock(FlockArg::Unlock);
         }
     }
@@ -254,19 +335,23 @@ impl Drop for HostFile {
 /// of any number as many as it can.
 const BYTES_MAX: usize = if cfg!(target_os = "macos") { SlotFile::SLOT_SIZE_MAX } else { usize::MAX };
 
-fn write_at(file: &File, buffers: &[IoSlice<'_>], offset: off_t, bytes_max: usize) -> io::Result<usize> {
+fn write_at(file: &File, buffers: &[IoSlice<'_>], offset: u64, bytes_max: usize) -> io::Result<usize> {
     let call = one_call(buffers.iter().map(|buffer| buffer.len()), bytes_max);
     match &buffers[call] {
-        [only] if only.len() > bytes_max => Ok(pwritev(file, &[IoSlice::new(&only[..bytes_max])], offset)?),
-        call => Ok(pwritev(file, call, offset)?),
+        [only] if only.len() > bytes_max => {
+            Ok(system::write_vectored(file, &[IoSlice::new(&only[..bytes_max])], offset)?)
+        }
+        call => Ok(system::write_vectored(file, call, offset)?),
     }
 }
 
-fn read_at(file: &File, buffers: &mut [IoSliceMut<'_>], offset: off_t, bytes_max: usize) -> io::Result<usize> {
+fn read_at(file: &File, buffers: &mut [IoSliceMut<'_>], offset: u64, bytes_max: usize) -> io::Result<usize> {
     let call = one_call(buffers.iter().map(|buffer| buffer.len()), bytes_max);
     match &mut buffers[call] {
-        [only] if only.len() > bytes_max => Ok(preadv(file, &mut [IoSliceMut::new(&mut only[..bytes_max])], offset)?),
-        call => Ok(preadv(file, call, offset)?),
+        [only] if only.len() > bytes_max => {
+            Ok(system::read_vectored(file, &mut [IoSliceMut::new(&mut only[..bytes_max])], offset)?)
+        }
+        call => Ok(system::read_vectored(file, call, offset)?),
     }
 }
 
@@ -291,17 +376,19 @@ fn one_call(lengths: impl ExactSizeIterator<Item = usize> + Clone, bytes_max: us
 /// What a call of `sync_file_range(2)` comes to. Where there is no such call (a sandbox, a kernel that is
 /// emulated) nothing was begun, nothing is lost, and the sync does all of the work. Any other failure may
 /// be that of pages which the kernel then drops, and stays one.
-#[cfg(target_os = "linux")]
-fn begun<T>(result: nix::Result<T>) -> nix::Result<()> {
+fn begun(result: nix::Result<()>) -> nix::Result<()> {
     match result {
-        Err(Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(()),
-        result => result.map(drop),
+        Err(error) if is_missing(error) => Ok(()),
+        result => result,
     }
 }
 
-/// Bytes as `off_t`, or whatever the call takes.
-fn file_offset<T: TryFrom<u64>>(bytes: u64) -> nix::Result<T> {
-    T::try_from(bytes).map_err(|_| Errno::EOVERFLOW)
+/// The result of a call that may be missing, which is said in one way: std does not map all of them in every version.
+fn supported(result: nix::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if is_missing(error) => Err(io::ErrorKind::Unsupported.into()),
+        result => Ok(result?),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod latched;
 mod ranges;
+mod upkeep;
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -10,10 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fz_error::mutants;
+use fz_process::Process;
 
 use crate::extend::{ExtendError, extend};
 use crate::latch::{SyncLatch, sync_failed};
-use crate::open::{Opened, Opening, bytes_of, directory_of, means, sync_directory};
+use crate::open::{Opened, Opening, bytes_of, directory_of, file_name, means, sync_directory};
 use crate::transfer::{read_all, uninterrupted, write_all};
 use crate::{FileError, FileErrorKind, HostVolume, Result, SlotFileConfig, Storage, Volume};
 
@@ -30,12 +32,15 @@ use crate::{FileError, FileErrorKind, HostVolume, Result, SlotFileConfig, Storag
 ///   [`SyncFailed`](FileErrorKind::SyncFailed), without asking the kernel: it may have dropped the
 ///   pages it could not write, marked them clean, and would say `Ok`. Writes are refused because
 ///   nothing could make them durable any more. Reads go on and show what the kernel has, which
-///   need not be what the disk has. To go on, drop the file, open it anew and check its content.
+///   need not be what the disk has. To go on, drop the file, open it anew, check its content, and write the rest
+///   again: the open drops what only the kernel shows. Where it cannot (macOS), use another file.
 /// - **Reads beside writes.** A read that overlaps a write which has not returned may see any mix
 ///   of the old and new bytes, also within one slot: the kernel promises no atomicity. A read that
 ///   starts after a write returned sees that write.
 /// - **Locking.** One opener that may write, or any number of read-only ones, across all processes;
-///   the lock ends when this value is dropped. Somebody who does not ask for locks is not kept out.
+///   the lock ends when this value is dropped. It is advisory: a process that does not take it is not excluded.
+/// - **Processes.** In a child of `fork(2)` a copy of this value only reads: what would change the file is refused with
+///   [`OtherProcess`](FileErrorKind::OtherProcess), and its drop leaves the parent its lock.
 /// - **Links.** A symbolic link is followed at open; [`remove`](Self::remove) removes the link,
 ///   and the directory that is synced is the link's. Do not put a file where one is created and
 ///   found through different links.
@@ -59,6 +64,8 @@ pub struct SlotFile {
     volume: Arc<dyn Volume>,
     config: SlotFileConfig,
     slots: AtomicU64,
+    /// The process that may change the file.
+    owner: Process,
     /// Held while the file is extended. Taken before the latch's own lock, never the other way.
     growing: Mutex<()>,
     latch: SyncLatch,
@@ -74,11 +81,13 @@ impl SlotFile {
     /// ```
     pub const SLOT_SIZE_MAX: usize = 1 << 30;
 
-    /// Opens, or creates, a file of the operating system.
+    /// Opens, or creates, a file of the operating system. A relative path is made absolute first, so that a process
+    /// may change its directory afterwards.
     ///
     /// Blocks for the disk, and it may be for long: new slots are written with zeros, unless the config says
     /// [otherwise](crate::Preallocation), and in each case but that of a read-only file the file and its
-    /// directory are synced, with whatever an earlier process left for it.
+    /// directory are synced, with whatever an earlier process left for it. The kernel then drops the file's pages, so
+    /// that the first reads come from the device.
     ///
     /// # Errors
     ///
@@ -90,9 +99,11 @@ impl SlotFile {
     /// [`Locked`](FileErrorKind::Locked), [`LengthNotMultiple`](FileErrorKind::LengthNotMultiple),
     /// [`TooFewSlots`](FileErrorKind::TooFewSlots), [`PathUnstable`](FileErrorKind::PathUnstable).
     /// For what the system refuses: [`OpenFailed`](FileErrorKind::OpenFailed),
-    /// [`CreateFailed`](FileErrorKind::CreateFailed), [`GrowFailed`](FileErrorKind::GrowFailed),
-    /// [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier process wrote. And
-    /// [`FileCut`](FileErrorKind::FileCut), if somebody who does not ask for locks cuts it meanwhile.
+    /// [`CreateFailed`](FileErrorKind::CreateFailed), [`TemporaryTaken`](FileErrorKind::TemporaryTaken),
+    /// [`GrowFailed`](FileErrorKind::GrowFailed), [`SyncFailed`](FileErrorKind::SyncFailed), also for what an earlier
+    /// process wrote, [`FileSystemReadOnly`](FileErrorKind::FileSystemReadOnly),
+    /// [`OutOfDescriptors`](FileErrorKind::OutOfDescriptors). And [`FileCut`](FileErrorKind::FileCut), if a program
+    /// that takes no lock cuts it meanwhile.
     ///
     /// Whatever the error, a later open is in no worse a position: nothing half-made is at the path.
     ///
@@ -106,11 +117,15 @@ impl SlotFile {
     /// assert!(matches!(second.kind(), FileErrorKind::Locked));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(config: SlotFileConfig) -> Result<Self> {
+    pub fn open(mut config: SlotFileConfig) -> Result<Self> {
+        if file_name(&config.path).is_some() {
+            // It fails only if there is no current directory any more, and then the open says so.
+            config.path = std::path::absolute(&config.path).unwrap_or(config.path);
+        }
         Self::open_on(Arc::new(HostVolume), config)
     }
 
-    /// As [`open`](Self::open), on any [`Volume`].
+    /// As [`open`](Self::open), on any [`Volume`]. The path goes to it as it is.
     ///
     /// # Errors
     ///
@@ -132,6 +147,7 @@ impl SlotFile {
             volume,
             config,
             slots: AtomicU64::new(slots),
+            owner: Process::current(),
             growing: Mutex::new(()),
             latch: SyncLatch::default(),
         })
@@ -166,7 +182,7 @@ impl SlotFile {
     #[must_use]
     #[inline]
     pub fn slots(&self) -> u64 {
-        // Acquire: pairs with the Release store in `grow`, so that who sees a slot also sees it exist.
+        // Acquire: pairs with the Release store in `grow`, so that a thread that sees a slot also sees it exist.
         self.slots.load(Ordering::Acquire)
     }
 
@@ -184,7 +200,7 @@ impl SlotFile {
         self.config.module_id
     }
 
-    /// The path as given in the config.
+    /// The file's path: as given in the config, made absolute by [`open`](Self::open).
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -290,7 +306,8 @@ impl SlotFile {
     /// # Errors
     ///
     /// Those of [`check_range`](Self::check_range), [`ReadOnly`](FileErrorKind::ReadOnly),
-    /// [`SyncFailed`](FileErrorKind::SyncFailed) (an earlier one): nothing was written.
+    /// [`SyncFailed`](FileErrorKind::SyncFailed) (an earlier one), [`OtherProcess`](FileErrorKind::OtherProcess):
+    /// nothing was written.
     /// [`WriteFailed`](FileErrorKind::WriteFailed), [`WriteStalled`](FileErrorKind::WriteStalled):
     /// the slots hold any mix of old and new bytes; other slots are untouched.
     ///
@@ -339,7 +356,7 @@ impl SlotFile {
     /// # Errors
     ///
     /// [`SyncFailed`](FileErrorKind::SyncFailed), which is final: the file takes no write and no sync
-    /// any more. [`ReadOnly`](FileErrorKind::ReadOnly).
+    /// any more. [`ReadOnly`](FileErrorKind::ReadOnly), [`OtherProcess`](FileErrorKind::OtherProcess).
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -384,8 +401,9 @@ impl SlotFile {
     /// # Errors
     ///
     /// [`ZeroBytes`](FileErrorKind::ZeroBytes), [`OffsetOverflow`](FileErrorKind::OffsetOverflow),
-    /// [`OutOfRange`](FileErrorKind::OutOfRange), [`ReadOnly`](FileErrorKind::ReadOnly);
-    /// [`SyncFailed`](FileErrorKind::SyncFailed), final as that of [`sync`](Self::sync).
+    /// [`OutOfRange`](FileErrorKind::OutOfRange), [`ReadOnly`](FileErrorKind::ReadOnly),
+    /// [`OtherProcess`](FileErrorKind::OtherProcess); [`SyncFailed`](FileErrorKind::SyncFailed), final as that of
+    /// [`sync`](Self::sync).
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -416,7 +434,7 @@ impl SlotFile {
     /// visible in [`slots`](Self::slots), when this returns. 0 is allowed and does nothing.
     ///
     /// Calls at the same time run one after the other, each adding its own. Reads and writes go on
-    /// beside it. The file never shrinks: after an error it has the slots it had, and gives back what it
+    /// beside it. The file never shrinks: after an error it has the slots it had, and releases what it
     /// got of the new ones. (If that fails, too, or the error is that of the sync, it stays longer,
     /// which a later open or `grow` makes up for.) A crash in the middle leaves a file that opens, with
     /// the old slots or the new; those may lack their [blocks](crate::Preallocation).
@@ -425,7 +443,8 @@ impl SlotFile {
     ///
     /// [`ReadOnly`](FileErrorKind::ReadOnly), [`FileTooLarge`](FileErrorKind::FileTooLarge),
     /// [`GrowFailed`](FileErrorKind::GrowFailed) (a full disk: may be tried again),
-    /// [`FileCut`](FileErrorKind::FileCut), [`SyncFailed`](FileErrorKind::SyncFailed).
+    /// [`FileCut`](FileErrorKind::FileCut), [`SyncFailed`](FileErrorKind::SyncFailed),
+    /// [`OtherProcess`](FileErrorKind::OtherProcess).
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -469,15 +488,15 @@ impl SlotFile {
 
     /// Removes the file, and makes that durable.
     ///
-    /// Takes the file by value: nobody else can be reading or writing it. It removes the path only if
-    /// that still means this file (whoever respects the lock does not replace it in between). On an
+    /// Takes the file by value: no other thread can be reading or writing it. It removes the path only if
+    /// that still means this file (a program that takes the lock does not replace it in between). On an
     /// error the file is closed all the same.
     ///
     /// # Errors
     ///
-    /// [`PathReplaced`](FileErrorKind::PathReplaced), [`ReadOnly`](FileErrorKind::ReadOnly): the path is
-    /// untouched. [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a
-    /// power cut.
+    /// [`PathReplaced`](FileErrorKind::PathReplaced), [`ReadOnly`](FileErrorKind::ReadOnly),
+    /// [`OtherProcess`](FileErrorKind::OtherProcess): the path is untouched.
+    /// [`RemoveFailed`](FileErrorKind::RemoveFailed): it may be gone, or come back after a power cut.
     ///
     /// ```
     /// # use fz_file::{SlotFile, SlotFileConfig};
@@ -488,7 +507,7 @@ impl SlotFile {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Who still uses the file keeps it from being removed:
+    /// A file in use cannot be removed:
     ///
     /// ```compile_fail,E0505
     /// # fn example(file: fz_file::SlotFile) -> fz_file::Result<()> {
@@ -549,10 +568,6 @@ impl SlotFile {
                     .with_source(cause),
             }
         })
-    }
-
-    fn check_writable(&self, operation: &'static str) -> Result<()> {
-        if self.config.read_only { Err(self.error(operation, FileErrorKind::ReadOnly)) } else { Ok(()) }
     }
 
     fn error(&self, operation: &'static str, kind: FileErrorKind) -> FileError {

@@ -196,20 +196,27 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// ```
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
-    /// Drops the clean pages of the file from the kernel's cache, so that the next read or write of a block
-    /// meets the block itself. Dirty pages stay. As `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`; a no-op where
-    /// there is no such cache, which is the default.
+    /// Drops the file's pages that are clean, so that the next read or write starts from what the device holds. As
+    /// `posix_fadvise(2)` with `POSIX_FADV_DONTNEED` over the whole file.
+    ///
+    /// After a failed write some file systems (ext4 among them) take the page for written: writing it again and
+    /// syncing then says `Ok`, and a power cut takes it all the same. An open for writing syncs, and then calls this,
+    /// before it reads or writes. The default does nothing, which is right where no page outlives a failure; a
+    /// `Storage` that wraps another must pass the call on.
     ///
     /// # Errors
     ///
-    /// The system call's.
+    /// [`io::ErrorKind::Unsupported`] where there is no such call; else the system call's.
     ///
     /// ```
     /// # use fz_file::{Access, HostVolume, Storage, Volume};
     /// # let directory = tempfile::tempdir()?;
     /// let file = HostVolume.create(&directory.path().join("x"))?;
-    /// file.sync_data()?; // no page is dirty now
-    /// file.drop_clean_pages()?;
+    /// file.sync_data()?; // a dirty page would stay
+    /// match file.drop_clean_pages() {
+    ///     Ok(()) => {}
+    ///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+    /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn drop_clean_pages(&self) -> io::Result<()> {
@@ -294,6 +301,27 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// ```
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()>;
 
+    /// Sets the permission bits, whatever the umask. As `fchmod(2)`. The default does nothing: not every storage has
+    /// such bits.
+    ///
+    /// # Errors
+    ///
+    /// The system call's.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # use std::os::unix::fs::PermissionsExt;
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("x");
+    /// HostVolume.create(&path)?.set_mode(0o640)?;
+    /// assert_eq!(path.metadata()?.permissions().mode() & 0o777, 0o640);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let _ = mode;
+        Ok(())
+    }
+
     /// Takes the exclusive lock ([`Access::ReadWrite`]) or a shared one ([`Access::Read`]) on the
     /// file, held until this `Storage` is dropped. Does not wait. As `flock(2)`.
     ///
@@ -371,8 +399,29 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// ```
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>>;
 
-    /// Creates an empty file that must not exist yet, for reading and writing. As `open(2)` with
-    /// `O_CREAT | O_EXCL | O_CLOEXEC`. The new entry is durable after
+    /// As [`open`](Self::open), but a symbolic link at the path's last part is an error and is not followed. As
+    /// `open(2)` with `O_NOFOLLOW`. The default follows: not every volume has links.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and an error of any kind if there is a link.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let (path, link) = (directory.path().join("x"), directory.path().join("link"));
+    /// HostVolume.create(&path)?;
+    /// std::os::unix::fs::symlink("x", &link)?;
+    /// assert!(HostVolume.open(&link, Access::Read).is_ok());
+    /// assert!(HostVolume.open_no_follow(&link, Access::Read).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn open_no_follow(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
+        self.open(path, access)
+    }
+
+    /// Creates an empty file that must not exist yet, for reading and writing, and for its owner only. As `open(2)`
+    /// with `O_CREAT | O_EXCL | O_CLOEXEC` and mode 0600. The new entry is durable after
     /// [`sync_directory`](Self::sync_directory).
     ///
     /// # Errors
@@ -392,7 +441,8 @@ pub trait Volume: fmt::Debug + Send + Sync {
 
     /// Gives a file its final name in the same directory, unless the name is taken. At no moment has
     /// it neither name; it may have both for one, also after a crash. As `renameat2(2)` with
-    /// `RENAME_NOREPLACE`, or `link(2)` and `unlink(2)`.
+    /// `RENAME_NOREPLACE`, or `link(2)` and `unlink(2)`. Where there is neither, an empty file may take the name first,
+    /// which a crash may leave.
     ///
     /// # Errors
     ///
@@ -443,12 +493,34 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// ```
     fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
 
+    /// As [`identity`](Self::identity), but a symbolic link at the path's last part is a file of its own. As
+    /// `lstat(2)`. The default follows.
+    ///
+    /// # Errors
+    ///
+    /// As [`identity`](Self::identity).
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let (path, link) = (directory.path().join("x"), directory.path().join("link"));
+    /// HostVolume.create(&path)?;
+    /// std::os::unix::fs::symlink("x", &link)?;
+    /// assert_eq!(HostVolume.identity(&link)?, HostVolume.identity(&path)?);
+    /// assert_ne!(HostVolume.identity_no_follow(&link)?, HostVolume.identity(&path)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn identity_no_follow(&self, path: &Path) -> io::Result<FileIdentity> {
+        self.identity(path)
+    }
+
     /// Makes the entries of the directory `path` durable: what was created, renamed and removed in
-    /// it. As `fsync(2)` on the directory.
+    /// it. As `fsync(2)` on the directory; `Ok` where the file system has no sync of directories.
     ///
     /// # Errors
     ///
     /// The system call's; the entries' state on the disk is then unknown.
+    /// [`io::ErrorKind::PermissionDenied`] if the directory may not be opened to be synced.
     ///
     /// ```
     /// # use fz_file::{Access, HostVolume, Storage, Volume};

@@ -115,6 +115,14 @@ impl Storage for TapStorage {
         self.inner.write_back(offset, bytes)
     }
 
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.inner.drop_clean_pages()
+    }
+
+    fn check_journal(&self) -> io::Result<()> {
+        self.inner.check_journal()
+    }
+
     fn length(&self) -> io::Result<u64> {
         self.inner.length()
     }

@@ -123,6 +123,35 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "skip_the_drop_of_clean_pages",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "anew::a_a_write_repeated_after_an_open_anew_survives_a_power_cut"),
+            test("slot_file", "anew::a_a_write_repeated_after_an_open_that_failed_survives_a_power_cut"),
+            test(
+                "slot_file",
+                "faults::a_a_power_cut_after_a_fault_at_any_call_keeps_what_was_synced_on_a_disk_with_stale_pages",
+            ),
+            test("slot_file", "anew::a_slots_of_a_growth_whose_sync_failed_take_durable_writes_after_an_open_anew"),
+        ],
+    },
+    Mutant {
+        name: "act_in_a_forked_copy",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "processes::a_a_forked_copy_reads_and_is_refused_every_change"),
+            test("slot_file", "processes::a_a_forked_copy_removes_nothing_and_leaves_the_lock"),
+        ],
+    },
+    Mutant {
+        name: "keep_low_descriptors",
+        package: "fz-file",
+        checks: &[
+            test("slot_file", "processes::a_no_descriptor_is_a_standard_streams"),
+            test("slot_file", "processes::a_a_line_to_a_closed_standard_stream_changes_no_slot"),
+        ],
+    },
+    Mutant {
         name: "eintr_is_failure",
         package: "fz-file",
         checks: &[

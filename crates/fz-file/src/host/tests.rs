@@ -5,11 +5,16 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use super::{HostFile, HostVolume, link_and_unlink, open_regular, read_at, write_at};
-use crate::{Access, Storage, Volume};
+use super::system::above_standard_streams;
+use super::{
+    HostFile, HostVolume, begun, has_no_links, link_and_unlink, open_regular, read_at, rename_over_placeholder,
+    supported, synced_directory, write_at,
+};
+use crate::{Access, FileErrorKind, FileIdentity, SlotFile, SlotFileConfig, Storage, Volume};
 
 fn two_names() -> (TempDir, PathBuf, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -48,21 +53,6 @@ fn link_and_unlink_takes_the_new_name_back_if_the_old_one_stays() {
     assert!(!to.exists());
 }
 
-/// The lock belongs to the open file, which a child of `fork(2)` shares with its parent. A child that
-/// dropped its copy let a second writer in.
-#[test]
-fn a_copy_in_another_process_does_not_unlock() {
-    let (_directory, path, _) = two_names();
-    let ours = HostFile::new(File::create_new(&path).unwrap());
-    ours.try_lock(Access::ReadWrite).unwrap();
-    let second = HostVolume.open(&path, Access::ReadWrite).unwrap();
-    let child = HostFile { file: ours.file.try_clone().unwrap(), opener: ours.opener + 1 };
-    drop(child);
-    assert_eq!(second.try_lock(Access::ReadWrite).unwrap_err().kind(), ErrorKind::WouldBlock);
-    drop(ours);
-    second.try_lock(Access::ReadWrite).unwrap();
-}
-
 /// A copy of the descriptor, as a child has it that is just being spawned, keeps no lock.
 #[test]
 fn the_lock_ends_with_the_file_and_not_with_the_last_copy() {
@@ -80,12 +70,13 @@ fn a_fifo_is_refused_without_waiting_for_its_other_end() {
     let (_directory, path, _) = two_names();
     nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
     for access in [Access::Read, Access::ReadWrite] {
-        assert_eq!(open_regular(&path, access).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(open_regular(&path, access, OFlag::empty()).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
 
 /// With `O_NONBLOCK` such an open fails, where one without it waits.
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "nix has no F_SETSIG")]
 #[test]
 fn an_open_waits_until_a_lease_is_given_back() {
     use std::os::fd::AsRawFd;
@@ -108,13 +99,41 @@ fn an_open_waits_until_a_lease_is_given_back() {
         return;
     }
     thread::scope(|scope| {
-        let opened = scope.spawn(|| open_regular(&path, Access::ReadWrite));
+        let opened = scope.spawn(|| open_regular(&path, Access::ReadWrite, OFlag::empty()));
         while call(F_GETLEASE, 0) == Ok(F_RDLCK) && !opened.is_finished() {
             thread::yield_now();
         }
         call(F_SETLEASE, F_UNLCK).unwrap();
         opened.join().unwrap().unwrap();
     });
+}
+
+/// If a standard stream is closed just before the file is opened, in another thread, nothing harmless lies there.
+#[test]
+fn a_a_file_opened_as_a_standard_stream_is_moved_above_them() {
+    use std::os::fd::AsRawFd;
+
+    let (_directory, path, _) = two_names();
+    fs::write(&path, "kept").unwrap();
+    let moved = || {
+        nix::unistd::close(1).unwrap();
+        let low = File::open(&path).unwrap();
+        let was_low = low.as_raw_fd() < 3;
+        let mut text = String::new();
+        let mut file = above_standard_streams(low).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        was_low && file.as_raw_fd() > 2 && text == "kept" && !Path::new("/dev/fd/1").exists()
+    };
+    match fork::fork().unwrap() {
+        fork::Fork::Child => {
+            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(moved)).unwrap_or(false);
+            std::process::exit(i32::from(!passed))
+        }
+        fork::Fork::Parent(child) => {
+            let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
+            assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+        }
+    }
 }
 
 /// macOS refuses what is too much for one call; here a few bytes are.
@@ -152,16 +171,142 @@ fn a_transfer_of_more_than_one_call_takes_is_cut_short() {
 }
 
 /// A sandbox that has no `sync_file_range(2)` ended in a failed sync, for good, though nothing was lost.
-#[cfg(target_os = "linux")]
 #[test]
 fn c_only_a_missing_call_is_no_failed_write_back() {
-    use super::begun;
+    assert_eq!(begun(Ok(())), Ok(()));
+    for missing in [Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EPERM, Errno::EACCES] {
+        assert_eq!(begun(Err(missing)), Ok(()));
+    }
+    for failure in [Errno::EIO, Errno::ENOSPC, Errno::EDQUOT, Errno::EINTR, Errno::EINVAL] {
+        assert_eq!(begun(Err(failure)), Err(failure));
+    }
+}
 
-    assert_eq!(begun(Ok(0)), Ok(()));
-    for missing in [Errno::ENOSYS, Errno::EOPNOTSUPP] {
-        assert_eq!(begun::<i32>(Err(missing)), Ok(()));
+/// A sandbox answers with EPERM or EACCES what it does not list; a growth ended in it where ENOSYS fell back.
+#[test]
+fn a_call_that_is_refused_is_as_one_that_is_missing() {
+    for missing in [Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EPERM, Errno::EACCES] {
+        assert_eq!(supported(Err(missing)).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(has_no_links(&missing.into()));
     }
-    for failure in [Errno::EIO, Errno::ENOSPC, Errno::EDQUOT, Errno::EINTR, Errno::EINVAL, Errno::EPERM] {
-        assert_eq!(begun::<i32>(Err(failure)), Err(failure));
+    for failure in [Errno::EIO, Errno::ENOSPC, Errno::EDQUOT, Errno::EINTR] {
+        assert_eq!(supported(Err(failure)).unwrap_err().raw_os_error(), Some(failure as i32));
+        assert!(!has_no_links(&failure.into()));
     }
+    assert!(!has_no_links(&Errno::EEXIST.into()));
+}
+
+#[test]
+fn j_only_a_directory_without_a_sync_may_do_without() {
+    for missing in [Errno::EINVAL, Errno::EBADF, Errno::ENOSYS, Errno::EOPNOTSUPP] {
+        synced_directory(Err(missing.into())).unwrap();
+    }
+    for failure in [Errno::EIO, Errno::ENOSPC, Errno::EDQUOT, Errno::EROFS, Errno::EACCES] {
+        assert_eq!(synced_directory(Err(failure.into())).unwrap_err().raw_os_error(), Some(failure as i32));
+    }
+}
+
+/// A file system without an exclusive rename and without hard links, as some in user space.
+#[derive(Debug)]
+struct Bare;
+
+impl Volume for Bare {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
+        HostVolume.open(path, access)
+    }
+
+    fn open_no_follow(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
+        HostVolume.open_no_follow(path, access)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
+        HostVolume.create(path)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        rename_over_placeholder(from, to, || ())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        HostVolume.remove(path)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        HostVolume.identity(path)
+    }
+
+    fn identity_no_follow(&self, path: &Path) -> io::Result<FileIdentity> {
+        HostVolume.identity_no_follow(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        HostVolume.sync_directory(path)
+    }
+}
+
+#[test]
+fn j_without_exclusive_rename_and_links_creators_at_the_same_time_have_one_winner_and_a_whole_file() {
+    use std::sync::{Arc, Barrier};
+    use std::thread;
+
+    for _ in 0..40 {
+        let (_directory, path, _) = two_names();
+        let start = Barrier::new(6);
+        let open = || {
+            start.wait();
+            SlotFile::open_on(Arc::new(Bare), SlotFileConfig::new(&path, 64).initial_slots(5))
+        };
+        let results: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // Of two that are in each other's way to the end, none may win; never do two.
+        assert!(results.iter().filter(|result| result.is_ok()).count() <= 1);
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            let kind = error.kind();
+            assert!(matches!(kind, FileErrorKind::Locked | FileErrorKind::PathUnstable { .. }), "{error:?}");
+        }
+        drop(results);
+        let file = SlotFile::open_on(Arc::new(Bare), SlotFileConfig::new(&path, 64).initial_slots(5)).unwrap();
+        assert_eq!((file.slots(), fs::read(&path).unwrap()), (5, vec![0; 320]));
+    }
+}
+
+#[test]
+fn an_opener_that_finds_the_placeholder_first_keeps_it() {
+    let (_directory, from, to) = two_names();
+    fs::write(&from, "new").unwrap();
+    let mut kept = None;
+    let error = rename_over_placeholder(&from, &to, || {
+        let opener = HostVolume.open(&to, Access::ReadWrite).unwrap();
+        opener.try_lock(Access::ReadWrite).unwrap();
+        kept = Some(opener);
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(kept.unwrap().identity().unwrap(), HostVolume.identity(&to).unwrap());
+
+    // It may have grown the file, written, and be gone.
+    fs::remove_file(&to).unwrap();
+    let error = rename_over_placeholder(&from, &to, || fs::write(&to, "durable").unwrap());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(&to).unwrap(), "durable");
+
+    // Or have removed it.
+    fs::remove_file(&to).unwrap();
+    let error = rename_over_placeholder(&from, &to, || {
+        fs::remove_file(&to).unwrap();
+        fs::write(&to, "").unwrap();
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    fs::remove_file(&to).unwrap();
+    rename_over_placeholder(&from, &to, || ()).unwrap();
+    assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+    assert!(!from.exists());
+    assert_eq!(rename_over_placeholder(&to, &to, || ()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(
+        rename_over_placeholder(&from, &_directory.path().join("third"), || ()).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert!(!_directory.path().join("third").exists(), "the placeholder is left");
 }

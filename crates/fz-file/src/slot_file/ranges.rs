@@ -1,10 +1,20 @@
-//! Where in the file a transfer lies, and whether it may.
+//! Whether an operation may change the file, and where in it a transfer lies.
+
+use fz_error::mutants;
 
 use super::SlotFile;
 use crate::open::bytes_of;
 use crate::{FileErrorKind, Result};
 
 impl SlotFile {
+    /// Before anything else, a lock included: in a child of `fork(2)` no thread may be there that would release it.
+    pub(super) fn check_writable(&self, operation: &'static str) -> Result<()> {
+        if !self.owner.is_current() && !mutants::active("act_in_a_forked_copy") {
+            return Err(self.error(operation, FileErrorKind::OtherProcess));
+        }
+        if self.config.read_only { Err(self.error(operation, FileErrorKind::ReadOnly)) } else { Ok(()) }
+    }
+
     /// The bytes of all slices together.
     pub(super) fn total(
         &self,

@@ -36,6 +36,10 @@ fn one_of_each() -> Vec<FileErrorKind> {
         FileCut { length: 13, length_expected: 16 },
         PathReplaced,
         RemoveFailed { step },
+        FileSystemReadOnly { step },
+        OtherProcess,
+        OutOfDescriptors { step },
+        TemporaryTaken { temporary: ".x.creating".into() },
     ]
 }
 

@@ -31,6 +31,7 @@ pub(crate) enum Call {
     WriteBack { offset: u64, bytes: u64 },
     DropCleanPages,
     CheckJournal,
+    SetMode(u32),
     Length,
     SetLength(u64),
     Allocate { offset: u64, bytes: u64 },
@@ -105,6 +106,8 @@ impl Rule {
 struct Content {
     bytes: Vec<u8>,
     durable: Vec<u8>,
+    /// After a sync that failed, on a disk that has stale pages: the kernel takes all blocks for written.
+    stale: bool,
     locks: BTreeMap<u64, Access>,
 }
 
@@ -171,6 +174,8 @@ pub(crate) struct Disk {
     /// How often a sync lets others run before it has an effect.
     sync_yields: usize,
     buffers_max: usize,
+    stale_pages: bool,
+    unstable_inodes: bool,
 }
 
 /// The name of the file in the tests, and of its temporary file.
@@ -183,12 +188,38 @@ impl Disk {
     }
 
     pub(crate) fn with_buffers_max(buffers_max: usize) -> Self {
-        Self { state: Arc::default(), syncing: Arc::default(), sync_yields: 0, buffers_max }
+        Self {
+            state: Arc::default(),
+            syncing: Arc::default(),
+            sync_yields: 0,
+            buffers_max,
+            stale_pages: false,
+            unstable_inodes: false,
+        }
     }
 
     /// A disk whose syncs take a while, so that another may come meanwhile.
     pub(crate) fn with_slow_syncs() -> Self {
         Self { sync_yields: 20, ..Self::new() }
+    }
+
+    /// A disk on which pages whose sync failed are never written again, as on ext4, until they are dropped. A later
+    /// sync says `Ok`, and makes the length durable only.
+    pub(crate) fn with_stale_pages() -> Self {
+        Self { stale_pages: true, ..Self::new() }
+    }
+
+    pub(crate) fn has_stale_pages(&self) -> bool {
+        self.stale_pages
+    }
+
+    /// A disk that shows another inode number for a file each time.
+    pub(crate) fn with_unstable_inodes() -> Self {
+        Self { unstable_inodes: true, ..Self::new() }
+    }
+
+    fn shown(&self, state: &mut State, inode: u64) -> FileIdentity {
+        FileIdentity { device: 1, inode: if self.unstable_inodes { state.world.id() } else { inode } }
     }
 
     /// Opens with the config.
@@ -238,6 +269,7 @@ impl Disk {
         world.names = world.durable_names.clone();
         for content in world.files.values_mut() {
             content.bytes = content.durable.clone();
+            content.stale = false;
             content.locks.clear();
         }
     }
@@ -317,8 +349,9 @@ impl Volume for Disk {
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
-        let (_, state) = self.enter(Call::PathIdentity(path.into()), 0)?;
-        Ok(FileIdentity { device: 1, inode: *state.world.names.get(path).ok_or(Errno::ENOENT)? })
+        let (_, mut state) = self.enter(Call::PathIdentity(path.into()), 0)?;
+        let inode = *state.world.names.get(path).ok_or(Errno::ENOENT)?;
+        Ok(self.shown(&mut state, inode))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -345,9 +378,23 @@ impl OpenFile {
         let beside = self.disk.syncing.fetch_add(1, Ordering::SeqCst);
         assert_eq!(beside, 0, "two syncs of one file at the same time");
         (0..self.disk.sync_yields).for_each(|_| thread::yield_now());
-        let result = self.on_content(call, |content| content.durable = content.bytes.clone());
+        let result = self.on_content(call, |content| {
+            if content.stale {
+                content.durable.resize(content.bytes.len(), 0);
+            } else {
+                content.durable = content.bytes.clone();
+            }
+        });
+        self.mark_stale(&result);
         self.disk.syncing.fetch_sub(1, Ordering::SeqCst);
         result
+    }
+
+    /// After a write-back that failed.
+    fn mark_stale(&self, result: &io::Result<()>) {
+        if result.is_err() && self.disk.stale_pages {
+            self.disk.state().world.files.get_mut(&self.inode).unwrap().stale = true;
+        }
     }
 
     fn on_content<T>(&self, call: Call, action: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
@@ -403,11 +450,21 @@ impl Storage for OpenFile {
     }
 
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.on_content(Call::WriteBack { offset, bytes }, |_| ())
+        let result = self.on_content(Call::WriteBack { offset, bytes }, |_| ());
+        self.mark_stale(&result);
+        result
     }
 
     fn drop_clean_pages(&self) -> io::Result<()> {
-        self.on_content(Call::DropCleanPages, |_| ())
+        self.on_content(Call::DropCleanPages, |content| {
+            if std::mem::take(&mut content.stale) {
+                content.bytes = content.durable.clone();
+            }
+        })
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.on_content(Call::SetMode(mode), |_| ())
     }
 
     fn check_journal(&self) -> io::Result<()> {
@@ -446,7 +503,8 @@ impl Storage for OpenFile {
     }
 
     fn identity(&self) -> io::Result<FileIdentity> {
-        self.on_content(Call::FileIdentity, |_| FileIdentity { device: 1, inode: self.inode })
+        let (_, mut state) = self.disk.enter(Call::FileIdentity, 0)?;
+        Ok(self.disk.shown(&mut state, self.inode))
     }
 }
 

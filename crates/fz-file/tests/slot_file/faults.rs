@@ -56,6 +56,10 @@ impl Life {
 
     fn open(&mut self, disk: &Disk, config: SlotFileConfig) -> Option<SlotFile> {
         let file = self.note(disk.open(config))?;
+        if disk.has_stale_pages() {
+            // What no sync had covered may have been dropped.
+            self.written.clear();
+        }
         assert!(file.slots() >= self.slots, "the file shrank from {} to {} slots", self.slots, file.slots());
         self.slots = file.slots();
         Some(file)
@@ -171,7 +175,10 @@ fn branch(kind: &FileErrorKind) -> (&'static str, &'static str) {
 }
 
 fn disk_at(start: Start) -> Disk {
-    let disk = Disk::new();
+    prepared(Disk::new(), start)
+}
+
+fn prepared(disk: Disk, start: Start) -> Disk {
     disk.change(|world| match start {
         Start::Nothing => {}
         Start::StaleTemporary => world.put(TEMPORARY, &[0xEE; 13]),
@@ -250,6 +257,25 @@ fn j_a_power_cut_at_any_call_leaves_a_file_that_opens_and_never_shrinks() {
     }
 }
 
+/// On a disk that takes a page whose write-back failed for written, as ext4 does: what a later open wrote and synced
+/// is there.
+#[test]
+fn a_a_power_cut_after_a_fault_at_any_call_keeps_what_was_synced_on_a_disk_with_stale_pages() {
+    for start in STARTS {
+        let mut met = 0;
+        for skip in 0..100 {
+            let disk = prepared(Disk::with_stale_pages(), start);
+            disk.script(Rule { call: None, skip, times: 1, fault: Fault::Error(Errno::EIO) });
+            let life = Life::live(&disk, start, false);
+            met += disk.fired();
+            disk.heal();
+            disk.power_cut();
+            life.check(&disk);
+        }
+        assert!(met >= 40, "{start:?}: a fault in only {met} lives");
+    }
+}
+
 /// A failure that only cleaning up meets hides no error, and blocks no later open.
 #[test]
 fn j_a_second_fault_while_cleaning_up_leaves_a_file_that_opens() {
@@ -301,8 +327,12 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("create", "ask for the temporary name"),
         ("create", "create the temporary file"),
         ("create", "give the file its name"),
+        ("create", "lock the left-over temporary file"),
+        ("create", "lock the temporary file"),
+        ("create", "look for a left-over temporary name"),
         ("create", "open the left-over temporary file"),
         ("create", "remove the left-over temporary file"),
+        ("create", "remove the left-over temporary name"),
         ("create", "sync the directory"),
         ("grow", "ask for the file's length"),
         ("grow", "reserve blocks"),
@@ -311,13 +341,9 @@ fn every_branch_for_a_failed_call_is_reached() {
         ("open", "ask for the file's length"),
         ("open", "ask what the path means"),
         ("open", "begin a transaction"),
-        ("open", "drop the clean pages"),
+        ("open", "drop the file's clean pages"),
         ("open", "lock the file"),
-        ("open", "lock the left-over temporary file"),
-        ("open", "lock the temporary file"),
-        ("open", "look for a left-over temporary name"),
         ("open", "open the file"),
-        ("open", "remove the left-over temporary name"),
         ("open", "sync the directory"),
         ("remove", "ask what the path means"),
         ("remove", "remove the path"),

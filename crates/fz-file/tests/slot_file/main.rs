@@ -1,5 +1,6 @@
 //! Slot files through their public API, on the real file system and on a scripted disk.
 
+mod anew;
 mod bad_input;
 mod catalogue;
 mod creation;
@@ -10,6 +11,10 @@ mod host;
 mod latch;
 mod locks;
 mod model;
+mod place;
+mod processes;
 mod reference_mistakes;
 mod removal;
+mod systems;
+mod temporary;
 mod vectored;

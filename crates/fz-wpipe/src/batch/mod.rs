@@ -352,7 +352,8 @@ impl Medium for Slots {
     fn announce_idle(&self) -> bool {
         let mut batch = lock(&self.batch);
         // A batch that was taken and not written is none of the queue's.
-        (batch.written == batch.receiver.next_position() - 1 || batch.is_broken) && batch.receiver.announce_sleep().unwrap_or(false)
+        (batch.written == batch.receiver.next_position() - 1 || batch.is_broken)
+            && batch.receiver.announce_sleep().unwrap_or(false)
     }
 
     fn refuse(&self) {
@@ -365,7 +366,9 @@ impl Medium for Slots {
         debug_assert!(batch.receiver.is_closed(), "more could come");
         let mut discarded = batch.take_memory();
         let last = batch.receiver.last_position();
-        while batch.receiver.next_position() <= last && batch.receiver.wait_ready_timeout(STOPPED_PRODUCER).unwrap_or(false) {
+        while batch.receiver.next_position() <= last
+            && batch.receiver.wait_ready_timeout(STOPPED_PRODUCER).unwrap_or(false)
+        {
             batch.receiver.drain_through(last, &mut discarded);
         }
         drop(batch);
