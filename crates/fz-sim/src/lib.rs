@@ -23,7 +23,6 @@ mod stats;
 mod touched;
 mod tree;
 mod volume;
-mod whole;
 
 pub use config::{DirectoryLoss, SimDiskConfig, Tear};
 pub use content::SECTOR_BYTES;
@@ -33,13 +32,12 @@ pub use crash_test::{CrashFailure, CrashReport, CrashTest};
 pub use disk::SimDisk;
 pub use errno::Errno;
 pub use fault::{Fault, FaultKind, PageFate};
-pub use fz_file::{Access, FileIdentity, Storage, Volume};
+pub use fz_file::{Access, FileIdentity, Storage, Volume, WholeTransfers};
 pub use history::{Operation, Outcome};
 pub use op::{Op, OpSet};
 pub use plan::{FaultPlan, FaultRule};
 pub use power_cut::PowerCut;
 pub use stats::SimStats;
-pub use whole::WholeTransfers;
 
 const _: () = {
     const fn shared_between_threads<T: Send + Sync + Unpin>() {}

@@ -2,24 +2,21 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 
-use fz_file::Storage;
+use crate::Storage;
 
-/// Whole transfers over [`Storage`], whose methods are single system calls: for engines under test
-/// that have no such loop of their own.
+/// Whole transfers over [`Storage`], whose methods are single system calls: for engines that have no such loop
+/// of their own.
 ///
 /// ```
-/// use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume, WholeTransfers};
+/// use fz_file::{Access, HostVolume, Volume, WholeTransfers};
 ///
-/// let disk = SimDisk::new(1);
-/// let file = disk.volume().create("/log".as_ref())?;
-/// disk.set_faults(
-///     FaultPlan::new()
-///         .with(FaultRule::new(Op::Write, Fault::Short).nth(1))
-///         .with(FaultRule::new(Op::Write, Fault::Error(Errno::Eintr)).nth(2)),
-/// );
-/// file.write_all_at(b"record", 0)?;
-/// assert_eq!(disk.contents("/log")?, b"record");
-/// # Ok::<(), std::io::Error>(())
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("log");
+/// HostVolume.create(&path)?.write_all_at(b"record", 0)?; // as many calls as it takes
+/// let mut bytes = [0; 6];
+/// HostVolume.open(&path, Access::Read)?.read_exact_at(&mut bytes, 0)?;
+/// assert_eq!(&bytes, b"record");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait WholeTransfers: Storage {
     /// Writes all of `bytes` from byte `offset`: goes on after short writes and `EINTR`. Blocks for
@@ -31,11 +28,12 @@ pub trait WholeTransfers: Storage {
     /// bytes may be written.
     ///
     /// ```
-    /// # use fz_sim::{SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// disk.create("/log".as_ref())?.write_all_at(b"record", 2)?;
-    /// assert_eq!(disk.contents("/log")?, b"\0\0record");
-    /// # Ok::<(), std::io::Error>(())
+    /// # use fz_file::{HostVolume, Volume, WholeTransfers};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("log"))?;
+    /// file.write_all_at(b"record", 2)?;
+    /// assert_eq!(file.length()?, 8); // the first two bytes are zeros
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -59,13 +57,15 @@ pub trait WholeTransfers: Storage {
     /// The first other error; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     ///
     /// ```
-    /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
-    /// let disk = SimDisk::new(1);
-    /// disk.put("/log", b"record")?;
+    /// # use fz_file::{HostVolume, Volume, WholeTransfers};
+    /// # let directory = tempfile::tempdir()?;
+    /// let file = HostVolume.create(&directory.path().join("log"))?;
+    /// file.write_all_at(b"record", 0)?;
     /// let mut bytes = [0; 3];
-    /// disk.open("/log".as_ref(), Access::Read)?.read_exact_at(&mut bytes, 3)?;
+    /// file.read_exact_at(&mut bytes, 3)?;
     /// assert_eq!(&bytes, b"ord");
-    /// # Ok::<(), std::io::Error>(())
+    /// assert_eq!(file.read_exact_at(&mut bytes, 4).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn read_exact_at(&self, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !into.is_empty() {
