@@ -9,6 +9,9 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("fz-file knows the system calls of Linux and macOS only; another system needs its own in src/host.rs");
 
+mod names;
+
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
@@ -72,6 +75,18 @@ impl Volume for HostVolume {
             Err(Errno::EINVAL | Errno::ENOSYS) => link_and_unlink(from, to, |path| fs::remove_file(path)),
             result => Ok(result?),
         }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        names::rename(from, to)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        names::list(directory)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        names::create_directory(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

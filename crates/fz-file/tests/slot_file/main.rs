@@ -10,6 +10,7 @@ mod host;
 mod latch;
 mod locks;
 mod model;
+mod names;
 mod reference_mistakes;
 mod removal;
 mod vectored;
