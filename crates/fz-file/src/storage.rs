@@ -178,8 +178,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Starts to write the dirty pages of a byte range to the device, and does not wait until they are; may
     /// block while the device's queue is full. Gives *no* durability: the device's cache and the metadata
     /// are not flushed. As `sync_file_range(2)` with `SYNC_FILE_RANGE_WRITE`; a no-op where there is none.
-    /// May run while a sync runs, so it must not take an error from that sync or a later one: what failed
-    /// here fails there too.
+    ///
+    /// A page whose writing fails after this call returned is reported by the next sync. This call may run
+    /// while a sync runs, so it must not consume the error that belongs to that sync or a later one.
     ///
     /// # Errors
     ///
