@@ -113,7 +113,7 @@ fn harmful(dice: &mut Dice) -> Choice {
         10 => (OpSet::SYNCS, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot, Errno::Erofs]))),
         11 => (Op::SyncDirectory.into(), Fault::SyncFailed(Errno::Eio, page_fate(dice))),
         12 => (Op::SetLength | Op::Allocate, Fault::Error(full)),
-        13 => (Op::Rename | Op::Create, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
+        13 => (Op::RenameNew | Op::Create, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
         14 => (Op::Read.into(), dice.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
         15 => (Op::WriteBack.into(), Fault::SyncFailed(full, page_fate(dice))),
         _ => {

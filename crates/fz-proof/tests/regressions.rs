@@ -45,7 +45,7 @@ fn j_a_left_over_is_no_reason_to_find_the_disk_full() {
     disk.put("/.slots.creating", &[0xEE; 4096]).unwrap();
     SlotFile::open_on(disk.volume(), config.clone()).unwrap();
 
-    for op in [Op::SyncAll, Op::Rename] {
+    for op in [Op::SyncAll, Op::RenameNew] {
         let disk = one_file();
         disk.set_faults(FaultPlan::new().with(FaultRule::new(op, Fault::Error(Errno::Eio)).nth(1)));
         SlotFile::open_on(disk.volume(), config.clone()).unwrap_err();

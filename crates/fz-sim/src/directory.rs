@@ -6,27 +6,55 @@ use std::ffi::{OsStr, OsString};
 use crate::PageFate;
 use crate::inode::SyncStart;
 
-pub(crate) type Names = BTreeMap<OsString, u64>;
+pub(crate) type Names = BTreeMap<OsString, Entry>;
+
+/// What a name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Entry {
+    /// The file with this inode number.
+    File(u64),
+    /// The directory at this path; it has no other one, for no directory is ever renamed.
+    Directory,
+}
+
+impl Entry {
+    pub(crate) fn inode(self) -> Option<u64> {
+        match self {
+            Entry::File(inode) => Some(inode),
+            Entry::Directory => None,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
-    Link { name: OsString, inode: u64 },
-    Unlink { name: OsString },
-    Rename { from: OsString, to: OsString, inode: u64 },
+    Link {
+        name: OsString,
+        entry: Entry,
+    },
+    Unlink {
+        name: OsString,
+    },
+    /// One change, also where `to` was another file's name.
+    Rename {
+        from: OsString,
+        to: OsString,
+        inode: u64,
+    },
 }
 
 impl Edit {
     pub(crate) fn apply(&self, names: &mut Names) {
         match self {
-            Edit::Link { name, inode } => {
-                names.insert(name.clone(), *inode);
+            Edit::Link { name, entry } => {
+                names.insert(name.clone(), *entry);
             }
             Edit::Unlink { name } => {
                 names.remove(name);
             }
             Edit::Rename { from, to, inode } => {
                 names.remove(from);
-                names.insert(to.clone(), *inode);
+                names.insert(to.clone(), Entry::File(*inode));
             }
         }
     }
@@ -40,7 +68,8 @@ impl Edit {
 
     fn inode(&self) -> Option<u64> {
         match self {
-            Edit::Link { inode, .. } | Edit::Rename { inode, .. } => Some(*inode),
+            Edit::Link { entry, .. } => entry.inode(),
+            Edit::Rename { inode, .. } => Some(*inode),
             Edit::Unlink { .. } => None,
         }
     }
@@ -89,12 +118,12 @@ impl Directory {
 
     /// Adds an entry that is on the media at once. Where the name has unsynced changes it comes after
     /// them, and a directory that keeps a prefix then keeps all before it.
-    pub(crate) fn put(&mut self, sequence: u64, name: OsString, inode: u64) {
-        self.live.insert(name.clone(), inode);
+    pub(crate) fn put(&mut self, sequence: u64, name: OsString, entry: Entry) {
+        self.live.insert(name.clone(), entry);
         if self.changes.iter().any(|change| change.edit.names(&name)) {
-            self.changes.push(Change { sequence, edit: Edit::Link { name, inode }, standing: Standing::Durable });
+            self.changes.push(Change { sequence, edit: Edit::Link { name, entry }, standing: Standing::Durable });
         } else {
-            self.durable.insert(name, inode);
+            self.durable.insert(name, entry);
         }
     }
 
@@ -145,9 +174,15 @@ impl Directory {
         last.is_none_or(|change| change.standing == Standing::Durable)
     }
 
+    /// Whether `name` means `entry` now, and after every crash.
+    pub(crate) fn is_settled(&self, name: &OsStr, entry: Entry) -> bool {
+        self.live.get(name) == Some(&entry) && self.is_durable(name)
+    }
+
     /// Every inode that a crash could leave an entry for.
     pub(crate) fn inodes(&self) -> BTreeSet<u64> {
         let changed = self.changes.iter().filter_map(|change| change.edit.inode());
-        self.live.values().chain(self.durable.values()).copied().chain(changed).collect()
+        let named = self.live.values().chain(self.durable.values()).filter_map(|entry| entry.inode());
+        named.chain(changed).collect()
     }
 }

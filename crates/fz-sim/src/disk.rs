@@ -226,15 +226,17 @@ impl SimDisk {
     /// ```
     /// # use fz_sim::SimDisk;
     /// let disk = SimDisk::new(1);
-    /// disk.create_directory("/data/logs")?;
+    /// disk.put_directory("/data/logs")?;
     /// disk.put("/data/logs/a", b"")?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn create_directory(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.shared.lock().tree_mut().create_directory(&normal(path.as_ref()))
+    pub fn put_directory(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let sequence = state.sequence;
+        state.tree_mut().put_directory(&normal(path.as_ref()), sequence)
     }
 
-    /// Adds a file with these bytes, as [`create_directory`](Self::create_directory) adds a
+    /// Adds a file with these bytes, as [`put_directory`](Self::put_directory) adds a
     /// directory: a test's starting point. Where its name has unsynced changes, a directory that
     /// keeps a prefix ([`DirectoryLoss::Prefix`](crate::DirectoryLoss::Prefix)) keeps all of its
     /// changes so far.

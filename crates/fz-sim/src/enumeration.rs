@@ -9,7 +9,7 @@ use crate::DirectoryLoss;
 use crate::content::{SECTOR_BYTES, Sector};
 use crate::directory::{Directory, Names, Standing};
 use crate::inode::Inode;
-use crate::tree::Tree;
+use crate::tree::{Tree, is_left};
 
 /// The most states of the directories' entries that are enumerated.
 const NAMES_MAX: usize = 1 << 16;
@@ -110,31 +110,37 @@ impl Enumeration {
     /// are.
     pub(crate) fn new(tree: &Tree, loss: DirectoryLoss, max: u128) -> Option<Self> {
         let worlds_max = usize::try_from(max).unwrap_or(NAMES_MAX).min(NAMES_MAX);
-        let mut maps = vec![BTreeMap::new()];
+        let mut maps: Vec<BTreeMap<Arc<Path>, Names>> = vec![BTreeMap::new()];
         for (path, directory) in &tree.directories {
             if directory.changes.is_empty() {
                 continue;
             }
             let states = names_of(directory, loss, worlds_max)?;
-            if maps.len() * states.len() > worlds_max {
-                return None;
+            let mut next: Vec<BTreeMap<Arc<Path>, Names>> = Vec::new();
+            for map in maps {
+                // Where the directory is lost, its states are one.
+                if !is_left_in(tree, &map, path) {
+                    next.push(map);
+                } else {
+                    next.extend(states.iter().map(|names| {
+                        let mut map = map.clone();
+                        map.insert(Arc::clone(path), names.clone());
+                        map
+                    }));
+                }
+                if next.len() > worlds_max {
+                    return None;
+                }
             }
-            maps = maps
-                .iter()
-                .flat_map(|map| states.iter().map(move |names| (map, names)))
-                .map(|(map, names)| {
-                    let mut map: BTreeMap<Arc<Path>, Names> = map.clone();
-                    map.insert(Arc::clone(path), names.clone());
-                    map
-                })
-                .collect();
+            maps = next;
         }
         let mut known: BTreeMap<u64, Arc<FileStates>> = BTreeMap::new();
         let mut worlds = Vec::new();
         for names in maps {
-            let entries = tree.directories.iter().flat_map(|(path, directory)| {
+            let left = tree.directories.iter().filter(|(path, _)| is_left_in(tree, &names, path));
+            let entries = left.flat_map(|(path, directory)| {
                 let names = names.get(path).unwrap_or(&directory.live);
-                names.values().copied()
+                names.values().filter_map(|entry| entry.inode())
             });
             let mut files = Vec::new();
             let mut count = 1;
@@ -179,6 +185,12 @@ impl Enumeration {
             states.file(inode, *index)
         })
     }
+}
+
+/// Whether the directory is left where the changed directories up to it have these entries.
+fn is_left_in(tree: &Tree, changed: &BTreeMap<Arc<Path>, Names>, path: &Path) -> bool {
+    let names = |path: &Path| changed.get(path).or_else(|| tree.directories.get(path).map(|directory| &directory.live));
+    path.ancestors().all(|path| is_left(path, names))
 }
 
 /// Every state of the entries that a crash can leave, each once, if there are no more than `max`.

@@ -10,7 +10,7 @@ use std::ops::BitOr;
 /// use fz_sim::Op;
 ///
 /// assert_eq!(Op::SyncData.to_string(), "sync_data");
-/// assert_eq!(Op::ALL.len(), 16);
+/// assert_eq!(Op::ALL.len(), 20);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -26,6 +26,8 @@ pub enum Op {
     SyncAll,
     /// [`Storage::write_back`](fz_file::Storage::write_back).
     WriteBack,
+    /// [`Storage::drop_clean_pages`](fz_file::Storage::drop_clean_pages).
+    DropCleanPages,
     /// [`Storage::length`](fz_file::Storage::length).
     Length,
     /// [`Storage::set_length`](fz_file::Storage::set_length).
@@ -41,7 +43,13 @@ pub enum Op {
     /// [`Volume::create`](fz_file::Volume::create).
     Create,
     /// [`Volume::rename_new`](fz_file::Volume::rename_new).
+    RenameNew,
+    /// [`Volume::rename`](fz_file::Volume::rename), which replaces a file.
     Rename,
+    /// [`Volume::list`](fz_file::Volume::list).
+    List,
+    /// [`Volume::create_directory`](fz_file::Volume::create_directory).
+    CreateDirectory,
     /// [`Volume::remove`](fz_file::Volume::remove).
     Remove,
     /// [`Volume::identity`](fz_file::Volume::identity).
@@ -52,12 +60,13 @@ pub enum Op {
 
 impl Op {
     /// Every operation, in the order of declaration.
-    pub const ALL: [Op; 16] = [
+    pub const ALL: [Op; 20] = [
         Op::Read,
         Op::Write,
         Op::SyncData,
         Op::SyncAll,
         Op::WriteBack,
+        Op::DropCleanPages,
         Op::Length,
         Op::SetLength,
         Op::Allocate,
@@ -65,7 +74,10 @@ impl Op {
         Op::FileIdentity,
         Op::Open,
         Op::Create,
+        Op::RenameNew,
         Op::Rename,
+        Op::List,
+        Op::CreateDirectory,
         Op::Remove,
         Op::PathIdentity,
         Op::SyncDirectory,
@@ -76,7 +88,7 @@ impl Op {
     ///
     /// ```
     /// # use fz_sim::Op;
-    /// assert_eq!(Op::Rename.name(), "rename_new");
+    /// assert_eq!(Op::RenameNew.name(), "rename_new");
     /// assert_eq!(Op::Write.name(), "write"); // write_vectored_at
     /// ```
     #[must_use]
@@ -87,6 +99,7 @@ impl Op {
             Op::SyncData => "sync_data",
             Op::SyncAll => "sync_all",
             Op::WriteBack => "write_back",
+            Op::DropCleanPages => "drop_clean_pages",
             Op::Length => "length",
             Op::SetLength => "set_length",
             Op::Allocate => "allocate",
@@ -94,7 +107,10 @@ impl Op {
             Op::FileIdentity => "file_identity",
             Op::Open => "open",
             Op::Create => "create",
-            Op::Rename => "rename_new",
+            Op::RenameNew => "rename_new",
+            Op::Rename => "rename",
+            Op::List => "list",
+            Op::CreateDirectory => "create_directory",
             Op::Remove => "remove",
             Op::PathIdentity => "path_identity",
             Op::SyncDirectory => "sync_directory",
@@ -136,7 +152,9 @@ impl OpSet {
         .with(Op::SetLength)
         .with(Op::Allocate)
         .with(Op::Create)
+        .with(Op::RenameNew)
         .with(Op::Rename)
+        .with(Op::CreateDirectory)
         .with(Op::Remove)
         .with(Op::SyncDirectory);
 

@@ -1,6 +1,7 @@
 //! The one source of chance. PCG XSL 128/64 (MCG) keeps its stream across releases, so that a seed
 //! in a bug report stays worth something.
 
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -33,6 +34,14 @@ impl Random {
 
     pub(crate) fn coin(&mut self) -> bool {
         self.0.random()
+    }
+
+    pub(crate) fn nonzero(&mut self) -> u8 {
+        self.0.random_range(1..=u8::MAX)
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        values.shuffle(&mut self.0);
     }
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {

@@ -194,6 +194,11 @@ impl<'a> Call<'a> {
         Random::new(self.verdict.draw)
     }
 
+    /// Draws of this call that no fault asked for.
+    pub(crate) fn order(&self) -> Random {
+        Random::of_call(self.shared.config.seed, self.number)
+    }
+
     pub(crate) fn pauses(&self) -> bool {
         self.verdict.pause.is_some() && !self.cut
     }

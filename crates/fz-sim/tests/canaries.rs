@@ -95,7 +95,7 @@ fn run(disk: &SimDisk, twin: Twin, commits: u8) -> BTreeMap<usize, u8> {
 }
 
 fn drive(disk: &SimDisk, twin: Twin, commits: u8) -> io::Result<Store<'_>> {
-    disk.create_directory("/data")?;
+    disk.put_directory("/data")?;
     let mut store = Store::create(disk, twin)?;
     for n in 0..commits {
         let slot = usize::from(n) % SLOTS;
