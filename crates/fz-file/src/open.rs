@@ -154,6 +154,8 @@ impl<'a> Opening<'a> {
             // slots changes no length, so nothing would ever make them durable but this.
             uninterrupted(|| storage.sync_data()).map_err(|cause| self.not_synced(cause))?;
         }
+        // A page that failed to be written may look written. What is written to it again would not reach the disk.
+        uninterrupted(|| storage.drop_clean_pages()).map_err(self.open_failed("drop clean pages"))?;
         sync_directory(self.volume, self.directory).map_err(self.open_failed("sync the directory"))?;
         Ok(Attempt::Opened(Opened { storage, slots: slots.max(self.config.initial_slots) }))
     }

@@ -184,7 +184,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// The system call's; treat it as a failed sync.
+    /// The system call's. It is final, as a failed sync is: the kernel may have dropped pages of the range and
+    /// marked them clean, and the next sync may succeed without having written them.
     ///
     /// ```
     /// # use fz_file::{Access, HostVolume, Storage, Volume};
@@ -197,6 +198,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()>;
+
+    /// Drops the file's clean pages from the kernel's memory, so that later reads and writes meet what the disk holds.
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The file's length in bytes. As `fstat(2)`.
     ///

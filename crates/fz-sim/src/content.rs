@@ -20,12 +20,28 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 pub(crate) type Sector = [u8; SECTOR_BYTES];
 type Page = [u8; PAGE_BYTES];
 
+/// A page of a file.
+#[derive(Clone, Debug, Default)]
+enum Block {
+    /// No block: it reads as zeros.
+    #[default]
+    Hole,
+    /// A block that nothing was written to (an unwritten extent): it reads as zeros.
+    Reserved,
+    Written(Arc<Page>),
+}
+
 /// A file's bytes. A clone shares every page until one of the two changes it: that is what makes a
 /// crash image cheap. What was never written reads as zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
-    pages: Arc<Vec<Option<Arc<Page>>>>,
+    pages: Arc<Vec<Block>>,
     allocated: u64,
+}
+
+/// The block that holds a sector.
+pub(crate) fn block_of(sector: u64) -> u64 {
+    sector / (PAGE_BYTES / SECTOR_BYTES) as u64
 }
 
 /// Positions are bounded by `file_bytes_max`, far below `usize::MAX` on every supported target.
@@ -54,9 +70,20 @@ impl Content {
         self.allocated
     }
 
-    /// Whether the page holding this byte has a block.
     fn has_block(&self, page: usize) -> bool {
-        self.pages.get(page).is_some_and(Option::is_some)
+        self.pages.get(page).is_some_and(|block| !matches!(block, Block::Hole))
+    }
+
+    fn page(&self, page: usize) -> Option<&Page> {
+        match self.pages.get(page) {
+            Some(Block::Written(page)) => Some(page),
+            _ => None,
+        }
+    }
+
+    /// Whether anything was ever written to the block that holds this sector.
+    pub(crate) fn is_written(&self, sector: u64) -> bool {
+        self.page(index(block_of(sector))).is_some()
     }
 
     /// How many bytes at the start of `range` fit if `free` more blocks can be had.
@@ -78,7 +105,7 @@ impl Content {
         let mut rest = into;
         for (page, within, bytes) in pieces(offset..offset + rest.len() as u64) {
             let (now, later) = rest.split_at_mut(bytes);
-            match self.pages.get(page).and_then(Option::as_ref) {
+            match self.page(page) {
                 Some(page) => now.copy_from_slice(&page[within..within + bytes]),
                 None => now.fill(0),
             }
@@ -99,21 +126,32 @@ impl Content {
     pub(crate) fn reserve(&mut self, range: Range<u64>) {
         for (page, ..) in pieces(range) {
             if !self.has_block(page) {
-                self.page_mut(page);
+                *self.block_mut(page) = Block::Reserved;
+                self.allocated += 1;
             }
         }
     }
 
-    fn page_mut(&mut self, page: usize) -> &mut Page {
+    fn block_mut(&mut self, page: usize) -> &mut Block {
         let pages = Arc::make_mut(&mut self.pages);
         if pages.len() <= page {
-            pages.resize(page + 1, None);
+            pages.resize(page + 1, Block::Hole);
         }
-        let slot = &mut pages[page];
-        if slot.is_none() {
+        &mut pages[page]
+    }
+
+    fn page_mut(&mut self, page: usize) -> &mut Page {
+        if !self.has_block(page) {
             self.allocated += 1;
         }
-        Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; PAGE_BYTES])))
+        let block = self.block_mut(page);
+        if !matches!(block, Block::Written(_)) {
+            *block = Block::Written(Arc::new([0; PAGE_BYTES]));
+        }
+        match block {
+            Block::Written(page) => Arc::make_mut(page),
+            Block::Hole | Block::Reserved => unreachable!("the block was just written"),
+        }
     }
 
     pub(crate) fn sector(&self, sector: u64) -> Sector {
@@ -126,13 +164,13 @@ impl Content {
         self.write(sector * SECTOR_BYTES as u64, bytes);
     }
 
-    /// The sectors at or after the one with byte `offset` that have a block.
+    /// The sectors at or after the one with byte `offset` whose block was written to.
     pub(crate) fn sectors_from(&self, offset: u64) -> impl Iterator<Item = u64> + use<> {
         let per_page = (PAGE_BYTES / SECTOR_BYTES) as u64;
         let first = offset / SECTOR_BYTES as u64;
         let pages = Arc::clone(&self.pages);
         (index(offset / PAGE_BYTES as u64)..pages.len())
-            .filter(move |page| pages[*page].is_some())
+            .filter(move |page| matches!(pages[*page], Block::Written(_)))
             .flat_map(move |page| page as u64 * per_page..(page as u64 + 1) * per_page)
             .filter(move |sector| *sector >= first)
     }
@@ -141,19 +179,13 @@ impl Content {
     pub(crate) fn truncate(&mut self, length: u64) {
         let keep = index(length.div_ceil(PAGE_BYTES as u64));
         if keep < self.pages.len() {
-            let freed = self.pages[keep..].iter().flatten().count() as u64;
+            let freed = self.pages[keep..].iter().filter(|block| !matches!(block, Block::Hole)).count() as u64;
             Arc::make_mut(&mut self.pages).truncate(keep);
             self.allocated -= freed;
         }
         let within = index(length % PAGE_BYTES as u64);
         let last = index(length / PAGE_BYTES as u64);
-        if within > 0
-            && self
-                .pages
-                .get(last)
-                .and_then(Option::as_ref)
-                .is_some_and(|page| page[within..] != [0; PAGE_BYTES][within..])
-        {
+        if within > 0 && self.page(last).is_some_and(|page| page[within..] != [0; PAGE_BYTES][within..]) {
             self.page_mut(last)[within..].fill(0);
         }
     }

@@ -55,6 +55,8 @@ pub enum Fault {
     Error(Errno),
     /// The write fails, and some prefix of its bytes is in the file. [`Op::Write`].
     ErrorAfterPart(Errno),
+    /// The write fails, and any subset of its sectors is in the file. [`Op::Write`].
+    TornWrite(Errno),
     /// Fewer bytes are transferred than asked, at least one. [`Op::Read`], [`Op::Write`] of two
     /// bytes or more.
     Short,
@@ -64,17 +66,20 @@ pub enum Fault {
     /// entries for the next sync, the others give them up. [`Op::SyncData`], [`Op::SyncAll`],
     /// [`Op::WriteBack`], [`Op::SyncDirectory`].
     SyncFailed(Errno, PageFate),
-    /// The sync reports success and has done nothing: a device that ignores the flush command.
-    /// [`Op::SyncData`], [`Op::SyncAll`], [`Op::SyncDirectory`].
+    /// The call reports success and has done nothing: a device that ignores the flush command, a kernel that
+    /// ignores the advice to drop pages. [`Op::SyncData`], [`Op::SyncAll`], [`Op::SyncDirectory`],
+    /// [`Op::DropCleanPages`].
     SyncIgnored,
-    /// The write succeeds, its background write-back fails later: the pages are marked clean, and
-    /// the next sync of the file, and only that one, reports the error. [`Op::Write`].
+    /// The call succeeds, and the write-back of its pages fails later: the pages are marked clean, and
+    /// the next sync of the file, and only that one, reports the error. [`Op::Write`], [`Op::WriteBack`].
     LostInBackground(Errno),
     /// The call takes this long. All operations.
     Delay(Duration),
     /// The call does not return until [`SimDisk::release_hung`](crate::SimDisk::release_hung). All
     /// operations.
     Hang,
+    /// The call panics in the caller's thread, with nothing done and no lock of the disk held. All operations.
+    Panic,
     /// The power goes during this call. All operations.
     PowerCut,
 }
@@ -89,11 +94,14 @@ impl Fault {
     #[must_use]
     pub const fn applies_to(&self, op: Op) -> bool {
         match self {
-            Fault::Error(_) | Fault::Delay(_) | Fault::Hang | Fault::PowerCut => true,
-            Fault::ErrorAfterPart(_) | Fault::LostInBackground(_) => matches!(op, Op::Write),
+            Fault::Error(_) | Fault::Delay(_) | Fault::Hang | Fault::Panic | Fault::PowerCut => true,
+            Fault::ErrorAfterPart(_) | Fault::TornWrite(_) => matches!(op, Op::Write),
+            Fault::LostInBackground(_) => matches!(op, Op::Write | Op::WriteBack),
             Fault::Short | Fault::Zero => matches!(op, Op::Read | Op::Write),
             Fault::SyncFailed(..) => matches!(op, Op::SyncData | Op::SyncAll | Op::WriteBack | Op::SyncDirectory),
-            Fault::SyncIgnored => matches!(op, Op::SyncData | Op::SyncAll | Op::SyncDirectory),
+            Fault::SyncIgnored => {
+                matches!(op, Op::SyncData | Op::SyncAll | Op::SyncDirectory | Op::DropCleanPages)
+            }
         }
     }
 
@@ -108,6 +116,7 @@ impl Fault {
         match self {
             Fault::Error(_) => FaultKind::Error,
             Fault::ErrorAfterPart(_) => FaultKind::ErrorAfterPart,
+            Fault::TornWrite(_) => FaultKind::TornWrite,
             Fault::Short => FaultKind::Short,
             Fault::Zero => FaultKind::Zero,
             Fault::SyncFailed(..) => FaultKind::SyncFailed,
@@ -115,6 +124,7 @@ impl Fault {
             Fault::LostInBackground(_) => FaultKind::LostInBackground,
             Fault::Delay(_) => FaultKind::Delay,
             Fault::Hang => FaultKind::Hang,
+            Fault::Panic => FaultKind::Panic,
             Fault::PowerCut => FaultKind::PowerCut,
         }
     }
@@ -130,7 +140,7 @@ impl Fault {
 /// use fz_sim::FaultKind;
 ///
 /// assert_eq!(FaultKind::SyncFailed.to_string(), "failed sync");
-/// assert_eq!(FaultKind::ALL.len(), 10);
+/// assert_eq!(FaultKind::ALL.len(), 12);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -140,6 +150,8 @@ pub enum FaultKind {
     Error,
     /// [`Fault::ErrorAfterPart`].
     ErrorAfterPart,
+    /// [`Fault::TornWrite`].
+    TornWrite,
     /// [`Fault::Short`].
     Short,
     /// [`Fault::Zero`].
@@ -154,15 +166,18 @@ pub enum FaultKind {
     Delay,
     /// [`Fault::Hang`].
     Hang,
+    /// [`Fault::Panic`].
+    Panic,
     /// [`Fault::PowerCut`], and [`SimDisk::cut_power_at`](crate::SimDisk::cut_power_at).
     PowerCut,
 }
 
 impl FaultKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [FaultKind; 10] = [
+    pub const ALL: [FaultKind; 12] = [
         FaultKind::Error,
         FaultKind::ErrorAfterPart,
+        FaultKind::TornWrite,
         FaultKind::Short,
         FaultKind::Zero,
         FaultKind::SyncFailed,
@@ -170,6 +185,7 @@ impl FaultKind {
         FaultKind::LostInBackground,
         FaultKind::Delay,
         FaultKind::Hang,
+        FaultKind::Panic,
         FaultKind::PowerCut,
     ];
 
@@ -183,6 +199,7 @@ impl fmt::Display for FaultKind {
         f.pad(match self {
             FaultKind::Error => "error",
             FaultKind::ErrorAfterPart => "error after part",
+            FaultKind::TornWrite => "torn write",
             FaultKind::Short => "short transfer",
             FaultKind::Zero => "zero transfer",
             FaultKind::SyncFailed => "failed sync",
@@ -190,6 +207,7 @@ impl fmt::Display for FaultKind {
             FaultKind::LostInBackground => "lost write-back",
             FaultKind::Delay => "delay",
             FaultKind::Hang => "hang",
+            FaultKind::Panic => "panic",
             FaultKind::PowerCut => "power cut",
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::content::{Content, SECTOR_BYTES, Sector};
+use crate::content::{Content, PAGE_BYTES, SECTOR_BYTES, Sector, block_of};
 use crate::random::Random;
 use crate::touched::Touched;
 use crate::{Errno, PageFate, Tear};
@@ -62,6 +62,9 @@ pub(crate) struct Inode {
     pub(crate) lengths: Vec<LengthVersion>,
     /// By sector; each list has at least one entry, oldest first.
     pub(crate) sectors: BTreeMap<u64, Vec<Version>>,
+    /// Blocks that were never written to when a write-back of them failed. The cache goes on taking them for
+    /// written, so no later one reaches the media until the cached pages are dropped (ext4, see [`crate::disk`]).
+    pub(crate) stale: BTreeSet<u64>,
     /// Blocks reserved since the last sync, by the change that did it.
     pub(crate) reserved: Vec<(u64, Range<u64>)>,
     /// What the next sync reports, of a write-back that failed in the background.
@@ -95,8 +98,9 @@ impl Inode {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        let Self { sectors, lengths, reserved, background_error, .. } = self;
-        sectors.is_empty() && lengths.is_empty() && reserved.is_empty() && background_error.is_none()
+        let Self { sectors, lengths, reserved, stale, background_error, .. } = self;
+        let is_synced = sectors.is_empty() && lengths.is_empty() && reserved.is_empty();
+        is_synced && stale.is_empty() && background_error.is_none()
     }
 
     pub(crate) fn write(&mut self, sequence: u64, offset: u64, bytes: &[u8], thinning: Thinning) {
@@ -119,6 +123,8 @@ impl Inode {
         if bytes < self.length {
             let cut: Vec<u64> = self.live.sectors_from(bytes).collect();
             self.live.truncate(bytes);
+            // The pages that are whole beyond the end leave the cache.
+            self.stale.split_off(&bytes.div_ceil(PAGE_BYTES as u64));
             for (sector, within) in sectors_of(bytes..self.length) {
                 // A hole has nothing to lose.
                 if cut.binary_search(&sector).is_ok() {
@@ -171,8 +177,13 @@ impl Inode {
 
     /// A sync that began at `start` has succeeded.
     pub(crate) fn sync(&mut self, start: &SyncStart) {
-        let stable = &mut self.stable;
+        let (stable, stale) = (&mut self.stable, &self.stale);
         self.sectors.retain(|sector, versions| {
+            if stale.contains(&block_of(*sector)) {
+                let covered = versions.iter_mut().filter(|version| start.covers(version.sequence));
+                covered.for_each(|version| version.lost = true);
+                return true;
+            }
             if let Some(newest) = versions.iter().rposition(|version| !version.lost && start.covers(version.sequence)) {
                 stable.set_sector(*sector, &versions[newest].bytes);
                 versions.drain(..=newest);
@@ -211,8 +222,13 @@ impl Inode {
         for length in self.lengths.iter_mut().filter(|length| length.is_written_in(&sectors)) {
             length.lost |= length.sequence <= sequence;
         }
-        for version in self.sectors.range_mut(sectors).flat_map(|(_, versions)| versions) {
-            version.lost |= version.sequence <= sequence;
+        for (sector, versions) in self.sectors.range_mut(sectors) {
+            for version in versions.iter_mut().filter(|version| version.sequence <= sequence && !version.lost) {
+                version.lost = true;
+                if !self.stable.is_written(*sector) {
+                    self.stale.insert(block_of(*sector));
+                }
+            }
         }
         self.reach_what_came_later(sequence);
     }
@@ -237,10 +253,9 @@ impl Inode {
         self.lengths[..count].iter().rfind(|length| !length.lost).map_or(self.stable_length, |length| length.bytes)
     }
 
-    /// The write-back of what `sequence` wrote to `range` fails unseen, and so does that of older
-    /// versions of the same sectors: the cache holds one content, not one for each version.
-    pub(crate) fn lose_in_background(&mut self, sequence: u64, range: Range<u64>, errno: Errno) {
-        let sectors = range.start / SECTOR_BYTES as u64..range.end.div_ceil(SECTOR_BYTES as u64);
+    /// The write-back of these sectors, as change `sequence` left them, fails unseen. Older versions are lost
+    /// too: the cache holds one content, not one for each version.
+    pub(crate) fn lose_in_background(&mut self, sequence: u64, sectors: Range<u64>, errno: Errno) {
         self.lose(sequence, sectors);
         self.background_error = Some(errno);
     }
@@ -290,7 +305,24 @@ impl Inode {
             live.set_sector(*sector, &stable.sector(*sector));
             false
         });
+        // A block with a dirty page stays as the cache has it.
+        let dirty: BTreeSet<u64> = self.sectors.keys().map(|sector| block_of(*sector)).collect();
+        self.stale.retain(|block| dirty.contains(block));
         self.live.truncate(self.length);
+    }
+
+    /// Changes each byte of `range` on the media. The cache shows it where it holds nothing newer.
+    pub(crate) fn corrupt(&mut self, range: Range<u64>, random: &mut Random) {
+        for (sector, within) in sectors_of(range) {
+            let mut bytes = self.stable.sector(sector);
+            for byte in &mut bytes[within] {
+                *byte ^= random.nonzero();
+            }
+            self.stable.set_sector(sector, &bytes);
+            if !self.sectors.contains_key(&sector) {
+                self.live.set_sector(sector, &bytes);
+            }
+        }
     }
 
     /// The file on the media after a crash with this length and these sectors; where a sector is
