@@ -105,6 +105,7 @@ mod questions;
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,6 +113,7 @@ use fz_file::{FileIdentity, Volume};
 
 use crate::path::normal;
 use crate::plan::ActivePlan;
+use crate::random::Random;
 use crate::state::Shared;
 use crate::tree::Tree;
 use crate::{CrashSpace, FaultPlan, SimDiskConfig};
@@ -342,11 +344,41 @@ impl SimDisk {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn drop_caches(&self, seed: u64) {
-        let mut random = crate::random::Random::new(seed);
+        let mut random = Random::new(seed);
         let mut state = self.shared.lock();
         for inode in state.tree_mut().inodes.values_mut() {
             Arc::make_mut(inode).drop_caches(&mut random);
         }
+    }
+
+    /// Changes each of these bytes of a file on the media, to values drawn from the disk's seed: bit rot at rest.
+    /// Reads show the new bytes where the sector has no unsynced write, which the cache still has. No operation
+    /// is counted.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is no such file; [`io::ErrorKind::InvalidInput`] if the range
+    /// reaches past its end.
+    ///
+    /// ```
+    /// # use fz_sim::SimDisk;
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/log", &[7; 1024])?;
+    /// disk.corrupt("/log", 100..102)?;
+    /// let bytes = disk.contents("/log")?;
+    /// assert!(bytes[100] != 7 && bytes[101] != 7);
+    /// assert_eq!(bytes.iter().filter(|byte| **byte != 7).count(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn corrupt(&self, path: impl AsRef<Path>, range: Range<u64>) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let number = state.tree.lookup(&normal(path.as_ref()))?;
+        if range.end > state.tree.inode(number).length {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut random = Random::of_call(self.seed(), state.operations);
+        state.inode_mut(number).corrupt(range, &mut random);
+        Ok(())
     }
 
     /// Cuts the power in the middle of operation number `operation`, counted from 1 over the whole

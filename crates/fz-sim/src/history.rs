@@ -24,6 +24,8 @@ pub enum Outcome {
     Ok(u64),
     /// It failed with this `errno`, or with 0 where the error has none.
     Failed(i32),
+    /// It panicked: [`Fault::Panic`](crate::Fault::Panic).
+    Panicked,
     /// The power went, or was off.
     PowerCut,
 }
@@ -81,6 +83,7 @@ impl fmt::Display for Operation {
         match self.outcome {
             Outcome::Ok(value) => write!(f, " = {value}")?,
             Outcome::Failed(errno) => write!(f, " = {}", io::Error::from_raw_os_error(errno))?,
+            Outcome::Panicked => f.write_str(" = panic")?,
             Outcome::PowerCut => f.write_str(" = power cut")?,
         }
         self.fault.map_or(Ok(()), |fault| write!(f, " [{fault}]"))

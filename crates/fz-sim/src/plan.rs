@@ -1,9 +1,11 @@
 //! Where and when faults happen.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::random::Random;
-use crate::{Fault, Op, OpSet};
+use crate::state::Asked;
+use crate::{Fault, OpSet};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
@@ -36,6 +38,7 @@ pub struct FaultRule {
     ops: OpSet,
     fault: Fault,
     path: Option<PathBuf>,
+    range: Option<Range<u64>>,
     when: When,
     times: u64,
 }
@@ -49,7 +52,7 @@ impl FaultRule {
     /// # let _ = full;
     /// ```
     pub fn new(ops: impl Into<OpSet>, fault: Fault) -> Self {
-        Self { ops: ops.into(), fault, path: None, when: When::FromNth(1), times: u64::MAX }
+        Self { ops: ops.into(), fault, path: None, range: None, when: When::FromNth(1), times: u64::MAX }
     }
 
     /// Only on calls that name this path, or a file that was opened by it.
@@ -65,6 +68,26 @@ impl FaultRule {
     /// ```
     pub fn path(mut self, path: impl AsRef<Path>) -> Self {
         self.path = Some(crate::path::normal(path.as_ref()));
+        self
+    }
+
+    /// Only on calls that touch one of these bytes of the file: reads, writes, write-backs and allocations. Other
+    /// calls have no range and are passed over.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/log", &[7; 2048])?;
+    /// // A bad sector: whatever reads one of its bytes fails.
+    /// let bad = FaultRule::new(Op::Read, Fault::Error(Errno::Eio)).path("/log").range(512..1024);
+    /// disk.set_faults(FaultPlan::new().with(bad));
+    /// let file = disk.open("/log".as_ref(), Access::Read)?;
+    /// assert!(file.read_exact_at(&mut [0; 512], 0).is_ok());
+    /// assert!(file.read_exact_at(&mut [0; 512], 1000).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn range(mut self, bytes: Range<u64>) -> Self {
+        self.range = Some(bytes);
         self
     }
 
@@ -226,10 +249,10 @@ impl ActivePlan {
         Self { rules: rules.collect() }
     }
 
-    pub(crate) fn judge(&mut self, op: Op, path: &Path, bytes: usize, number: u64) -> Verdict {
+    pub(crate) fn judge(&mut self, asked: &Asked<'_>, number: u64) -> Verdict {
         let mut verdict = Verdict::default();
         for active in &mut self.rules {
-            let Some(draw) = active.consider(op, path, bytes, number) else { continue };
+            let Some(draw) = active.consider(asked, number) else { continue };
             let fault = active.rule.fault;
             let place = if fault.is_pause() { &mut verdict.pause } else { &mut verdict.fault };
             if place.is_none() {
@@ -244,13 +267,18 @@ impl ActivePlan {
 
 impl ActiveRule {
     /// Counts the call; a draw for the fault if the rule fires.
-    fn consider(&mut self, op: Op, path: &Path, bytes: usize, number: u64) -> Option<u64> {
+    fn consider(&mut self, asked: &Asked<'_>, number: u64) -> Option<u64> {
         let rule = &self.rule;
-        if !rule.ops.contains(op) || !rule.fault.applies_to(op) || rule.path.as_deref().is_some_and(|own| own != path) {
+        let is_elsewhere = |own: &Path| own != &**asked.path;
+        if !rule.ops.contains(asked.op)
+            || !rule.fault.applies_to(asked.op)
+            || rule.path.as_deref().is_some_and(is_elsewhere)
+            || rule.range.as_ref().is_some_and(|range| !asked.touches(range))
+        {
             return None;
         }
         self.seen += 1;
-        if self.fired >= rule.times || (rule.fault == Fault::Short && bytes < 2) {
+        if self.fired >= rule.times || (rule.fault == Fault::Short && asked.bytes < 2) {
             return None;
         }
         let mut random = Random::of_call(self.key, self.seen);

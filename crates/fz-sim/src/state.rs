@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -126,6 +127,9 @@ impl Shared {
         value: impl FnOnce(&T) -> u64,
     ) -> io::Result<T> {
         let mut call = Call::begin(self, asked);
+        if call.verdict.fault == Some(Fault::Panic) {
+            call.panic();
+        }
         let result = if !call.state().power_is_on {
             Err(PowerCut.to_io())
         } else if let Some(Fault::Error(errno)) = call.verdict.fault {
@@ -146,6 +150,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) to: Option<&'a Arc<Path>>,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+}
+
+impl Asked<'_> {
+    /// Whether the call has a range of bytes that meets this one.
+    pub(crate) fn touches(&self, range: &Range<u64>) -> bool {
+        let has_range = matches!(self.op, Op::Read | Op::Write | Op::WriteBack | Op::Allocate);
+        has_range && self.bytes > 0 && self.offset < range.end && range.start < self.offset.saturating_add(self.bytes)
+    }
 }
 
 /// One call in progress, holding the disk's lock.
@@ -169,8 +181,7 @@ impl<'a> Call<'a> {
         let mut verdict = Verdict::default();
         let mut cut = false;
         if state.power_is_on {
-            let bytes = usize::try_from(asked.bytes).unwrap_or(usize::MAX);
-            verdict = state.plan.judge(asked.op, asked.path, bytes, number);
+            verdict = state.plan.judge(&asked, number);
             if state.cut_at.is_some_and(|at| number >= at) {
                 verdict.fault = Some(Fault::PowerCut);
             }
@@ -266,9 +277,18 @@ impl<'a> Call<'a> {
         if cut || fault == Some(Fault::SyncIgnored) { Ok(()) } else { apply(state, &start, fault) }
     }
 
+    /// Panics as the fault plan says, once the call is recorded and the lock released.
+    fn panic(mut self) -> ! {
+        let (op, path) = (self.asked.op, Arc::clone(self.asked.path));
+        let paused = self.pause();
+        let _ = self.end(paused, |()| 0);
+        panic!("the fault plan lets {op} of {} panic", path.display());
+    }
+
     fn end<T>(mut self, result: io::Result<T>, value: impl FnOnce(&T) -> u64) -> io::Result<T> {
         let outcome = match &result {
             _ if self.cut => Outcome::PowerCut,
+            _ if self.verdict.fault == Some(Fault::Panic) => Outcome::Panicked,
             Ok(done) => Outcome::Ok(value(done)),
             Err(error) => Outcome::of_error(error),
         };
