@@ -1,6 +1,7 @@
 //! Between the pipeline and the simulated disk: the same disk, and an observer that is told before
 //! and after each call.
 
+use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,6 +79,18 @@ impl Volume for TapVolume {
         self.changed(self.inner.rename_new(from, to))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.changed(self.inner.rename(from, to))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.inner.list(directory)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.changed(self.inner.create_directory(path))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.changed(self.inner.remove(path))
     }
@@ -113,6 +126,10 @@ impl Storage for TapStorage {
 
     fn write_back(&self, offset: u64, bytes: u64) -> io::Result<()> {
         self.inner.write_back(offset, bytes)
+    }
+
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.inner.drop_clean_pages()
     }
 
     fn length(&self) -> io::Result<u64> {
