@@ -1,31 +1,95 @@
-//! Cuts the power at every operation of a workload and has each image checked.
+//! Cuts the power at every operation of a workload, and of the recoveries after it, and has each image checked.
 
 use std::any::Any;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::crash_report::{CrashFailure, CrashReport};
+use crate::instants::{Instant, Keep, Recorded};
 use crate::random::Random;
-use crate::{Operation, SimDisk, SimDiskConfig, SimStats};
+use crate::{CrashSpace, Operation, SimDisk, SimDiskConfig, SimStats};
 
-/// Runs a workload once for every point at which the power can go, and checks what each cut leaves.
+/// What a workload has acknowledged, in order. A [`CrashTest`] gives it to the workload, and to the check what had
+/// been acknowledged when the power went.
 ///
-/// The *workload* drives the engine on the disk and returns what the engine promised: the writes
-/// it acknowledged. It must come to an end when calls fail, and must not panic for it: a panic ends
-/// the test as a failure. The *check* opens the engine on a crash image and returns (or panics with)
-/// what is missing. Both may be called often; both get a disk of their own.
+/// ```
+/// use fz_sim::{CrashTest, SimDisk, Volume};
 ///
-/// The workload is cut at operation 1, 2, 3, … until three runs in a row end before the cut: with
-/// several threads some runs are shorter than others. Each time images are checked, of a run that
-/// was not cut those of its end; no two are alike, and they are all that there are, if these are no
-/// more than [`images_max`](Self::images_max) and sectors do not tear. Faults beside the cut are the
-/// workload's to set, with [`SimDisk::set_faults`]. A workload with one thread replays
-/// exactly; with several, operations interleave as the scheduler pleases, and so does what a cut
-/// at the n-th finds.
+/// let names = ["/a", "/b"];
+/// let report = CrashTest::new(1).run(
+///     |disk, acknowledged| {
+///         for name in names {
+///             disk.create(name.as_ref()).unwrap();
+///             disk.sync_directory("/".as_ref()).unwrap();
+///             acknowledged.push(name); // from here on it must be there after every power cut
+///         }
+///     },
+///     |image, acknowledged: &[&str]| match acknowledged.iter().find(|name| image.contents(name).is_err()) {
+///         Some(name) => Err(format!("{name} is gone")),
+///         None => Ok(()),
+///     },
+/// );
+/// report.expect("both are there");
+/// ```
+#[derive(Debug)]
+pub struct Acknowledged<A> {
+    values: Mutex<Vec<A>>,
+    count: Arc<AtomicUsize>,
+}
+
+impl<A> Acknowledged<A> {
+    fn new() -> Self {
+        Self { values: Mutex::new(Vec::new()), count: Arc::default() }
+    }
+
+    /// Acknowledges `value`, in the place where the engine tells its user. Any thread may call it.
+    ///
+    /// ```
+    /// # use fz_sim::{Acknowledged, CrashTest, SimDisk};
+    /// let workload = |_: &SimDisk, acknowledged: &Acknowledged<u64>| (1..=3).for_each(|n| acknowledged.push(n));
+    /// let check = |_: &SimDisk, acknowledged: &[u64]| match acknowledged {
+    ///     [1, 2, 3] => Ok(()),
+    ///     other => Err(format!("{other:?}")),
+    /// };
+    /// CrashTest::new(1).run(workload, check).expect("only the end is checked: there is no operation");
+    /// ```
+    pub fn push(&self, value: A) {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.push(value);
+        // Release: pairs with the Acquire load of the recorder.
+        self.count.store(values.len(), Ordering::Release);
+    }
+
+    fn into_values(self) -> Vec<A> {
+        self.values.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a workload once and checks what a power cut at each of its operations could have left.
+///
+/// The *workload* drives the engine on the disk, and [acknowledges](Acknowledged::push) what the engine
+/// acknowledges. It sees no power cut: the instants are recorded while it runs. A panic of it ends the test as a
+/// failure. The *check* is the engine's recovery: it opens the engine on a crash image and returns (or panics with)
+/// what is missing of the values acknowledged by then. It may be called often, each time with a disk of its own.
+///
+/// At each operation, and at the end, images are checked. No two of one cut are alike, and they are all that there
+/// are, if these are no more than [`images_max`](Self::images_max) and sectors do not tear.
+///
+/// The power can go in a *recovery*, too. Where a check changes its disk, the disk is cut at some of the check's
+/// operations and checked again, with the same acknowledged values; and again, up to
+/// [`recovery_cuts`](Self::recovery_cuts) times in a row: workload, cut, recovery, cut, recovery, … The places are
+/// drawn: one for each image, or, of a cut with few images, several, up to `images_max` in all.
+///
+/// The time is that of one run, and of the checks: linear in the operations. Faults beside the cut are the workload's
+/// to set, with [`SimDisk::set_faults`]. A workload with one thread replays exactly; with several, operations
+/// interleave as the scheduler pleases. A disk that the workload gets from [`SimDisk::kill_process`] belongs to the
+/// same run; one from [`SimDisk::power_cut`] does not.
 ///
 /// ```
 /// use fz_sim::{CrashTest, SimDisk, Volume, WholeTransfers};
 ///
-/// // Writes a record, syncs file and directory, acknowledges.
+/// // Writes a record, syncs file and directory.
 /// fn store(disk: &SimDisk) -> std::io::Result<()> {
 ///     let file = disk.volume().create("/record".as_ref())?;
 ///     file.write_all_at(b"precious", 0)?;
@@ -35,10 +99,13 @@ use crate::{Operation, SimDisk, SimDiskConfig, SimStats};
 ///
 /// let report = CrashTest::new(1)
 ///     .run(
-///         |disk| store(disk).is_ok(),
-///         |disk, acknowledged| match disk.contents("/record") {
+///         |disk, acknowledged| {
+///             store(disk).unwrap();
+///             acknowledged.push("precious");
+///         },
+///         |image, acknowledged| match image.contents("/record") {
 ///             Ok(bytes) if bytes == b"precious" => Ok(()),
-///             _ if !acknowledged => Ok(()),
+///             _ if acknowledged.is_empty() => Ok(()),
 ///             other => Err(format!("acknowledged, but after the cut there is {other:?}")),
 ///         },
 ///     )
@@ -51,18 +118,16 @@ pub struct CrashTest {
     config: SimDiskConfig,
     images_max: usize,
     cuts_max: u64,
+    recovery_cuts: u32,
 }
 
-/// Runs in a row that ended before their cut, after which a [`CrashTest`] ends.
-const UNCUT_MAX: u64 = 3;
-
 impl CrashTest {
-    /// With a disk as [`SimDiskConfig::new`] describes, 32 images for each cut, at most 100,000
-    /// cuts.
+    /// With a disk as [`SimDiskConfig::new`] describes, 32 images for each cut, at most 10,000 cuts, and two cuts of
+    /// the recovery after each image.
     ///
     /// ```
     /// # use fz_sim::CrashTest;
-    /// CrashTest::new(1).run(|_| (), |_, ()| Ok(())).expect("nothing to lose");
+    /// CrashTest::new(1).run(|_, _| (), |_, _: &[()]| Ok(())).expect("nothing to lose");
     /// ```
     pub fn new(seed: u64) -> Self {
         Self::with_config(SimDiskConfig::new(seed))
@@ -73,11 +138,11 @@ impl CrashTest {
     /// ```
     /// # use fz_sim::{CrashTest, SimDiskConfig, Tear};
     /// let config = SimDiskConfig::new(1).tear(Tear::Prefix);
-    /// let report = CrashTest::with_config(config).run(|_| (), |_, ()| Ok(())).expect("nothing to lose");
+    /// let report = CrashTest::with_config(config).run(|_, _| (), |_, _: &[()]| Ok(())).expect("nothing to lose");
     /// assert_eq!(report.cuts(), 0);
     /// ```
     pub fn with_config(config: SimDiskConfig) -> Self {
-        Self { config, images_max: 32, cuts_max: 100_000 }
+        Self { config, images_max: 32, cuts_max: 10_000, recovery_cuts: 2 }
     }
 
     /// At most this many images for each cut, no two alike; all of them if there are no more, and
@@ -93,16 +158,48 @@ impl CrashTest {
         self
     }
 
-    /// At most this many cuts.
+    /// At most this many cuts of the workload, spread evenly over its operations: where there are more operations,
+    /// every second of them is cut, or every fourth, and so on. Each costs memory until the end of the test.
     ///
     /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// let three_calls = |disk: &SimDisk| ["/a", "/b", "/c"].iter().all(|path| disk.create(path.as_ref()).is_ok());
-    /// let report = CrashTest::new(1).cuts_max(2).run(three_calls, |_, _| Ok(())).expect("nothing is checked");
-    /// assert!(report.cuts() == 2 && report.is_truncated());
+    /// # use fz_sim::{CrashTest, Volume};
+    /// let report = CrashTest::new(1)
+    ///     .cuts_max(10)
+    ///     .run(
+    ///         |disk, _| (0..30).for_each(|n| drop(disk.create(format!("/{n}").as_ref()))),
+    ///         |_, _: &[()]| Ok(()),
+    ///     )
+    ///     .expect("nothing is checked");
+    /// assert!(report.cuts() == 8 && report.is_truncated()); // at operations 1, 5, 9, …, 29
     /// ```
     pub fn cuts_max(mut self, cuts: u64) -> Self {
         self.cuts_max = cuts;
+        self
+    }
+
+    /// How often in a row the recovery of one image is cut; 0 for never.
+    ///
+    /// ```
+    /// # use fz_sim::{Acknowledged, CrashTest, SimDisk, Volume, WholeTransfers};
+    /// /// Moves the value from the journal to the record, and never syncs it there.
+    /// fn recover(disk: &SimDisk) -> std::io::Result<()> {
+    ///     let Ok(value) = disk.contents("/journal") else { return Ok(()) };
+    ///     let _ = disk.remove("/record".as_ref());
+    ///     disk.create("/record".as_ref())?.write_all_at(&value, 0)?;
+    ///     disk.remove("/journal".as_ref())?;
+    ///     disk.sync_directory("/".as_ref())
+    /// }
+    /// let workload = |disk: &SimDisk, _: &Acknowledged<()>| disk.put("/journal", b"value").unwrap();
+    /// let check = |image: &SimDisk, _: &[()]| match recover(image).and_then(|()| image.contents("/record")) {
+    ///     Ok(bytes) if bytes == b"value" => Ok(()),
+    ///     other => Err(format!("there is {other:?}")),
+    /// };
+    /// CrashTest::new(1).recovery_cuts(0).run(workload, check).expect("it works if nothing happens meanwhile");
+    /// let failure = CrashTest::new(1).run(workload, check).unwrap_err();
+    /// assert!(!failure.recoveries().is_empty()); // cut in the middle, it has lost the value
+    /// ```
+    pub fn recovery_cuts(mut self, cuts: u32) -> Self {
+        self.recovery_cuts = cuts;
         self
     }
 
@@ -117,8 +214,11 @@ impl CrashTest {
     /// # use fz_sim::{CrashTest, Volume};
     /// let failure = CrashTest::new(1)
     ///     .run(
-    ///         |disk| disk.create("/record".as_ref()).is_ok(), // the directory is never synced
-    ///         |image, created| match image.files().is_empty() && *created {
+    ///         |disk, acknowledged| {
+    ///             disk.create("/record".as_ref()).unwrap();
+    ///             acknowledged.push("/record"); // the directory is never synced
+    ///         },
+    ///         |image, acknowledged| match image.files().is_empty() && !acknowledged.is_empty() {
     ///             true => Err("the record is gone".to_owned()),
     ///             false => Ok(()),
     ///         },
@@ -128,45 +228,36 @@ impl CrashTest {
     /// ```
     pub fn run<A>(
         &self,
-        workload: impl Fn(&SimDisk) -> A,
-        check: impl Fn(&SimDisk, &A) -> Result<(), String>,
+        workload: impl FnOnce(&SimDisk, &Acknowledged<A>),
+        check: impl Fn(&SimDisk, &[A]) -> Result<(), String>,
     ) -> Result<CrashReport, CrashFailure> {
-        let mut report = CrashReport::default();
-        let mut uncut = 0;
-        for cut_at in 1..=self.cuts_max {
-            let (disk, promised) = self.cut(cut_at, &workload)?;
-            report.stats.add(&disk.stats());
-            let space = disk.crash_space();
-            for (image_seed, image) in space.up_to(self.images_max, self.image_seed(cut_at)) {
-                report.images += 1;
-                judge(&disk, cut_at, image_seed, || check(&image, &promised))?;
-            }
-            if disk.power_is_on() {
-                uncut += 1;
-                if uncut == UNCUT_MAX {
-                    return Ok(report);
-                }
-            } else {
-                uncut = 0;
-                report.cuts += 1;
-            }
+        let run = self.record(Keep::spread(self.cuts_max), workload)?;
+        let cuts = run.recorded.instants.len() as u64;
+        let truncated = cuts < run.recorded.operations;
+        let mut report = CrashReport { cuts, truncated, stats: run.stats.clone(), ..CrashReport::default() };
+        for instant in run.recorded.instants.iter().chain([&run.recorded.end]) {
+            let (images, recovery_cuts) = self.judge(&run, instant, None, &check)?;
+            report.images += images;
+            report.recovery_cuts += recovery_cuts;
         }
-        report.truncated = true;
         Ok(report)
     }
 
-    /// Repeats one image of one cut: runs the workload, cut at operation `cut_at`, and checks the
-    /// image of `image_seed`. The test must have the config and the seed of the one that failed:
-    /// on a disk that tears sectors, say, the same seed is another image.
+    /// Repeats one image of one cut: runs the workload, and checks the image of `image_seed` at operation `cut_at`,
+    /// and those of the recoveries after it. The test must have the config and the seed of the one that failed: on a
+    /// disk that tears sectors, say, the same seed is another image.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     ///
     /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// let workload = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// let check = |image: &SimDisk, created: &bool| match image.files().is_empty() && *created {
+    /// # use fz_sim::{Acknowledged, CrashTest, SimDisk, Volume};
+    /// let workload = |disk: &SimDisk, acknowledged: &Acknowledged<()>| {
+    ///     disk.create("/record".as_ref()).unwrap();
+    ///     acknowledged.push(());
+    /// };
+    /// let check = |image: &SimDisk, acknowledged: &[()]| match image.files().is_empty() && !acknowledged.is_empty() {
     ///     true => Err("the record is gone".to_owned()),
     ///     false => Ok(()),
     /// };
@@ -178,42 +269,107 @@ impl CrashTest {
         &self,
         cut_at: u64,
         image_seed: u64,
-        workload: impl Fn(&SimDisk) -> A,
-        check: impl Fn(&SimDisk, &A) -> Result<(), String>,
+        workload: impl FnOnce(&SimDisk, &Acknowledged<A>),
+        check: impl Fn(&SimDisk, &[A]) -> Result<(), String>,
     ) -> Result<(), CrashFailure> {
-        let (disk, promised) = self.cut(cut_at, &workload)?;
-        let image = disk.power_cut(image_seed);
-        judge(&disk, cut_at, image_seed, || check(&image, &promised))
+        let run = self.record(Keep::Only(cut_at), workload)?;
+        let instant = run.recorded.instants.first().unwrap_or(&run.recorded.end);
+        self.judge(&run, instant, Some(image_seed), &check).map(drop)
     }
 
-    fn cut<A>(&self, cut_at: u64, workload: &impl Fn(&SimDisk) -> A) -> Result<(SimDisk, A), CrashFailure> {
+    /// Runs the workload.
+    fn record<A>(&self, keep: Keep, workload: impl FnOnce(&SimDisk, &Acknowledged<A>)) -> Result<Run<A>, CrashFailure> {
         let disk = SimDisk::with_config(self.config.clone());
-        disk.cut_power_at(cut_at);
-        // What the workload leaves behind is dropped unseen, but for the disk, which a panic leaves whole.
-        match catch_unwind(AssertUnwindSafe(|| workload(&disk))) {
-            Ok(promised) => Ok((disk, promised)),
-            Err(panic) => Err(failure(&disk, cut_at, 0, format!("the workload panicked: {}", text(&*panic)))),
+        let acknowledged = Acknowledged::new();
+        let recorder = disk.record(keep, &acknowledged.count);
+        // What a panic leaves behind is dropped unseen, but for the disk, which it leaves whole.
+        let outcome = catch_unwind(AssertUnwindSafe(|| workload(&disk, &acknowledged)));
+        let recorded = recorder.finish(disk.recorded_end());
+        if let Err(panic) = outcome {
+            let message = format!("the workload panicked: {}", text(&*panic));
+            let history = recorded.history(recorded.end.operation);
+            let (seed, cut_at) = (self.config.seed, recorded.operations);
+            return Err(CrashFailure { seed, cut_at, image_seed: 0, message, history, recoveries: Vec::new() });
         }
+        Ok(Run { recorded, stats: disk.stats(), acknowledged: acknowledged.into_values() })
     }
 
-    fn image_seed(&self, cut_at: u64) -> u64 {
-        Random::of_call(self.config.seed, cut_at).word()
+    /// Checks images of `instant`, or only that of the seed `wanted`, and images of their recoveries. How many images
+    /// the instant has, and how often a recovery was cut.
+    fn judge<A>(
+        &self,
+        run: &Run<A>,
+        instant: &Instant,
+        wanted: Option<u64>,
+        check: &impl Fn(&SimDisk, &[A]) -> Result<(), String>,
+    ) -> Result<(u64, u64), CrashFailure> {
+        let space = CrashSpace::new(self.config.clone(), Arc::clone(&instant.tree));
+        let seed = Random::of_call(self.config.seed, instant.operation).word();
+        let mut images: Vec<_> = space.up_to(self.images_max, seed).collect();
+        let count = images.len();
+        // A cut that leaves few images has its recoveries cut at the more places.
+        let branches = self.images_max / count.max(1);
+        if let Some(wanted) = wanted {
+            images = vec![(wanted, space.image(wanted))];
+        }
+        let mut recovery_cuts = 0;
+        for (image_seed, image) in images {
+            let recovery = Recovery { test: self, run, instant, image_seed };
+            recovery_cuts += recovery.lead(&image, image_seed, branches, &mut Vec::new(), check)?;
+        }
+        Ok((count as u64, recovery_cuts))
     }
 }
 
-fn judge(
-    disk: &SimDisk,
-    cut_at: u64,
+/// What follows one image.
+struct Recovery<'a, A> {
+    test: &'a CrashTest,
+    run: &'a Run<A>,
+    instant: &'a Instant,
     image_seed: u64,
-    check: impl FnOnce() -> Result<(), String>,
-) -> Result<(), CrashFailure> {
-    // The check owns all that it changes: what it leaves behind is dropped unseen.
-    let verdict = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(text(&*panic).to_owned()));
-    verdict.map_err(|message| failure(disk, cut_at, image_seed, message))
 }
 
-fn failure(disk: &SimDisk, cut_at: u64, image_seed: u64, message: String) -> CrashFailure {
-    CrashFailure { seed: disk.seed(), cut_at, image_seed, message, history: disk.history() }
+impl<A> Recovery<'_, A> {
+    /// Checks the disk; then cuts the check at up to `branches` places and does the same with what is left. `cut`: the
+    /// recoveries before, each up to its cut. How often it was cut.
+    fn lead(
+        &self,
+        disk: &SimDisk,
+        seed: u64,
+        branches: usize,
+        cut: &mut Vec<Vec<Operation>>,
+        check: &impl Fn(&SimDisk, &[A]) -> Result<(), String>,
+    ) -> Result<u64, CrashFailure> {
+        let is_last = cut.len() == self.test.recovery_cuts as usize;
+        let branches = if is_last { 0 } else { branches };
+        let recorder = disk.record(Keep::any(branches, Random::new(seed)), &Arc::default());
+        // The check owns all that it changes: what it leaves behind is dropped unseen.
+        let acknowledged = &self.run.acknowledged[..self.instant.acknowledged];
+        let verdict = catch_unwind(AssertUnwindSafe(|| check(disk, acknowledged)));
+        let recovery = recorder.finish(disk.recorded_end());
+        if let Err(message) = verdict.unwrap_or_else(|panic| Err(text(&*panic).to_owned())) {
+            let cut_at = self.instant.operation;
+            let history = self.run.recorded.history(cut_at);
+            let (seed, image_seed, recoveries) = (self.test.config.seed, self.image_seed, std::mem::take(cut));
+            return Err(CrashFailure { seed, cut_at, image_seed, message, history, recoveries });
+        }
+        let mut cuts = 0;
+        for (branch, instant) in (1..).zip(&recovery.instants) {
+            let seed = Random::of_call(seed, branch).word();
+            let image = CrashSpace::new(self.test.config.clone(), Arc::clone(&instant.tree)).image(seed);
+            cut.push(recovery.history(instant.operation));
+            cuts += 1 + self.lead(&image, seed, 1, cut, check)?;
+            cut.pop();
+        }
+        Ok(cuts)
+    }
+}
+
+/// A run of a workload.
+struct Run<A> {
+    recorded: Recorded,
+    stats: SimStats,
+    acknowledged: Vec<A>,
 }
 
 /// What a panic said.
@@ -221,202 +377,3 @@ fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
-
-/// What a [`CrashTest`] did.
-///
-/// ```
-/// use fz_sim::{CrashTest, Op, SimDisk, Volume};
-///
-/// let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-/// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
-/// assert_eq!((report.cuts(), report.is_truncated()), (1, false));
-/// assert_eq!(report.images(), 8); // with the file and without: of the cut, and of three ends
-/// assert_eq!(report.stats().calls(Op::Create), 4);
-/// println!("{report}");
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct CrashReport {
-    cuts: u64,
-    images: u64,
-    truncated: bool,
-    stats: SimStats,
-}
-
-impl CrashReport {
-    /// The operations at which the power was cut.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let two = |disk: &SimDisk| ["/a", "/b"].map(|name| disk.create(name.as_ref()).is_ok());
-    /// let report = CrashTest::new(1).run(two, |_, _| Ok(())).expect("nothing is checked");
-    /// assert_eq!(report.cuts(), 2); // one at each of its operations
-    /// ```
-    #[must_use]
-    pub fn cuts(&self) -> u64 {
-        self.cuts
-    }
-
-    /// The images that were checked.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
-    /// assert_eq!(report.images(), 8); // with the file and without: of the cut, and of three ends
-    /// ```
-    #[must_use]
-    pub fn images(&self) -> u64 {
-        self.images
-    }
-
-    /// Whether [`CrashTest::cuts_max`] was reached before the workload's end was: before three runs
-    /// in a row had ended before their cut.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let two = |disk: &SimDisk| ["/a", "/b"].map(|name| disk.create(name.as_ref()).is_ok());
-    /// let report = CrashTest::new(1).cuts_max(1).run(two, |_, _| Ok(())).expect("nothing is checked");
-    /// assert!(report.is_truncated()); // it has two operations
-    /// ```
-    #[must_use]
-    pub fn is_truncated(&self) -> bool {
-        self.truncated
-    }
-
-    /// The operations of all runs.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, Op, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// let report = CrashTest::new(1).run(create, |_, _| Ok(())).expect("nothing is checked");
-    /// assert_eq!(report.stats().calls(Op::Create), 4); // once cut short, three times to its end
-    /// ```
-    #[must_use]
-    pub fn stats(&self) -> &SimStats {
-        &self.stats
-    }
-}
-
-impl fmt::Display for CrashReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = if self.truncated { ", stopped at cuts_max" } else { "" };
-        write!(f, "{} power cuts{more}, {} crash images checked\n{}", self.cuts, self.images, self.stats)
-    }
-}
-
-/// A crash image that an engine's check refused, or a panic of the workload, and how to see it again.
-///
-/// ```
-/// use fz_sim::{CrashTest, SimDisk, Volume};
-///
-/// let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-/// let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-/// let failure = CrashTest::new(7).run(create, never).unwrap_err();
-/// assert_eq!((failure.message(), failure.seed(), failure.cut_at()), ("never good", 7, 1));
-/// assert_eq!(failure.history().len(), 1);
-/// CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), create, never).unwrap_err();
-/// println!("{failure}"); // all of it, and the call that repeats it
-/// ```
-#[derive(Clone, Debug)]
-pub struct CrashFailure {
-    seed: u64,
-    cut_at: u64,
-    image_seed: u64,
-    message: String,
-    history: Vec<Operation>,
-}
-
-/// The operations that the text of a failure shows.
-const SHOWN_MAX: usize = 20;
-
-impl CrashFailure {
-    /// The seed of the disk.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
-    /// assert_eq!(failure.seed(), 7);
-    /// ```
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The operation at which the power was cut, or was to be.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
-    /// assert_eq!(failure.cut_at(), 1); // the first of its operations, and the only one
-    /// ```
-    #[must_use]
-    pub fn cut_at(&self) -> u64 {
-        self.cut_at
-    }
-
-    /// The seed of the image; 0 if the workload panicked, and there was none.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
-    /// CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), create, never).unwrap_err();
-    /// ```
-    #[must_use]
-    pub fn image_seed(&self) -> u64 {
-        self.image_seed
-    }
-
-    /// What the check said, or how the workload panicked.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
-    /// assert_eq!(failure.message(), "never good");
-    /// ```
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The operations up to the cut, as far as the disk kept them.
-    ///
-    /// ```
-    /// # use fz_sim::{CrashTest, Op, SimDisk, Volume};
-    /// # let create = |disk: &SimDisk| disk.create("/record".as_ref()).is_ok();
-    /// # let never = |_: &SimDisk, _: &bool| Err("never good".to_owned());
-    /// # let failure = CrashTest::new(7).run(create, never).unwrap_err();
-    /// assert_eq!(failure.history()[0].op, Op::Create);
-    /// ```
-    #[must_use]
-    pub fn history(&self) -> &[Operation] {
-        &self.history
-    }
-}
-
-impl fmt::Display for CrashFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, cut_at, image_seed, message, history } = self;
-        writeln!(
-            f,
-            "{message}\ndisk seed {seed}, power cut at operation {cut_at}, image seed {image_seed}; to see it again:"
-        )?;
-        writeln!(
-            f,
-            "    test.replay({cut_at}, {image_seed}, workload, check) // the same CrashTest\nthe operations before:"
-        )?;
-        for operation in &history[history.len().saturating_sub(SHOWN_MAX)..] {
-            writeln!(f, "    {operation}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for CrashFailure {}

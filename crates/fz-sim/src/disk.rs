@@ -108,9 +108,11 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use fz_file::{FileIdentity, Volume};
 
+use crate::instants::{Keep, Recorder};
 use crate::path::normal;
 use crate::plan::ActivePlan;
 use crate::random::Random;
@@ -476,8 +478,27 @@ impl SimDisk {
         next_state.sequence = state.sequence;
         next_state.unlinked = state.unlinked.clone();
         next_state.collect();
+        if let Some(recorder) = state.recorder.take() {
+            // The run goes on, and so do the numbers of its operations.
+            next_state.recorder = Some(recorder);
+            next_state.operations = state.operations;
+        }
         drop(next_state);
         SimDisk { shared: Arc::new(next) }
+    }
+
+    /// Records the instants of the run that begins now.
+    pub(crate) fn record(&self, keep: Keep, acknowledged: &Arc<AtomicUsize>) -> Recorder {
+        let mut state = self.shared.lock();
+        let recorder = Recorder::new(keep, acknowledged, &state.tree);
+        state.recorder = Some(recorder.clone());
+        recorder
+    }
+
+    /// The disk as the recorded run left it, unless it goes on as another disk's.
+    pub(crate) fn recorded_end(&self) -> Option<Arc<Tree>> {
+        let mut state = self.shared.lock();
+        state.recorder.take().map(|_| Arc::clone(&state.tree))
     }
 
     fn tree(&self) -> Arc<Tree> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::random::Random;
 use crate::tree::Tree;
+use crate::{Operation, Outcome};
 
 /// The disk in the middle of one operation, and the number of acknowledgements made by then.
 #[derive(Clone, Debug)]
@@ -23,8 +24,8 @@ pub(crate) enum Keep {
     Spread { max: usize, stride: u64 },
     /// That of one operation.
     Only(u64),
-    /// One of those that differ from the one before, each with the same probability.
-    Any { random: Random, seen: usize },
+    /// At most `max` of those that differ from the one before, each with the same probability.
+    Any { max: usize, random: Random, seen: usize },
 }
 
 impl Keep {
@@ -32,8 +33,8 @@ impl Keep {
         Keep::Spread { max: usize::try_from(max).unwrap_or(usize::MAX), stride: 1 }
     }
 
-    pub(crate) fn any(random: Random) -> Self {
-        Keep::Any { random, seen: 0 }
+    pub(crate) fn any(max: usize, random: Random) -> Self {
+        Keep::Any { max, random, seen: 0 }
     }
 }
 
@@ -47,6 +48,7 @@ struct Record {
     acknowledged: Arc<AtomicUsize>,
     kept: Vec<Instant>,
     operations: u64,
+    history: Vec<Operation>,
     /// The disk at the last instant, and as the last operation left it.
     previous: Arc<Tree>,
     last: Arc<Tree>,
@@ -60,6 +62,7 @@ impl Recorder {
             acknowledged: Arc::clone(acknowledged),
             kept: Vec::new(),
             operations: 0,
+            history: Vec::new(),
             previous: Arc::clone(tree),
             last: Arc::clone(tree),
         })))
@@ -75,23 +78,54 @@ impl Recorder {
         self.record().offer(operation, tree);
     }
 
-    /// The operation has left the disk so.
-    pub(crate) fn ended(&self, tree: &Arc<Tree>) {
-        self.record().last = Arc::clone(tree);
+    /// The operation has ended so, and left the disk so.
+    pub(crate) fn ended(&self, operation: Operation, tree: &Arc<Tree>) {
+        let mut record = self.record();
+        record.history.push(operation);
+        record.last = Arc::clone(tree);
     }
 
-    /// The kept instants and the number of operations, after the run. `end`: the disk as the run left it, if it was
-    /// not killed; else the last operation left it so.
-    pub(crate) fn finish(&self, end: Option<Arc<Tree>>) -> (Vec<Instant>, Instant, u64) {
+    /// Ends the recording. `end`: the disk as the run left it, unless it was killed; then the last operation left it
+    /// so.
+    pub(crate) fn finish(&self, end: Option<Arc<Tree>>) -> Recorded {
         let mut record = self.record();
+        let operations = record.operations;
         let tree = end.unwrap_or_else(|| Arc::clone(&record.last));
-        let operation = record.operations + 1;
         if matches!(record.keep, Keep::Any { .. }) {
-            record.offer(operation, &tree);
-            record.operations -= 1;
+            record.offer(operations + 1, &tree);
         }
-        let end = Instant { operation, tree, acknowledged: record.acknowledged.load(Ordering::Acquire) };
-        (std::mem::take(&mut record.kept), end, record.operations)
+        let acknowledged = record.acknowledged.load(Ordering::Acquire);
+        Recorded {
+            instants: std::mem::take(&mut record.kept),
+            end: Instant { operation: operations + 1, tree, acknowledged },
+            operations,
+            history: std::mem::take(&mut record.history),
+        }
+    }
+}
+
+/// A recorded run.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// Those that were to be kept.
+    pub(crate) instants: Vec<Instant>,
+    pub(crate) end: Instant,
+    pub(crate) operations: u64,
+    history: Vec<Operation>,
+}
+
+impl Recorded {
+    /// The operations up to `cut_at`, in the middle of which the power went.
+    pub(crate) fn history(&self, cut_at: u64) -> Vec<Operation> {
+        let until_then = self.history.iter().filter(|operation| operation.number <= cut_at).cloned();
+        until_then
+            .map(|mut operation| {
+                if operation.number == cut_at {
+                    operation.outcome = Outcome::PowerCut;
+                }
+                operation
+            })
+            .collect()
     }
 }
 
@@ -113,11 +147,13 @@ impl Record {
                     self.kept.push(instant());
                 }
             }
-            Keep::Any { random, seen } => {
+            Keep::Any { max, random, seen } => {
                 if is_new {
                     *seen += 1;
-                    if random.below(*seen) == 0 {
-                        self.kept = vec![instant()];
+                    if self.kept.len() < *max {
+                        self.kept.push(instant());
+                    } else if let Some(place) = self.kept.get_mut(random.below(*seen)) {
+                        *place = instant();
                     }
                 }
             }

@@ -3,6 +3,7 @@
 
 mod config;
 mod content;
+mod crash_report;
 mod crash_space;
 mod crash_test;
 mod directory;
@@ -13,6 +14,7 @@ mod fault;
 mod file;
 mod history;
 mod inode;
+mod instants;
 mod op;
 mod path;
 mod plan;
@@ -26,8 +28,9 @@ mod volume;
 
 pub use config::{DirectoryLoss, SimDiskConfig, Tear};
 pub use content::SECTOR_BYTES;
+pub use crash_report::{CrashFailure, CrashReport};
 pub use crash_space::CrashSpace;
-pub use crash_test::{CrashFailure, CrashReport, CrashTest};
+pub use crash_test::{Acknowledged, CrashTest};
 #[doc(inline)]
 pub use disk::SimDisk;
 pub use errno::Errno;
@@ -47,6 +50,7 @@ const _: () = {
     shared_between_threads::<SimStats>();
     shared_between_threads::<Operation>();
     shared_between_threads::<CrashTest>();
+    shared_between_threads::<Acknowledged<u64>>();
     shared_between_threads::<CrashReport>();
     shared_between_threads::<CrashFailure>();
 };

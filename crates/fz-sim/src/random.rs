@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 /// A stream of draws.
+#[derive(Debug)]
 pub(crate) struct Random(Pcg64Mcg);
 
 impl Random {

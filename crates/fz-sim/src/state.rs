@@ -11,6 +11,7 @@ use fz_file::Access;
 
 use crate::history::{History, Operation, Outcome};
 use crate::inode::{Inode, SyncStart, Thinning};
+use crate::instants::Recorder;
 use crate::plan::{ActivePlan, Verdict};
 use crate::random::Random;
 use crate::stats::SimStats;
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) unlinked: BTreeSet<u64>,
     pub(crate) history: History,
     pub(crate) stats: SimStats,
+    /// Told of each operation while a crash test records the run.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl State {
@@ -105,6 +108,7 @@ impl Shared {
             unlinked: BTreeSet::new(),
             history: History::new(config.history_max),
             stats: SimStats::default(),
+            recorder: None,
         };
         Self { config, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -168,6 +172,8 @@ pub(crate) struct Call<'a> {
     asked: Asked<'a>,
     number: u64,
     pub(crate) verdict: Verdict,
+    /// The recorder has been told of it.
+    recorded: bool,
     /// The power goes during this call: what it changes may or may not be on the media.
     pub(crate) cut: bool,
 }
@@ -190,7 +196,7 @@ impl<'a> Call<'a> {
                 state.stats.injected(fault.kind());
             }
         }
-        Self { shared, guard: Some(state), asked, number, verdict, cut }
+        Self { shared, guard: Some(state), asked, number, verdict, recorded: false, cut }
     }
 
     pub(crate) fn state(&mut self) -> &mut State {
@@ -261,6 +267,16 @@ impl<'a> Call<'a> {
         Ok(value)
     }
 
+    /// Tells the recorder, once, that the power could go now in the middle of this call.
+    fn record(&mut self) {
+        let number = self.number;
+        let was_recorded = std::mem::replace(&mut self.recorded, true);
+        let state = self.state();
+        if let Some(recorder) = state.recorder.as_ref().filter(|_| state.power_is_on && !was_recorded) {
+            recorder.offer(number, &state.tree);
+        }
+    }
+
     /// Runs a sync: `apply` settles it, given when it began and, if it fails, how.
     pub(crate) fn sync(
         &mut self,
@@ -274,6 +290,8 @@ impl<'a> Call<'a> {
         let state = self.state();
         state.syncs_running -= 1;
         paused?;
+        self.record();
+        let state = self.state();
         if cut || fault == Some(Fault::SyncIgnored) { Ok(()) } else { apply(state, &start, fault) }
     }
 
@@ -293,6 +311,7 @@ impl<'a> Call<'a> {
             Err(error) => Outcome::of_error(error),
         };
         let fault = self.verdict.fault.or(self.verdict.pause).map(|fault| fault.kind());
+        self.record();
         let (number, asked) = (self.number, self.asked);
         let state = self.state();
         if !matches!(outcome, Outcome::Ok(_)) {
@@ -304,7 +323,12 @@ impl<'a> Call<'a> {
         }
         let Asked { op, path, to, offset, bytes } = asked;
         let (path, to) = (Arc::clone(path), to.map(Arc::clone));
-        self.state().history.push(Operation { number, op, path, to, offset, bytes, outcome, fault });
+        let operation = Operation { number, op, path, to, offset, bytes, outcome, fault };
+        let state = self.state();
+        if let Some(recorder) = &state.recorder {
+            recorder.ended(operation.clone(), &state.tree);
+        }
+        state.history.push(operation);
         // Before the result: it can hold an open file, which takes the lock when it is dropped.
         self.guard = None;
         if outcome == Outcome::PowerCut { Err(PowerCut.to_io()) } else { result }
