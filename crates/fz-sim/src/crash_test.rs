@@ -341,6 +341,7 @@ impl<A> Recovery<'_, A> {
         check: &impl Fn(&SimDisk, &[A]) -> Result<(), String>,
     ) -> Result<u64, CrashFailure> {
         let is_last = cut.len() == self.test.recovery_cuts as usize;
+        let is_last = is_last || fz_error::mutants::active("sim_recovery_is_not_cut");
         let branches = if is_last { 0 } else { branches };
         let recorder = disk.record(Keep::any(branches, Random::new(seed)), &Arc::default());
         // The check owns all that it changes: what it leaves behind is dropped unseen.

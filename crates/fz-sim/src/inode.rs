@@ -225,7 +225,8 @@ impl Inode {
         for (sector, versions) in self.sectors.range_mut(sectors) {
             for version in versions.iter_mut().filter(|version| version.sequence <= sequence && !version.lost) {
                 version.lost = true;
-                if !self.stable.is_written(*sector) {
+                let is_unwritten = !self.stable.is_written(*sector);
+                if is_unwritten && !fz_error::mutants::active("sim_stale_blocks_come_back") {
                     self.stale.insert(block_of(*sector));
                 }
             }
