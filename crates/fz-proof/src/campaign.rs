@@ -1,5 +1,12 @@
 //! Many runs: seed after seed, until so many are done or the time is over.
 
+pub(crate) mod failure;
+pub(crate) mod generation;
+pub(crate) mod run;
+pub(crate) mod scenario;
+pub(crate) mod table;
+pub(crate) mod tally;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,9 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::run::{RunReport, run};
-use crate::tally::Tally;
-use crate::watch::lock;
+use crate::campaign::run::{RunReport, run};
+use crate::campaign::tally::Tally;
+use crate::disk::watch::lock;
 
 /// Many runs with successive seeds, on all processors.
 ///
@@ -246,12 +253,12 @@ impl Report {
     /// Everything that was counted, as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        crate::table::json(self.seed, &self.tally, self.distinct, self.took).to_string()
+        crate::campaign::table::json(self.seed, &self.tally, self.distinct, self.took).to_string()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::table::text(self.seed, &self.tally, self.distinct, self.took))
+        f.write_str(&crate::campaign::table::text(self.seed, &self.tally, self.distinct, self.took))
     }
 }

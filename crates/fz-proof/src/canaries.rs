@@ -5,15 +5,15 @@ use std::ops::Range;
 
 use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, SimDisk, Tear};
 
-use crate::content::fill;
-use crate::dice::Dice;
-use crate::faults::Faults;
-use crate::generation::Generation;
-use crate::ledger::Accepted;
-use crate::model::{Model, View};
-use crate::scenario::Scenario;
-use crate::tally::Tally;
-use crate::verify::verify;
+use crate::campaign::generation::Generation;
+use crate::campaign::scenario::Scenario;
+use crate::campaign::tally::Tally;
+use crate::disk::faults::Faults;
+use crate::oracle::content::fill;
+use crate::oracle::ledger::Accepted;
+use crate::oracle::model::{Model, View};
+use crate::oracle::verify::verify;
+use crate::random::Dice;
 
 /// Runs the first generation of each of these seeds on a disk with this fault all the time; how
 /// many of them the checks refuse.

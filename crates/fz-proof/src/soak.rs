@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use serde_json::json;
 
-use crate::dice::Dice;
+use crate::disk::watch::lock;
 use crate::gauge::Gauge;
-use crate::load::{Done, live};
-use crate::watch::lock;
+use crate::random::Dice;
+use crate::workload::load::{Done, live};
 
 /// Load without an end, and whatever can leak watched.
 ///

@@ -7,8 +7,8 @@ use comfy_table::{Cell, CellAlignment, Table};
 use fz_sim::Op;
 use serde_json::{Map, Value, json};
 
-use crate::phase::Phase;
-use crate::tally::{Counts, Tally};
+use crate::campaign::tally::{Counts, Tally};
+use crate::disk::phase::Phase;
 
 /// Sections of names and numbers, for people.
 pub(crate) fn text(seed: u64, tally: &Tally, distinct: u64, took: Duration) -> String {

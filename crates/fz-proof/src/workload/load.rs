@@ -13,10 +13,10 @@ use fz_file::{SlotFile, SlotFileConfig};
 use fz_sim::SimDisk;
 use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
 
-use crate::dice::Dice;
-use crate::faults::Faults;
-use crate::impatient::Impatient;
-use crate::verify::PATH;
+use crate::disk::faults::Faults;
+use crate::oracle::verify::PATH;
+use crate::random::Dice;
+use crate::workload::cancel::Impatient;
 
 /// What was done so far.
 #[derive(Debug, Default)]

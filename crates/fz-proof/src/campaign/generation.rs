@@ -8,21 +8,22 @@ use fz_file::{FileError, FileErrorKind, SlotFile, SlotFileConfig};
 use fz_sim::{Errno, FaultPlan, SimDisk};
 use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteTicket};
 
-use crate::content::WriteId;
-use crate::dice::Dice;
-use crate::faults::Faults;
-use crate::grounds::Grounds;
-use crate::hand::{Hand, Submission};
-use crate::ledger::{Accepted, Ledger};
-use crate::phase::{Phase, during};
-use crate::readback;
-use crate::scenario::{Drive, Scenario};
-use crate::stage::{ReadBack, Stage};
-use crate::tally::{Tally, add_counts, count};
-use crate::tap::TapVolume;
-use crate::threads;
-use crate::verify::PATH;
-use crate::watch::{Instant, Watch};
+use crate::campaign::scenario::{Drive, Scenario};
+use crate::campaign::tally::{Tally, add_counts, count};
+use crate::disk::faults::Faults;
+use crate::disk::observed::TapVolume;
+use crate::disk::phase::{Phase, during};
+use crate::disk::watch::{Instant, Watch};
+use crate::oracle::content::WriteId;
+use crate::oracle::excuses::Grounds;
+use crate::oracle::ledger::{Accepted, Ledger};
+use crate::oracle::readback;
+use crate::oracle::readback::ReadBack;
+use crate::oracle::verify::PATH;
+use crate::random::Dice;
+use crate::workload::driver::{Hand, Submission};
+use crate::workload::session::Stage;
+use crate::workload::threads;
 
 /// What one generation left.
 #[derive(Debug)]
@@ -164,7 +165,15 @@ impl Generation<'_> {
         let config = BufPoolConfig::new(size, size.bytes() * self.scenario.pool_buffers).prefault(false);
         let pool = BufPool::new(config).map_err(|error| format!("no pool: {error:?}"))?;
         let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(file)).map_err(|error| format!("{error:?}"))?;
-        let stage = Stage::new(self, watch, Arc::clone(file), pool.clone(), Arc::new(pipe), ledger, grounds);
+        let stage = Stage::new(
+            (self.scenario, self.slots_max),
+            watch,
+            Arc::clone(file),
+            pool.clone(),
+            Arc::new(pipe),
+            ledger,
+            grounds,
+        );
         let kept = self.work(&stage, dice, tally)?;
         let ending = self.end(stage, kept, dice, tally)?;
         if Arc::strong_count(file) != 1 {
@@ -183,7 +192,7 @@ impl Generation<'_> {
         let hands = match self.scenario.drive {
             Drive::Alone | Drive::AloneInBatches => {
                 let mut hand = Hand::new(stage, 0);
-                let outcome = crate::alone::run(&mut hand, dice, steps);
+                let outcome = crate::workload::single::run(&mut hand, dice, steps);
                 vec![(hand, outcome)]
             }
             Drive::Threads(producers) => {

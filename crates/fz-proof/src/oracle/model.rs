@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use fz_sim::{SECTOR_BYTES, Tear};
 
-use crate::content::{WriteId, byte, fill, matches};
-use crate::ledger::Accepted;
+use crate::oracle::content::{WriteId, byte, fill, matches};
+use crate::oracle::ledger::Accepted;
 
 /// What is known of a file at the beginning of a generation.
 ///

@@ -1,8 +1,8 @@
 //! The workload of one thread, in which the seed decides every call to the disk.
 
-use crate::dice::Dice;
-use crate::hand::{Hand, Submission};
-use crate::scenario::Drive;
+use crate::campaign::scenario::Drive;
+use crate::random::Dice;
+use crate::workload::driver::{Hand, Submission};
 
 /// Runs `steps` steps. When the pipe stops it goes on: then each write must be refused.
 pub(crate) fn run(hand: &mut Hand<'_, '_>, dice: &mut Dice, steps: u64) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fz_sim::SimStats;
 
-use crate::phase::Phase;
+use crate::disk::phase::Phase;
 
 /// Named counts, in a stable order.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;

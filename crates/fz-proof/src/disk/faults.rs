@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, PageFate};
 
-use crate::dice::Dice;
+use crate::random::Dice;
 
 /// What goes wrong in one generation.
 #[derive(Clone, Debug)]

@@ -1,8 +1,18 @@
 //! Promise K: what reads through the pipe may show.
 
-use crate::content::matches;
-use crate::ledger::Accepted;
-use crate::stage::ReadBack;
+use crate::oracle::content::matches;
+use crate::oracle::ledger::Accepted;
+
+/// What one [`WritePipe::read`](fz_wpipe::WritePipe::read) returned.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadBack {
+    pub(crate) slot: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// Every write up to this epoch had been accepted before the call.
+    pub(crate) floor: u64,
+    /// It was over before anything could have failed.
+    pub(crate) is_before_failures: bool,
+}
 
 /// Checks every read of a generation whose file held `live` before the first write.
 ///
@@ -48,7 +58,7 @@ pub(crate) fn check(live: &[u8], accepted: &[Accepted], reads: &[ReadBack], slot
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::fill;
+    use crate::oracle::content::fill;
 
     fn write(epoch: u64, slot: u64, count: u64) -> Accepted {
         Accepted { epoch, id: u32::try_from(epoch).unwrap(), slot, count, writer: 0, sequence: epoch }

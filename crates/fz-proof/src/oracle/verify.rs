@@ -5,12 +5,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use fz_file::{Create, FileErrorKind, SlotFile, SlotFileConfig};
 use fz_sim::{CrashSpace, SimDisk};
 
-use crate::dice::Dice;
-use crate::ledger::Accepted;
-use crate::model::{Model, View};
-use crate::scenario::Scenario;
-use crate::tally::Tally;
-use crate::watch::Instant;
+use crate::campaign::scenario::Scenario;
+use crate::campaign::tally::Tally;
+use crate::disk::watch::Instant;
+use crate::oracle::ledger::Accepted;
+use crate::oracle::model::{Model, View};
+use crate::random::Dice;
 
 /// Where the slot file of every run is.
 pub(crate) const PATH: &str = "/slots";

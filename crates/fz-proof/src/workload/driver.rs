@@ -9,11 +9,12 @@ use fz_bufpool::{Allocation, BufPool, BufPoolConfig, BufPoolErrorKind, BufferSiz
 use fz_file::FileErrorKind;
 use fz_wpipe::{PipeErrorKind, RejectedWrite, WriteRequest, WriteTicket};
 
-use crate::content::{WriteId, matches};
-use crate::ledger::Accepted;
-use crate::phase::{Phase, during};
-use crate::stage::{ReadBack, Stage};
-use crate::tally::{Counts, count};
+use crate::campaign::tally::{Counts, count};
+use crate::disk::phase::{Phase, during};
+use crate::oracle::content::{WriteId, matches};
+use crate::oracle::ledger::Accepted;
+use crate::oracle::readback::ReadBack;
+use crate::workload::session::Stage;
 
 /// How a write is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

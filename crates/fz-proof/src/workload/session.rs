@@ -7,11 +7,11 @@ use fz_bufpool::BufPool;
 use fz_file::SlotFile;
 use fz_wpipe::{PipeError, WritePipe};
 
-use crate::generation::Generation;
-use crate::grounds::Grounds;
-use crate::ledger::Ledger;
-use crate::scenario::Scenario;
-use crate::watch::{Watch, lock};
+use crate::campaign::scenario::Scenario;
+use crate::disk::watch::{Watch, lock};
+use crate::oracle::excuses::Grounds;
+use crate::oracle::ledger::Ledger;
+use crate::oracle::readback::ReadBack;
 
 /// What the producers of one generation share.
 #[derive(Debug)]
@@ -34,20 +34,9 @@ pub(crate) struct Stage<'a> {
     reads: Mutex<Vec<ReadBack>>,
 }
 
-/// What one [`WritePipe::read`] returned.
-#[derive(Clone, Debug)]
-pub(crate) struct ReadBack {
-    pub(crate) slot: u64,
-    pub(crate) bytes: Vec<u8>,
-    /// Every write up to this epoch had been accepted before the call.
-    pub(crate) floor: u64,
-    /// It was over before anything could have failed.
-    pub(crate) is_before_failures: bool,
-}
-
 impl<'a> Stage<'a> {
     pub(crate) fn new(
-        generation: &'a Generation<'a>,
+        (scenario, slots_max): (&'a Scenario, u64),
         watch: &Arc<Watch>,
         file: Arc<SlotFile>,
         pool: BufPool,
@@ -57,14 +46,14 @@ impl<'a> Stage<'a> {
     ) -> Self {
         watch.attach(&pipe);
         Self {
-            scenario: generation.scenario,
+            scenario,
             grounds,
             watch: Arc::clone(watch),
             file,
             pool,
             pipe,
             ledger,
-            slots_max: generation.slots_max,
+            slots_max,
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
             file_failed: AtomicBool::new(false),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use fz_bufpool::{Allocation, BufPoolErrorKind};
 use fz_wpipe::WriteTicket;
 
-use crate::alone::{may_grow, place};
-use crate::dice::Dice;
-use crate::hand::{Hand, Submission};
-use crate::stage::Stage;
+use crate::random::Dice;
+use crate::workload::driver::{Hand, Submission};
+use crate::workload::session::Stage;
+use crate::workload::single::{may_grow, place};
 
 /// How often whatever hangs in the disk is released.
 const HANG: Duration = Duration::from_micros(700);

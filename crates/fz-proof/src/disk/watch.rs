@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fz_sim::{CrashSpace, SimDisk};
 use fz_wpipe::WritePipe;
 
-use crate::dice::Dice;
-use crate::phase::Phase;
+use crate::disk::phase::Phase;
+use crate::random::Dice;
 
 /// One instant: all that a power cut could have left then, and what had been promised by then.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::io;
 
 use fz_sim::{Errno, Fault, PowerCut, SimDisk, SimStats};
 
-use crate::faults::{Faults, errno};
+use crate::disk::faults::{Faults, errno};
 
 /// What can make calls of one generation fail: the harmful faults of its plan once they have fired,
 /// the power cut, a full disk, and what earlier generations left behind.

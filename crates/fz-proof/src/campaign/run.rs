@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fz_sim::{Errno, Fault, Outcome, SimDisk};
 
 use crate::Failure;
-use crate::dice::Dice;
-use crate::faults::Faults;
-use crate::generation::{Generation, Remains};
-use crate::model::{Model, View};
-use crate::scenario::{Drive, Scenario};
-use crate::tally::{Tally, count};
-use crate::verify::{PATH, verify};
+use crate::campaign::generation::{Generation, Remains};
+use crate::campaign::scenario::{Drive, Scenario};
+use crate::campaign::tally::{Tally, count};
+use crate::disk::faults::Faults;
+use crate::oracle::model::{Model, View};
+use crate::oracle::verify::{PATH, verify};
+use crate::random::Dice;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl<'a> Life<'a> {
         for operation in self.disk.history() {
             let Some(fault) = operation.fault else { continue };
             let errno = match operation.outcome {
-                Outcome::Failed(errno) if errno != 0 => format!(" {}", crate::faults::name(errno)),
+                Outcome::Failed(errno) if errno != 0 => format!(" {}", crate::disk::faults::name(errno)),
                 _ => String::new(),
             };
             *self.tally.faults.entry(format!("{}: {fault}{errno}", operation.op)).or_default() += 1;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fz_bufpool::Allocation;
 
-use crate::content::{WriteId, fill};
-use crate::watch::lock;
+use crate::disk::watch::lock;
+use crate::oracle::content::{WriteId, fill};
 
 /// A write that the pipe accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

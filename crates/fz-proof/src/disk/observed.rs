@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage, Volume};
 
-use crate::phase::{Phase, context};
-use crate::watch::Watch;
+use crate::disk::phase::{Phase, context};
+use crate::disk::watch::Watch;
 
 /// A [`Volume`] on a simulated disk, watched.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use fz_file::Preallocation;
 use fz_sim::{DirectoryLoss, SimDiskConfig, Tear};
 use fz_wpipe::{SyncMode, WritePipeConfig};
 
-use crate::dice::Dice;
+use crate::random::Dice;
 
 /// Who drives the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
