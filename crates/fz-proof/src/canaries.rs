@@ -13,7 +13,7 @@ use crate::oracle::content::fill;
 use crate::oracle::ledger::Accepted;
 use crate::oracle::model::{Model, View};
 use crate::oracle::verify::verify;
-use crate::random::Dice;
+use crate::random::Random;
 
 /// Runs the first generation of each of these seeds on a disk with this fault all the time; how
 /// many of them the checks refuse.
@@ -28,8 +28,8 @@ fn unannounced(ops: impl Into<OpSet>, fault: Fault) -> Faults {
 
 fn refused_with(seeds: Range<u64>, faults: &Faults) -> usize {
     let run = |seed: &u64| {
-        let mut dice = Dice::new(*seed);
-        let scenario = Scenario::new(&mut dice);
+        let mut random = Random::new(*seed);
+        let scenario = Scenario::new(&mut random);
         let slots_max = scenario.initial_slots * 2 + 16;
         let generation = Generation {
             scenario: &scenario,
@@ -41,9 +41,9 @@ fn refused_with(seeds: Range<u64>, faults: &Faults) -> usize {
             left: &[],
         };
         let mut tally = Tally::default();
-        let checked = generation.run(&mut dice, &mut tally).and_then(|remains| {
+        let checked = generation.run(&mut random, &mut tally).and_then(|remains| {
             let model = Model::new(scenario.slot_size(), scenario.tear, slots_max);
-            verify(&scenario, &model, &remains.accepted, &remains.instants, &mut dice, &mut tally)
+            verify(&scenario, &model, &remains.accepted, &remains.instants, &mut random, &mut tally)
         });
         checked.is_err()
     };

@@ -5,9 +5,9 @@ use rand_pcg::Pcg64Mcg;
 
 /// The one source of chance: a stream whose draws depend on its seed only, in every release.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(Pcg64Mcg);
+pub(crate) struct Random(Pcg64Mcg);
 
-impl Dice {
+impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }

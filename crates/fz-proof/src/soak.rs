@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::disk::watch::lock;
 use crate::gauge::Gauge;
-use crate::random::Dice;
+use crate::random::Random;
 use crate::workload::load::{Done, live};
 
 /// Load without an end, and whatever can leak watched.
@@ -71,11 +71,11 @@ impl Soak {
             changed: Condvar::new(),
             error: Mutex::new(None),
         };
-        let mut dice = Dice::new(self.seed);
+        let mut random = Random::new(self.seed);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
-                let (shared, mut dice) = (&shared, dice.fork());
-                scope.spawn(move || shared.work(&mut dice));
+                let (shared, mut random) = (&shared, random.fork());
+                scope.spawn(move || shared.work(&mut random));
             }
             let outcome = self.watch(&shared, &mut say);
             shared.go_on(true);
@@ -150,9 +150,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn work(&self, dice: &mut Dice) {
+    fn work(&self, random: &mut Random) {
         loop {
-            if let Err(error) = live(dice, &self.pool, &self.done) {
+            if let Err(error) = live(random, &self.pool, &self.done) {
                 lock(&self.error).get_or_insert(error);
             }
             let mut rest = lock(&self.rest);

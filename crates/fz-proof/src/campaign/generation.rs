@@ -11,18 +11,18 @@ use fz_wpipe::{PipeError, PipeErrorKind, WritePipe, WriteTicket};
 use crate::campaign::scenario::{Drive, Scenario};
 use crate::campaign::tally::{Tally, add_counts, count};
 use crate::disk::faults::Faults;
-use crate::disk::observed::TapVolume;
+use crate::disk::observed::ObservedVolume;
 use crate::disk::phase::{Phase, during};
 use crate::disk::watch::{Instant, Watch};
 use crate::oracle::content::WriteId;
-use crate::oracle::excuses::Grounds;
+use crate::oracle::excuses::Excuses;
 use crate::oracle::ledger::{Accepted, Ledger};
 use crate::oracle::readback;
 use crate::oracle::readback::ReadBack;
 use crate::oracle::verify::PATH;
-use crate::random::Dice;
-use crate::workload::driver::{Hand, Submission};
-use crate::workload::session::Stage;
+use crate::random::Random;
+use crate::workload::driver::{Driver, Submission};
+use crate::workload::session::Session;
 use crate::workload::threads;
 
 /// What one generation left.
@@ -59,24 +59,24 @@ struct Ending {
 }
 
 impl Generation<'_> {
-    pub(crate) fn run(&self, dice: &mut Dice, tally: &mut Tally) -> Result<Remains, String> {
+    pub(crate) fn run(&self, random: &mut Random, tally: &mut Tally) -> Result<Remains, String> {
         tally.generations += 1;
         let cut_at = self.faults.cut_at.map_or(u64::MAX, |operation| self.disk.operations() + operation);
         self.disk.cut_power_at(cut_at);
-        let grounds = Grounds::new(self.disk, &self.faults, self.left, self.scenario.capacity_bytes.is_some());
+        let excuses = Excuses::new(self.disk, &self.faults, self.left, self.scenario.capacity_bytes.is_some());
         if self.faults.from_the_start {
             self.disk.set_faults(self.faults.plan.clone());
         }
-        let watch = Arc::new(Watch::new(self.disk.clone(), self.slots, dice.fork()));
+        let watch = Arc::new(Watch::new(self.disk.clone(), self.slots, random.fork()));
         let ledger = Ledger::new(self.first_id);
         let mut ending = Ending { durable: 0, kept: Vec::new(), failure: None, reads: Vec::new() };
-        if let Some(file) = self.open(&watch, &grounds, tally)? {
+        if let Some(file) = self.open(&watch, &excuses, tally)? {
             // What the file shows before anything is written.
             let live = self.disk.contents(PATH).map_err(|error| format!("J: the open file is gone: {error}"))?;
             self.disk.set_faults(self.faults.plan.clone());
-            ending = self.live(&watch, &file, &ledger, &grounds, dice, tally)?;
+            ending = self.live(&watch, &file, &ledger, &excuses, random, tally)?;
             let accepted = ledger.close()?;
-            self.reckon(&ending, &accepted, &grounds)?;
+            self.reckon(&ending, &accepted, &excuses)?;
             // With several threads a read can come after the call that failed and before anybody
             // is told of it.
             if ending.failure.is_some() && !self.scenario.drive.is_exact() {
@@ -106,10 +106,10 @@ impl Generation<'_> {
     fn open(
         &self,
         watch: &Arc<Watch>,
-        grounds: &Grounds<'_>,
+        excuses: &Excuses<'_>,
         tally: &mut Tally,
     ) -> Result<Option<Arc<SlotFile>>, String> {
-        let volume = TapVolume::new(watch);
+        let volume = ObservedVolume::new(watch);
         let config = SlotFileConfig::new(PATH, self.scenario.slot_size())
             .initial_slots(self.scenario.initial_slots)
             .preallocation(self.scenario.preallocation)
@@ -136,7 +136,7 @@ impl Generation<'_> {
                 Err(error) if attempt > 1 || attempt > 0 && !is_report(&error) => {
                     return Err(format!("J: the file does not open on a disk without faults: {error:?}"));
                 }
-                Err(error) if !grounds.excuse(error.io_error()) => {
+                Err(error) if !excuses.excuse(error.io_error()) => {
                     return Err(format!("J: nothing failed but to open the file: {error:?}"));
                 }
                 Err(_) => {
@@ -157,25 +157,25 @@ impl Generation<'_> {
         watch: &Arc<Watch>,
         file: &Arc<SlotFile>,
         ledger: &Ledger,
-        grounds: &Grounds<'_>,
-        dice: &mut Dice,
+        excuses: &Excuses<'_>,
+        random: &mut Random,
         tally: &mut Tally,
     ) -> Result<Ending, String> {
         let size = self.scenario.buffer_size;
         let config = BufPoolConfig::new(size, size.bytes() * self.scenario.pool_buffers).prefault(false);
         let pool = BufPool::new(config).map_err(|error| format!("no pool: {error:?}"))?;
         let pipe = WritePipe::new(self.scenario.pipe(), Arc::clone(file)).map_err(|error| format!("{error:?}"))?;
-        let stage = Stage::new(
+        let session = Session::new(
             (self.scenario, self.slots_max),
             watch,
             Arc::clone(file),
             pool.clone(),
             Arc::new(pipe),
             ledger,
-            grounds,
+            excuses,
         );
-        let kept = self.work(&stage, dice, tally)?;
-        let ending = self.end(stage, kept, dice, tally)?;
+        let kept = self.work(&session, random, tally)?;
+        let ending = self.end(session, kept, random, tally)?;
         if Arc::strong_count(file) != 1 {
             return Err("H: the pipe is gone and something of it still holds the file".to_owned());
         }
@@ -187,25 +187,25 @@ impl Generation<'_> {
     }
 
     /// The workload. Returns the tickets that nobody has waited for.
-    fn work(&self, stage: &Stage<'_>, dice: &mut Dice, tally: &mut Tally) -> Result<Vec<WriteTicket>, String> {
-        let steps = dice.within(1, self.scenario.steps_max);
-        let hands = match self.scenario.drive {
-            Drive::Alone | Drive::AloneInBatches => {
-                let mut hand = Hand::new(stage, 0);
-                let outcome = crate::workload::single::run(&mut hand, dice, steps);
-                vec![(hand, outcome)]
+    fn work(&self, session: &Session<'_>, random: &mut Random, tally: &mut Tally) -> Result<Vec<WriteTicket>, String> {
+        let steps = random.within(1, self.scenario.steps_max);
+        let drivers = match self.scenario.drive {
+            Drive::Single | Drive::SingleInBatches => {
+                let mut driver = Driver::new(session, 0);
+                let outcome = crate::workload::single::run(&mut driver, random, steps);
+                vec![(driver, outcome)]
             }
             Drive::Threads(producers) => {
-                let closes = dice.chance(0.1);
-                threads::run(stage, dice, producers, steps, self.faults.hangs, closes)
+                let closes = random.chance(0.1);
+                threads::run(session, random, producers, steps, self.faults.hangs, closes)
             }
         };
         let mut kept = Vec::new();
-        for (hand, outcome) in hands {
-            add_counts(&mut tally.tickets, &hand.tickets);
-            add_counts(&mut tally.writes, &hand.writes);
-            add_counts(&mut tally.reads, &hand.reads);
-            kept.extend(hand.kept);
+        for (driver, outcome) in drivers {
+            add_counts(&mut tally.tickets, &driver.tickets);
+            add_counts(&mut tally.writes, &driver.writes);
+            add_counts(&mut tally.reads, &driver.reads);
+            kept.extend(driver.kept);
             outcome?;
         }
         Ok(kept)
@@ -214,24 +214,24 @@ impl Generation<'_> {
     /// Ends the pipe by `close` or by dropping it.
     fn end(
         &self,
-        stage: Stage<'_>,
+        session: Session<'_>,
         kept: Vec<WriteTicket>,
-        dice: &mut Dice,
+        random: &mut Random,
         tally: &mut Tally,
     ) -> Result<Ending, String> {
-        let watch = Arc::clone(&stage.watch);
+        let watch = Arc::clone(&session.watch);
         if self.faults.hangs {
             // Nobody would release what hangs from now on.
             self.disk.set_faults(FaultPlan::new());
             self.disk.release_hung();
         }
-        let everything = stage.pipe.sync();
+        let everything = session.pipe.sync();
         watch.closing();
         let mut last_durable = None;
-        if dice.chance(0.6) {
+        if random.chance(0.6) {
             count(&mut tally.ends, "closed");
-            let closed = stage.pipe.close();
-            let durable = stage.pipe.durable_epoch();
+            let closed = session.pipe.close();
+            let durable = session.pipe.durable_epoch();
             last_durable = Some(durable);
             match closed {
                 Ok(closed) if closed != durable || durable < everything.epoch() => {
@@ -241,16 +241,16 @@ impl Generation<'_> {
                     ));
                 }
                 Ok(_) => {}
-                Err(error) => stage.stopped(&error)?,
+                Err(error) => session.stopped(&error)?,
             }
-            refuses_more(&stage)?;
+            refuses_more(&session)?;
         } else {
             count(&mut tally.ends, "dropped");
         }
-        let reads = stage.reads();
+        let reads = session.reads();
         watch.detach();
-        let failure = stage.failure();
-        drop(stage);
+        let failure = session.failure();
+        drop(session);
 
         let settled = everything.wait_timeout(Duration::ZERO);
         let durable = last_durable.unwrap_or_else(|| durable_after(&settled, watch.promised(), &kept));
@@ -272,11 +272,11 @@ impl Generation<'_> {
     }
 
     /// What must hold when all is over.
-    fn reckon(&self, ending: &Ending, accepted: &[Accepted], grounds: &Grounds<'_>) -> Result<(), String> {
+    fn reckon(&self, ending: &Ending, accepted: &[Accepted], excuses: &Excuses<'_>) -> Result<(), String> {
         let last = accepted.last().map_or(0, |write| write.epoch);
         let Ending { durable, kept, failure, .. } = ending;
         match failure {
-            Some(error) if !grounds.excuse(error.io_error()) => {
+            Some(error) if !excuses.excuse(error.io_error()) => {
                 return Err(format!("C: nothing failed but the pipe: {error:?}, caused by {:?}", error.io_error()));
             }
             None if *durable != last => {
@@ -330,12 +330,12 @@ fn durable_after(settled: &Result<u64, PipeError>, promised: u64, kept: &[WriteT
 }
 
 /// A closed pipe takes no more.
-fn refuses_more(stage: &Stage<'_>) -> Result<(), String> {
-    let mut hand = Hand::new(stage, usize::MAX);
-    let Some(allocation) = hand.try_allocate(1)? else {
+fn refuses_more(session: &Session<'_>) -> Result<(), String> {
+    let mut driver = Driver::new(session, usize::MAX);
+    let Some(allocation) = driver.try_allocate(1)? else {
         return Err("H: the pipe is closed, and the pool is empty".to_owned());
     };
-    match hand.submit(allocation, 0, Submission::Blocking)? {
+    match driver.submit(allocation, 0, Submission::Blocking)? {
         Some(ticket) => Err(format!("E: a closed pipe accepted epoch {}", ticket.epoch())),
         None => Ok(()),
     }

@@ -12,7 +12,7 @@ use crate::campaign::tally::{Tally, count};
 use crate::disk::faults::Faults;
 use crate::oracle::model::{Model, View};
 use crate::oracle::verify::{PATH, verify};
-use crate::random::Dice;
+use crate::random::Random;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -29,10 +29,10 @@ const SHOWN_MAX: usize = 40;
 
 /// Runs `seed`.
 pub(crate) fn run(seed: u64) -> Result<RunReport, Box<Failure>> {
-    let mut dice = Dice::new(seed);
-    let scenario = Scenario::new(&mut dice);
+    let mut random = Random::new(seed);
+    let scenario = Scenario::new(&mut random);
     let mut life = Life::new(&scenario);
-    let outcome = catch_unwind(AssertUnwindSafe(|| life.lead(&mut dice)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| life.lead(&mut random)));
     let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {}", message(&*panic))));
     match outcome {
         Ok(()) => Ok(life.report()),
@@ -76,10 +76,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn lead(&mut self, dice: &mut Dice) -> Result<(), String> {
+    fn lead(&mut self, random: &mut Random) -> Result<(), String> {
         let pauses = matches!(self.scenario.drive, Drive::Threads(_));
         for _ in 0..self.scenario.generations {
-            self.faults = if dice.chance(0.25) { Faults::none() } else { Faults::draw(dice, pauses) };
+            self.faults = if random.chance(0.25) { Faults::none() } else { Faults::draw(random, pauses) };
             for fate in &self.faults.page_fates {
                 count(&mut self.tally.page_fates, fate);
             }
@@ -95,22 +95,22 @@ impl<'a> Life<'a> {
                 faults: self.faults.clone(),
                 left: &self.left,
             };
-            let remains = generation.run(dice, &mut self.tally)?;
+            let remains = generation.run(random, &mut self.tally)?;
             let Remains { accepted, instants, .. } = &remains;
             self.tally.accepted += accepted.len() as u64;
-            let hashes = verify(self.scenario, &self.model, accepted, instants, dice, &mut self.tally)?;
+            let hashes = verify(self.scenario, &self.model, accepted, instants, random, &mut self.tally)?;
             self.note(&hashes);
             self.states.extend(hashes);
             self.next_id = remains.next_id;
             self.slots = remains.slots;
-            self.go_on(&remains, dice)?;
+            self.go_on(&remains, random)?;
         }
         Ok(())
     }
 
     /// Takes the disk for the next generation.
-    fn go_on(&mut self, remains: &Remains, dice: &mut Dice) -> Result<(), String> {
-        let way = dice.within(0, 9);
+    fn go_on(&mut self, remains: &Remains, random: &mut Random) -> Result<(), String> {
+        let way = random.within(0, 9);
         if self.disk.power_is_on() && way >= 4 {
             let next = (way < 6).then(|| self.disk.kill_process());
             let mut view = View::new(&self.model, &remains.accepted);
@@ -130,7 +130,7 @@ impl<'a> Life<'a> {
             }
         } else {
             count(&mut self.tally.ends, "then a power cut");
-            let next = self.disk.power_cut(dice.word());
+            let next = self.disk.power_cut(random.word());
             let bytes = self.contents(&next)?;
             let mut view = View::new(&self.model, &remains.accepted);
             view.advance(remains.durable);

@@ -7,16 +7,16 @@ use fz_file::Preallocation;
 use fz_sim::{DirectoryLoss, SimDiskConfig, Tear};
 use fz_wpipe::{SyncMode, WritePipeConfig};
 
-use crate::random::Dice;
+use crate::random::Random;
 
 /// Who drives the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drive {
     /// One thread that leads every round itself: equal seeds make equal calls to the disk.
-    Alone,
+    Single,
     /// The same with batch limits: nothing is awaited before the end, since what a limit leaves
     /// over is written by the flusher thread whenever the scheduler lets it.
-    AloneInBatches,
+    SingleInBatches,
     /// So many producers, and the flusher thread beside them.
     Threads(usize),
 }
@@ -69,26 +69,26 @@ const SIZES: [BufferSize; 10] = [
 ];
 
 impl Scenario {
-    pub(crate) fn new(dice: &mut Dice) -> Self {
-        let drive = match dice.within(0, 9) {
-            0..=4 => Drive::Alone,
-            5..=6 => Drive::AloneInBatches,
-            _ => Drive::Threads(1 + dice.index(3)),
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let drive = match random.within(0, 9) {
+            0..=4 => Drive::Single,
+            5..=6 => Drive::SingleInBatches,
+            _ => Drive::Threads(1 + random.index(3)),
         };
-        let buffer_size = dice.pick(&SIZES);
+        let buffer_size = random.pick(&SIZES);
         let bytes = buffer_size.bytes() as u64;
-        let initial_slots = dice.within(2, 64).min(FILE_BYTES_MAX / bytes);
-        let tear = dice.pick(&[Tear::Never, Tear::Never, Tear::Prefix, Tear::Damage]);
-        let loss = dice.pick(&[DirectoryLoss::Prefix, DirectoryLoss::Subset]);
+        let initial_slots = random.within(2, 64).min(FILE_BYTES_MAX / bytes);
+        let tear = random.pick(&[Tear::Never, Tear::Never, Tear::Prefix, Tear::Damage]);
+        let loss = random.pick(&[DirectoryLoss::Prefix, DirectoryLoss::Subset]);
         // All operations are kept, for the counts of faults and for the trace that a replay must repeat.
-        let mut disk = SimDiskConfig::new(dice.word()).tear(tear).directory_loss(loss).history_max(usize::MAX);
+        let mut disk = SimDiskConfig::new(random.word()).tear(tear).directory_loss(loss).history_max(usize::MAX);
         // Little more than the file, so that it fills in growth or, when sparse, in a write.
-        let capacity_bytes = dice.chance(0.06).then(|| (initial_slots * bytes).div_ceil(4096) * 4096 + 4096);
+        let capacity_bytes = random.chance(0.06).then(|| (initial_slots * bytes).div_ceil(4096) * 4096 + 4096);
         if let Some(capacity) = capacity_bytes {
             disk = disk.capacity_bytes(capacity);
         }
         let exact = drive.is_exact();
-        let limited = drive != Drive::Alone;
+        let limited = drive != Drive::Single;
         Self {
             drive,
             disk,
@@ -96,22 +96,22 @@ impl Scenario {
             capacity_bytes,
             buffer_size,
             initial_slots,
-            preallocation: dice.pick(&[Preallocation::Sparse, Preallocation::Allocated, Preallocation::Zeroed]),
-            pool_buffers: dice.pick(&[4, 7, 16, 64]),
+            preallocation: random.pick(&[Preallocation::Sparse, Preallocation::Allocated, Preallocation::Zeroed]),
+            pool_buffers: random.pick(&[4, 7, 16, 64]),
             // Alone, no write may call the flusher thread: far less than a quarter is ever used.
-            queue_capacity: if exact { 16_384 } else { dice.pick(&[1, 2, 5, 16, 256]) },
-            batch_writes_max: if limited { dice.pick(&[1, 2, 3, 5, 16, 65_536]) } else { 65_536 },
-            batch_bytes_max: if limited { dice.pick(&[1, 600, 5_000, 1 << 20]) } else { 16 << 20 },
-            write_back_bytes: dice.pick(&[1, 600, 4_096, 2 << 20]),
-            sync_mode: dice.pick(&[SyncMode::Data, SyncMode::Data, SyncMode::Full]),
+            queue_capacity: if exact { 16_384 } else { random.pick(&[1, 2, 5, 16, 256]) },
+            batch_writes_max: if limited { random.pick(&[1, 2, 3, 5, 16, 65_536]) } else { 65_536 },
+            batch_bytes_max: if limited { random.pick(&[1, 600, 5_000, 1 << 20]) } else { 16 << 20 },
+            write_back_bytes: random.pick(&[1, 600, 4_096, 2 << 20]),
+            sync_mode: random.pick(&[SyncMode::Data, SyncMode::Data, SyncMode::Full]),
             flush_interval: if exact {
                 Duration::from_secs(86_400)
             } else {
-                Duration::from_micros(dice.pick(&[0, 50, 300, 1_000]))
+                Duration::from_micros(random.pick(&[0, 50, 300, 1_000]))
             },
-            generations: 1 + dice.index(4),
-            steps_max: dice.within(4, 40),
-            images_max: 2 + dice.index(10),
+            generations: 1 + random.index(4),
+            steps_max: random.within(4, 40),
+            images_max: 2 + random.index(10),
         }
     }
 

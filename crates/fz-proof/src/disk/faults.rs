@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, PageFate};
 
-use crate::random::Dice;
+use crate::random::Random;
 
 /// What goes wrong in one generation.
 #[derive(Clone, Debug)]
@@ -46,14 +46,14 @@ impl Faults {
     }
 
     /// `pauses`: whether calls may take time, which only several threads notice.
-    pub(crate) fn draw(dice: &mut Dice, pauses: bool) -> Self {
+    pub(crate) fn draw(random: &mut Random, pauses: bool) -> Self {
         let mut faults = Self::none();
-        faults.from_the_start = dice.chance(0.25);
-        if dice.chance(0.25) {
-            faults.cut_at = Some(dice.within(1, if faults.from_the_start { 40 } else { 90 }));
+        faults.from_the_start = random.chance(0.25);
+        if random.chance(0.25) {
+            faults.cut_at = Some(random.within(1, if faults.from_the_start { 40 } else { 90 }));
         }
-        for _ in 0..dice.pick(&[0, 0, 1, 1, 2]) {
-            let (ops, fault) = if dice.chance(0.3) { harmless(dice) } else { harmful(dice) };
+        for _ in 0..random.pick(&[0, 0, 1, 1, 2]) {
+            let (ops, fault) = if random.chance(0.3) { harmless(random) } else { harmful(random) };
             faults.harmful.extend((!is_harmless(ops, fault)).then_some(fault));
             faults.splits_writes |= matches!(fault, Fault::Short | Fault::ErrorAfterPart(_));
             faults.page_fates.extend(match fault {
@@ -62,17 +62,17 @@ impl Faults {
                 Fault::SyncFailed(_, PageFate::Kept) => Some("kept dirty"),
                 _ => None,
             });
-            faults.plan = faults.plan.with(place(dice, FaultRule::new(ops, fault), fault));
+            faults.plan = faults.plan.with(place(random, FaultRule::new(ops, fault), fault));
         }
-        if pauses && dice.chance(0.5) {
-            let ops = dice.pick(&[OpSet::SYNCS, OpSet::SYNCS, Op::Write.into()]);
-            let delay = Fault::Delay(Duration::from_micros(dice.within(10, 300)));
+        if pauses && random.chance(0.5) {
+            let ops = random.pick(&[OpSet::SYNCS, OpSet::SYNCS, Op::Write.into()]);
+            let delay = Fault::Delay(Duration::from_micros(random.within(10, 300)));
             faults.plan = faults.plan.with(FaultRule::new(ops, delay).probability(0.3).times(10));
             faults.splits_writes |= ops.contains(Op::Write);
         }
-        if pauses && dice.chance(0.1) {
-            let ops = dice.pick(&[OpSet::SYNCS, Op::Write.into()]);
-            faults.plan = faults.plan.with(FaultRule::new(ops, Fault::Hang).nth(dice.within(1, 6)));
+        if pauses && random.chance(0.1) {
+            let ops = random.pick(&[OpSet::SYNCS, Op::Write.into()]);
+            faults.plan = faults.plan.with(FaultRule::new(ops, Fault::Hang).nth(random.within(1, 6)));
             faults.splits_writes |= ops.contains(Op::Write);
             faults.hangs = true;
             // Who opens is alone, and nobody would release it.
@@ -82,8 +82,8 @@ impl Faults {
     }
 }
 
-fn harmless(dice: &mut Dice) -> Choice {
-    match dice.index(6) {
+fn harmless(random: &mut Random) -> Choice {
+    match random.index(6) {
         0 => (Op::Write.into(), Fault::Error(Errno::Eintr)),
         1 => (OpSet::SYNCS, Fault::Error(Errno::Eintr)),
         2 => (OpSet::ALL, Fault::Error(Errno::Eintr)),
@@ -101,24 +101,24 @@ fn is_harmless(ops: OpSet, fault: Fault) -> bool {
     }
 }
 
-fn harmful(dice: &mut Dice) -> Choice {
+fn harmful(random: &mut Random) -> Choice {
     let write = OpSet::of(Op::Write);
-    let full = dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot]);
-    match dice.index(17) {
-        0 | 1 => (write, Fault::Error(dice.pick(&[full, Errno::Eagain, Errno::Erofs]))),
+    let full = random.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot]);
+    match random.index(17) {
+        0 | 1 => (write, Fault::Error(random.pick(&[full, Errno::Eagain, Errno::Erofs]))),
         2 => (write, Fault::ErrorAfterPart(full)),
         3 => (write, Fault::Zero),
         4 | 5 => (write, Fault::LostInBackground(full)),
-        6..=9 => (OpSet::SYNCS, Fault::SyncFailed(full, page_fate(dice))),
-        10 => (OpSet::SYNCS, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot, Errno::Erofs]))),
-        11 => (Op::SyncDirectory.into(), Fault::SyncFailed(Errno::Eio, page_fate(dice))),
+        6..=9 => (OpSet::SYNCS, Fault::SyncFailed(full, page_fate(random))),
+        10 => (OpSet::SYNCS, Fault::Error(random.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot, Errno::Erofs]))),
+        11 => (Op::SyncDirectory.into(), Fault::SyncFailed(Errno::Eio, page_fate(random))),
         12 => (Op::SetLength | Op::Allocate, Fault::Error(full)),
-        13 => (Op::RenameNew | Op::Create, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
-        14 => (Op::Read.into(), dice.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
-        15 => (Op::WriteBack.into(), Fault::SyncFailed(full, page_fate(dice))),
+        13 => (Op::RenameNew | Op::Create, Fault::Error(random.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
+        14 => (Op::Read.into(), random.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
+        15 => (Op::WriteBack.into(), Fault::SyncFailed(full, page_fate(random))),
         _ => {
             let ops = Op::Open | Op::Lock | Op::Length | Op::Remove | Op::PathIdentity | Op::FileIdentity;
-            (ops, Fault::Error(dice.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
+            (ops, Fault::Error(random.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
         }
     }
 }
@@ -134,18 +134,18 @@ pub(crate) fn errno(fault: Fault) -> Option<Errno> {
     }
 }
 
-fn page_fate(dice: &mut Dice) -> PageFate {
-    dice.pick(&[PageFate::Dropped, PageFate::Dropped, PageFate::Reverted, PageFate::Kept])
+fn page_fate(random: &mut Random) -> PageFate {
+    random.pick(&[PageFate::Dropped, PageFate::Dropped, PageFate::Reverted, PageFate::Kept])
 }
 
-fn place(dice: &mut Dice, rule: FaultRule, fault: Fault) -> FaultRule {
+fn place(random: &mut Random, rule: FaultRule, fault: Fault) -> FaultRule {
     // Who is interrupted for ever never gets anywhere, and must not.
-    let times = if fault == Fault::Error(Errno::Eintr) { dice.within(1, 6) } else { u64::MAX };
+    let times = if fault == Fault::Error(Errno::Eintr) { random.within(1, 6) } else { u64::MAX };
     let rule = rule.times(times);
-    match dice.index(4) {
-        0 | 1 => rule.nth(dice.within(1, 12)),
-        2 => rule.from_nth(dice.within(1, 20)),
-        _ => rule.probability(dice.pick(&[0.05, 0.2, 0.5])),
+    match random.index(4) {
+        0 | 1 => rule.nth(random.within(1, 12)),
+        2 => rule.from_nth(random.within(1, 20)),
+        _ => rule.probability(random.pick(&[0.05, 0.2, 0.5])),
     }
 }
 

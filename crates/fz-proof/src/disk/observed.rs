@@ -13,24 +13,24 @@ use crate::disk::watch::Watch;
 
 /// A [`Volume`] on a simulated disk, watched.
 #[derive(Debug)]
-pub(crate) struct TapVolume {
+pub(crate) struct ObservedVolume {
     inner: Arc<dyn Volume>,
     watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
-struct TapStorage {
+struct ObservedStorage {
     inner: Box<dyn Storage>,
     watch: Arc<Watch>,
 }
 
-impl TapVolume {
+impl ObservedVolume {
     pub(crate) fn new(watch: &Arc<Watch>) -> Arc<Self> {
         Arc::new(Self { inner: watch.disk().volume(), watch: Arc::clone(watch) })
     }
 
-    fn tap(&self, storage: Box<dyn Storage>) -> Box<dyn Storage> {
-        Box::new(TapStorage { inner: storage, watch: Arc::clone(&self.watch) })
+    fn observed(&self, storage: Box<dyn Storage>) -> Box<dyn Storage> {
+        Box::new(ObservedStorage { inner: storage, watch: Arc::clone(&self.watch) })
     }
 
     /// A change to the directory, and the state that it left.
@@ -48,7 +48,7 @@ fn phase<T>(result: &io::Result<T>, usual: Phase) -> Phase {
     }
 }
 
-impl TapStorage {
+impl ObservedStorage {
     fn before(&self, usual: Phase) {
         self.watch.look(self.usual(usual));
     }
@@ -66,13 +66,13 @@ impl TapStorage {
     }
 }
 
-impl Volume for TapVolume {
+impl Volume for ObservedVolume {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn Storage>> {
-        Ok(self.tap(self.inner.open(path, access)?))
+        Ok(self.observed(self.inner.open(path, access)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
-        Ok(self.tap(self.changed(self.inner.create(path))?))
+        Ok(self.observed(self.changed(self.inner.create(path))?))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -104,7 +104,7 @@ impl Volume for TapVolume {
     }
 }
 
-impl Storage for TapStorage {
+impl Storage for ObservedStorage {
     fn read_vectored_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         self.inner.read_vectored_at(buffers, offset)
     }

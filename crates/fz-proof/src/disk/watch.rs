@@ -7,7 +7,7 @@ use fz_sim::{CrashSpace, SimDisk};
 use fz_wpipe::WritePipe;
 
 use crate::disk::phase::Phase;
-use crate::random::Dice;
+use crate::random::Random;
 
 /// One instant: all that a power cut could have left then, and what had been promised by then.
 #[derive(Clone, Debug)]
@@ -41,21 +41,21 @@ struct Seen {
     instants: Vec<Instant>,
     /// How often there was something to look at.
     offered: u64,
-    dice: Dice,
+    random: Random,
 }
 
 /// More instants than these are thinned out evenly.
 const INSTANTS_MAX: usize = 160;
 
 impl Watch {
-    pub(crate) fn new(disk: SimDisk, slots: Option<u64>, dice: Dice) -> Self {
+    pub(crate) fn new(disk: SimDisk, slots: Option<u64>, random: Random) -> Self {
         Self {
             disk,
             pipe: Mutex::new(None),
             promised: AtomicU64::new(0),
             slots: Mutex::new(slots),
             closing: AtomicBool::new(false),
-            seen: Mutex::new(Seen { instants: Vec::new(), offered: 0, dice }),
+            seen: Mutex::new(Seen { instants: Vec::new(), offered: 0, random }),
         }
     }
 
@@ -116,7 +116,7 @@ impl Watch {
         } else {
             // A reservoir: each instant offered so far is kept with the same probability.
             let offered = seen.offered;
-            let drawn = seen.dice.within(0, offered - 1);
+            let drawn = seen.random.within(0, offered - 1);
             match usize::try_from(drawn) {
                 Ok(place) if place < INSTANTS_MAX => Some(place),
                 _ => return,

@@ -9,7 +9,7 @@ use crate::disk::faults::{Faults, errno};
 /// What can make calls of one generation fail: the harmful faults of its plan once they have fired,
 /// the power cut, a full disk, and what earlier generations left behind.
 #[derive(Debug)]
-pub(crate) struct Grounds<'a> {
+pub(crate) struct Excuses<'a> {
     disk: &'a SimDisk,
     faults: &'a Faults,
     /// What had been injected into the disk before.
@@ -21,7 +21,7 @@ pub(crate) struct Grounds<'a> {
     is_limited: bool,
 }
 
-impl<'a> Grounds<'a> {
+impl<'a> Excuses<'a> {
     /// Those of a generation that begins now.
     pub(crate) fn new(disk: &'a SimDisk, faults: &'a Faults, left: &'a [Errno], is_limited: bool) -> Self {
         Self { disk, faults, before: disk.stats(), left, is_limited }
@@ -69,8 +69,8 @@ mod tests {
         Faults { plan, harmful: harmful.to_vec(), ..Faults::none() }
     }
 
-    fn excused(grounds: &Grounds<'_>, errno: Errno) -> bool {
-        grounds.excuse(Some(&errno.to_io()))
+    fn excused(excuses: &Excuses<'_>, errno: Errno) -> bool {
+        excuses.excuse(Some(&errno.to_io()))
     }
 
     #[test]
@@ -78,14 +78,14 @@ mod tests {
         let eio = Fault::Error(Errno::Eio);
         let disk = SimDisk::new(1);
         let faults = faults(&[(Op::Create.into(), eio), (Op::Remove.into(), Fault::Error(Errno::Eintr))], &[eio]);
-        let grounds = Grounds::new(&disk, &faults, &[], false);
+        let excuses = Excuses::new(&disk, &faults, &[], false);
         disk.set_faults(faults.plan.clone());
-        assert!(!excused(&grounds, Errno::Eio) && !grounds.may_have_failed());
+        assert!(!excused(&excuses, Errno::Eio) && !excuses.may_have_failed());
         disk.create("/a".as_ref()).unwrap_err();
-        assert!(excused(&grounds, Errno::Eio) && grounds.may_have_failed());
+        assert!(excused(&excuses, Errno::Eio) && excuses.may_have_failed());
         disk.remove("/a".as_ref()).unwrap_err();
-        assert!(!excused(&grounds, Errno::Eintr), "a signal is no failure, whatever else is planned");
-        assert!(!excused(&grounds, Errno::Enospc) && !grounds.excuse(None));
+        assert!(!excused(&excuses, Errno::Eintr), "a signal is no failure, whatever else is planned");
+        assert!(!excused(&excuses, Errno::Enospc) && !excuses.excuse(None));
     }
 
     #[test]
@@ -95,24 +95,24 @@ mod tests {
         let faults = faults(&[(Op::Create.into(), eio)], &[eio]);
         disk.set_faults(faults.plan.clone());
         disk.create("/a".as_ref()).unwrap_err();
-        let grounds = Grounds::new(&disk, &faults, &[], false);
-        assert!(!excused(&grounds, Errno::Eio) && !grounds.may_have_failed());
-        let grounds = Grounds::new(&disk, &faults, &[Errno::Edquot], false);
-        assert!(excused(&grounds, Errno::Edquot) && !excused(&grounds, Errno::Eio) && grounds.may_have_failed());
+        let excuses = Excuses::new(&disk, &faults, &[], false);
+        assert!(!excused(&excuses, Errno::Eio) && !excuses.may_have_failed());
+        let excuses = Excuses::new(&disk, &faults, &[Errno::Edquot], false);
+        assert!(excused(&excuses, Errno::Edquot) && !excused(&excuses, Errno::Eio) && excuses.may_have_failed());
     }
 
     #[test]
     fn a_full_disk_excuses_that_it_is_full_and_a_power_cut_that_there_is_no_power() {
         let (disk, faults) = (SimDisk::new(1), Faults::none());
-        let grounds = Grounds::new(&disk, &faults, &[], true);
-        assert!(excused(&grounds, Errno::Enospc) && !excused(&grounds, Errno::Eio) && grounds.may_have_failed());
+        let excuses = Excuses::new(&disk, &faults, &[], true);
+        assert!(excused(&excuses, Errno::Enospc) && !excused(&excuses, Errno::Eio) && excuses.may_have_failed());
 
-        let grounds = Grounds::new(&disk, &faults, &[], false);
+        let excuses = Excuses::new(&disk, &faults, &[], false);
         let other = SimDisk::new(2);
         drop(other.power_cut(1));
         let cut = other.create("/a".as_ref()).unwrap_err();
-        assert!(!grounds.excuse(Some(&cut)) && !grounds.may_have_failed());
+        assert!(!excuses.excuse(Some(&cut)) && !excuses.may_have_failed());
         drop(disk.power_cut(1));
-        assert!(grounds.excuse(Some(&cut)) && grounds.may_have_failed());
+        assert!(excuses.excuse(Some(&cut)) && excuses.may_have_failed());
     }
 }

@@ -10,7 +10,7 @@ use crate::campaign::tally::Tally;
 use crate::disk::watch::Instant;
 use crate::oracle::ledger::Accepted;
 use crate::oracle::model::{Model, View};
-use crate::random::Dice;
+use crate::random::Random;
 
 /// Where the slot file of every run is.
 pub(crate) const PATH: &str = "/slots";
@@ -29,7 +29,7 @@ pub(crate) fn verify(
     model: &Model,
     accepted: &[Accepted],
     instants: &[Instant],
-    dice: &mut Dice,
+    random: &mut Random,
     tally: &mut Tally,
 ) -> Result<Vec<u64>, String> {
     let mut view = View::new(model, accepted);
@@ -39,7 +39,7 @@ pub(crate) fn verify(
         let phase = instant.phase as usize;
         let mut checked = 0;
         // Few enough to take them all: then nothing is taken twice.
-        let seed = dice.word();
+        let seed = random.word();
         let every = (scenario.images_max > 2).then(|| instant.space.all(scenario.images_max)).flatten();
         let mut each = |image: &SimDisk, image_seed: Option<u64>| {
             checked += 1;
@@ -61,7 +61,7 @@ pub(crate) fn verify(
 }
 
 fn sampled(space: &CrashSpace, seed: u64, images: usize) -> impl Iterator<Item = (u64, SimDisk)> {
-    let mut seeds = Dice::new(seed);
+    let mut seeds = Random::new(seed);
     (0..images).map(move |_| {
         let seed = seeds.word();
         (seed, space.image(seed))

@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 
 /// A future that is dropped after so many polls, wherever it is then: a task that is cancelled.
 #[derive(Debug)]
-pub(crate) struct Impatient<F> {
+pub(crate) struct Cancelled<F> {
     inner: Option<Pin<Box<F>>>,
     polls: u32,
 }
 
-impl<F: Future> Impatient<F> {
+impl<F: Future> Cancelled<F> {
     pub(crate) fn new(inner: F, polls: u32) -> Self {
         Self { inner: Some(Box::pin(inner)), polls }
     }
 }
 
-impl<F: Future> Future for Impatient<F> {
+impl<F: Future> Future for Cancelled<F> {
     /// `None` if it was cancelled.
     type Output = Option<F::Output>;
 

@@ -14,7 +14,7 @@ use crate::disk::phase::{Phase, during};
 use crate::oracle::content::{WriteId, matches};
 use crate::oracle::ledger::Accepted;
 use crate::oracle::readback::ReadBack;
-use crate::workload::session::Stage;
+use crate::workload::session::Session;
 
 /// How a write is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(crate) enum Submission {
 
 /// One thread of the workload: what it did, and the tickets that it kept.
 #[derive(Debug)]
-pub(crate) struct Hand<'s, 'a> {
-    pub(crate) stage: &'s Stage<'a>,
+pub(crate) struct Driver<'s, 'a> {
+    pub(crate) session: &'s Session<'a>,
     writer: usize,
     sequence: u64,
     pub(crate) kept: Vec<WriteTicket>,
@@ -39,10 +39,10 @@ pub(crate) struct Hand<'s, 'a> {
     pub(crate) reads: Counts,
 }
 
-impl<'s, 'a> Hand<'s, 'a> {
-    pub(crate) fn new(stage: &'s Stage<'a>, writer: usize) -> Self {
+impl<'s, 'a> Driver<'s, 'a> {
+    pub(crate) fn new(session: &'s Session<'a>, writer: usize) -> Self {
         Self {
-            stage,
+            session,
             writer,
             sequence: 0,
             kept: Vec::new(),
@@ -54,7 +54,7 @@ impl<'s, 'a> Hand<'s, 'a> {
 
     /// Memory for `slots` slots if the pool has it now.
     pub(crate) fn try_allocate(&self, slots: usize) -> Result<Option<Allocation>, String> {
-        match self.stage.pool.try_allocate(slots) {
+        match self.session.pool.try_allocate(slots) {
             Ok(allocation) => Ok(Some(allocation)),
             Err(error) if matches!(error.kind(), BufPoolErrorKind::Exhausted { .. }) => Ok(None),
             Err(error) => Err(format!("F: the pool refuses for no reason: {error:?}")),
@@ -68,17 +68,17 @@ impl<'s, 'a> Hand<'s, 'a> {
         slot: u64,
         how: Submission,
     ) -> Result<Option<WriteTicket>, String> {
-        let stage = self.stage;
-        let failed = stage.has_failed();
+        let session = self.session;
+        let failed = session.has_failed();
         let slots = allocation.count() as u64;
-        let id = stage.ledger.prepare(&mut allocation, slot);
+        let id = session.ledger.prepare(&mut allocation, slot);
         let request = WriteRequest { allocation, slot_index: slot };
         let outcome = match how {
-            Submission::Blocking => stage.pipe.write(request),
-            Submission::Trying => stage.pipe.try_write(request),
-            Submission::Async => pollster::block_on(stage.pipe.write_async(request)),
+            Submission::Blocking => session.pipe.write(request),
+            Submission::Trying => session.pipe.try_write(request),
+            Submission::Async => pollster::block_on(session.pipe.write_async(request)),
             Submission::Cancelled => {
-                match pin!(stage.pipe.write_async(request)).poll(&mut Context::from_waker(Waker::noop())) {
+                match pin!(session.pipe.write_async(request)).poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(outcome) => outcome,
                     Poll::Pending => {
                         count(&mut self.writes, "cancelled");
@@ -91,7 +91,7 @@ impl<'s, 'a> Hand<'s, 'a> {
             Ok(ticket) => {
                 self.sequence += 1;
                 let (writer, sequence) = (self.writer, self.sequence);
-                stage.ledger.accept(Accepted { epoch: ticket.epoch(), id, slot, count: slots, writer, sequence });
+                session.ledger.accept(Accepted { epoch: ticket.epoch(), id, slot, count: slots, writer, sequence });
                 count(&mut self.writes, "accepted");
                 if failed {
                     return Err(format!("C: the pipe has stopped, and accepted epoch {} later", ticket.epoch()));
@@ -120,12 +120,12 @@ impl<'s, 'a> Hand<'s, 'a> {
         }
         let reason = match rejected.error.kind() {
             PipeErrorKind::QueueFull { .. } if how == Submission::Trying => "refused: queue full",
-            PipeErrorKind::Closed if self.stage.watch.is_closing() => "refused: closed",
-            PipeErrorKind::OutOfRange { .. } if slot.saturating_add(slots) > self.stage.file.slots() => {
+            PipeErrorKind::Closed if self.session.watch.is_closing() => "refused: closed",
+            PipeErrorKind::OutOfRange { .. } if slot.saturating_add(slots) > self.session.file.slots() => {
                 "refused: out of range"
             }
             kind if kind.is_poison() => {
-                self.stage.stopped(&rejected.error)?;
+                self.session.stopped(&rejected.error)?;
                 "refused: stopped"
             }
             kind => return Err(format!("G: a write of {slots} slots at {slot} is refused with {kind:?}")),
@@ -136,24 +136,24 @@ impl<'s, 'a> Hand<'s, 'a> {
 
     /// Requests that must be refused, whatever the pipe does: promise G.
     pub(crate) fn submit_nonsense(&mut self, slot: u64) -> Result<(), String> {
-        let stage = self.stage;
+        let session = self.session;
         let refused = |outcome: Result<WriteTicket, RejectedWrite>| match outcome {
             Ok(ticket) => Err(format!("G: nonsense at slot {slot} was accepted as epoch {}", ticket.epoch())),
             Err(rejected) => Ok(rejected.error),
         };
         if let Some(mut allocation) = self.try_allocate(1)? {
-            let slot_index = stage.slots_max.saturating_add(slot);
+            let slot_index = session.slots_max.saturating_add(slot);
             allocation.as_mut_slice().fill(0xEE);
-            let error = refused(stage.pipe.write(WriteRequest { allocation, slot_index }))?;
+            let error = refused(session.pipe.write(WriteRequest { allocation, slot_index }))?;
             if !matches!(error.kind(), PipeErrorKind::OutOfRange { .. }) {
                 return Err(format!("G: a write past the end is refused with {error:?}"));
             }
             count(&mut self.writes, "refused: out of range");
         }
-        let other = if stage.scenario.buffer_size == BufferSize::S16 { BufferSize::S8 } else { BufferSize::S16 };
+        let other = if session.scenario.buffer_size == BufferSize::S16 { BufferSize::S8 } else { BufferSize::S16 };
         let foreign = BufPool::new(BufPoolConfig::new(other, other.bytes()));
         let allocation = foreign.and_then(|pool| pool.try_allocate(1)).map_err(|error| format!("F: {error:?}"))?;
-        let error = refused(stage.pipe.write(WriteRequest { allocation, slot_index: slot }))?;
+        let error = refused(session.pipe.write(WriteRequest { allocation, slot_index: slot }))?;
         if !matches!(error.kind(), PipeErrorKind::BufferSizeMismatch { .. }) {
             return Err(format!("G: a buffer of another size is refused with {error:?}"));
         }
@@ -174,13 +174,13 @@ impl<'s, 'a> Hand<'s, 'a> {
                 Err(format!("A: the ticket of epoch {epoch} resolved, but only up to {durable}"))
             }
             Ok(durable) => {
-                self.stage.watch.promise(*durable);
-                self.stage.watch.look(Phase::Acknowledged);
+                self.session.watch.promise(*durable);
+                self.session.watch.look(Phase::Acknowledged);
                 Ok(())
             }
             Err(error) => {
                 count(&mut self.tickets, "resolved to an error");
-                self.stage.stopped(error)
+                self.session.stopped(error)
             }
         }
     }
@@ -218,18 +218,18 @@ impl<'s, 'a> Hand<'s, 'a> {
 
     /// Reads through the pipe: promise K, checked when the generation is over.
     pub(crate) fn read(&mut self, slot: u64, slots: usize) -> Result<(), String> {
-        let stage = self.stage;
-        let floor = stage.pipe.sync().epoch();
-        let mut bytes = vec![0; slots * stage.scenario.slot_size()];
-        match stage.pipe.read(slot, &mut bytes) {
+        let session = self.session;
+        let floor = session.pipe.sync().epoch();
+        let mut bytes = vec![0; slots * session.scenario.slot_size()];
+        match session.pipe.read(slot, &mut bytes) {
             Ok(()) => {
                 count(&mut self.reads, "read");
-                let is_before_failures = !stage.grounds.may_have_failed();
-                stage.read_back(ReadBack { slot, bytes, floor, is_before_failures });
+                let is_before_failures = !session.excuses.may_have_failed();
+                session.read_back(ReadBack { slot, bytes, floor, is_before_failures });
                 Ok(())
             }
             Err(error) if matches!(error.kind(), PipeErrorKind::ReadFailed { .. }) => {
-                if !stage.grounds.excuse(error.io_error()) {
+                if !session.excuses.excuse(error.io_error()) {
                     return Err(format!("K: nothing failed but the read: {error:?}"));
                 }
                 count(&mut self.reads, "failed");
@@ -237,34 +237,34 @@ impl<'s, 'a> Hand<'s, 'a> {
             }
             Err(error) => {
                 count(&mut self.reads, "refused: stopped");
-                stage.stopped(&error)
+                session.stopped(&error)
             }
         }
     }
 
     /// Adds slots: promise J.
     pub(crate) fn grow(&mut self, slots: u64) -> Result<(), String> {
-        let stage = self.stage;
-        let before = stage.file.slots();
-        match during(Phase::Growing, || stage.file.grow(slots)) {
+        let session = self.session;
+        let before = session.file.slots();
+        match during(Phase::Growing, || session.file.grow(slots)) {
             Ok(now) => {
                 count(&mut self.writes, "grown");
                 if now < before + slots {
                     return Err(format!("J: {before} slots and {slots} more made {now}"));
                 }
-                stage.watch.opened(now);
-                stage.watch.look(Phase::Growing);
+                session.watch.opened(now);
+                session.watch.look(Phase::Growing);
             }
-            Err(error) if !stage.grounds.excuse(error.io_error()) => {
+            Err(error) if !session.excuses.excuse(error.io_error()) => {
                 return Err(format!("J: nothing failed but to grow by {slots} slots: {error:?}"));
             }
             Err(error) => {
                 count(&mut self.writes, "growth failed");
                 if matches!(error.kind(), FileErrorKind::SyncFailed { .. }) {
-                    stage.file_failed();
+                    session.file_failed();
                 }
             }
         }
-        if stage.file.slots() < before { Err(format!("J: the file shrank from {before} slots")) } else { Ok(()) }
+        if session.file.slots() < before { Err(format!("J: the file shrank from {before} slots")) } else { Ok(()) }
     }
 }

@@ -15,8 +15,8 @@ use fz_wpipe::{PipeErrorKind, WritePipe, WritePipeConfig, WriteRequest};
 
 use crate::disk::faults::Faults;
 use crate::oracle::verify::PATH;
-use crate::random::Dice;
-use crate::workload::cancel::Impatient;
+use crate::random::Random;
+use crate::workload::cancel::Cancelled;
 
 /// What was done so far.
 #[derive(Debug, Default)]
@@ -42,20 +42,20 @@ const TASKS: usize = 24;
 /// # Errors
 ///
 /// A promise that did not hold.
-pub(crate) fn live(dice: &mut Dice, pool: &BufPool, done: &Done) -> Result<(), String> {
-    let disk = SimDisk::new(dice.word());
+pub(crate) fn live(random: &mut Random, pool: &BufPool, done: &Done) -> Result<(), String> {
+    let disk = SimDisk::new(random.word());
     let config = SlotFileConfig::new(PATH, pool.buffer_size().bytes()).initial_slots(SLOTS);
     let file = SlotFile::open_on(disk.volume(), config).map_err(|error| format!("{error:?}"))?;
-    let faults = if dice.chance(0.5) { Faults::none() } else { Faults::draw(dice, true) };
+    let faults = if random.chance(0.5) { Faults::none() } else { Faults::draw(random, true) };
     disk.set_faults(faults.plan.clone());
     if let Some(operation) = faults.cut_at {
         disk.cut_power_at(disk.operations() + operation);
     }
     let config = WritePipeConfig::new()
-        .flush_interval(Duration::from_micros(dice.pick(&[0, 100, 1_000])))
-        .queue_capacity(dice.pick(&[2, 16, 256]));
+        .flush_interval(Duration::from_micros(random.pick(&[0, 100, 1_000])))
+        .queue_capacity(random.pick(&[2, 16, 256]));
     let pipe = WritePipe::new(config, Arc::new(file)).map_err(|error| format!("{error:?}"))?;
-    let (mut first, mut second) = (dice.fork(), dice.fork());
+    let (mut first, mut second) = (random.fork(), random.fork());
     let outcome = thread::scope(|scope| {
         let threads = [
             scope.spawn(|| block(&mut first, pool, &pipe, done)),
@@ -75,7 +75,7 @@ pub(crate) fn live(dice: &mut Dice, pool: &BufPool, done: &Done) -> Result<(), S
     let accepted = pipe.sync().epoch();
     add(&done.pipes, 1);
     add(&done.writes, accepted);
-    match if dice.chance(0.7) { pipe.close().map(Some) } else { Ok(None) } {
+    match if random.chance(0.7) { pipe.close().map(Some) } else { Ok(None) } {
         Ok(Some(durable)) if durable != accepted => {
             return Err(format!("E: close succeeded at epoch {durable}, accepted were {accepted}"));
         }
@@ -90,13 +90,13 @@ pub(crate) fn live(dice: &mut Dice, pool: &BufPool, done: &Done) -> Result<(), S
 }
 
 /// A thread that waits for memory, and for every fourth write.
-fn block(dice: &mut Dice, pool: &BufPool, pipe: &WritePipe, done: &Done) -> Result<(), String> {
-    for step in 0..dice.within(10, 60) {
-        let count = dice.within(1, 4);
+fn block(random: &mut Random, pool: &BufPool, pipe: &WritePipe, done: &Done) -> Result<(), String> {
+    for step in 0..random.within(10, 60) {
+        let count = random.within(1, 4);
         let mut allocation =
             pool.allocate(usize::try_from(count).unwrap_or(1)).map_err(|error| format!("F: {error:?}"))?;
         allocation.as_mut_slice().fill(u8::try_from(step).unwrap_or(0));
-        let slot_index = dice.within(0, SLOTS - count);
+        let slot_index = random.within(0, SLOTS - count);
         match pipe.write(WriteRequest { allocation, slot_index }) {
             Ok(ticket) if step % 4 == 0 => match ticket.wait() {
                 Ok(durable) if durable < ticket.epoch() => return Err(format!("A: {ticket:?} resolved to {durable}")),
@@ -117,13 +117,13 @@ fn block(dice: &mut Dice, pool: &BufPool, pipe: &WritePipe, done: &Done) -> Resu
 
 /// Tasks on one executor, most of them cancelled somewhere: waiting for memory, for room in the
 /// queue, or for their ticket.
-fn tasks(dice: &mut Dice, pool: &BufPool, pipe: &WritePipe, done: &Done) -> Result<(), String> {
+fn tasks(random: &mut Random, pool: &BufPool, pipe: &WritePipe, done: &Done) -> Result<(), String> {
     let mut tasks = FuturesUnordered::new();
     for _ in 0..TASKS {
-        let count = dice.within(1, 6);
-        let slot_index = dice.within(0, SLOTS - count);
-        let patience = dice.pick(&[1, 2, 3, 5, 8, 20, u32::MAX]);
-        tasks.push(Impatient::new(commit(pool, pipe, usize::try_from(count).unwrap_or(1), slot_index), patience));
+        let count = random.within(1, 6);
+        let slot_index = random.within(0, SLOTS - count);
+        let polls_max = random.pick(&[1, 2, 3, 5, 8, 20, u32::MAX]);
+        tasks.push(Cancelled::new(commit(pool, pipe, usize::try_from(count).unwrap_or(1), slot_index), polls_max));
     }
     pollster::block_on(async {
         while let Some(outcome) = tasks.next().await {

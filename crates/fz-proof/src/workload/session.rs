@@ -9,15 +9,15 @@ use fz_wpipe::{PipeError, WritePipe};
 
 use crate::campaign::scenario::Scenario;
 use crate::disk::watch::{Watch, lock};
-use crate::oracle::excuses::Grounds;
+use crate::oracle::excuses::Excuses;
 use crate::oracle::ledger::Ledger;
 use crate::oracle::readback::ReadBack;
 
 /// What the producers of one generation share.
 #[derive(Debug)]
-pub(crate) struct Stage<'a> {
+pub(crate) struct Session<'a> {
     pub(crate) scenario: &'a Scenario,
-    pub(crate) grounds: &'a Grounds<'a>,
+    pub(crate) excuses: &'a Excuses<'a>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) file: Arc<SlotFile>,
     pub(crate) pool: BufPool,
@@ -34,7 +34,7 @@ pub(crate) struct Stage<'a> {
     reads: Mutex<Vec<ReadBack>>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Session<'a> {
     pub(crate) fn new(
         (scenario, slots_max): (&'a Scenario, u64),
         watch: &Arc<Watch>,
@@ -42,12 +42,12 @@ impl<'a> Stage<'a> {
         pool: BufPool,
         pipe: Arc<WritePipe>,
         ledger: &'a Ledger,
-        grounds: &'a Grounds<'a>,
+        excuses: &'a Excuses<'a>,
     ) -> Self {
         watch.attach(&pipe);
         Self {
             scenario,
-            grounds,
+            excuses,
             watch: Arc::clone(watch),
             file,
             pool,
