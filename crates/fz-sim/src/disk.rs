@@ -119,7 +119,10 @@
 //! with several it does as far as their calls come in the same order, and
 //! [`SimDisk::history`] says in which order they came.
 
+pub(crate) mod history;
 mod questions;
+pub(crate) mod state;
+pub(crate) mod stats;
 
 use std::fmt;
 use std::io;
@@ -130,11 +133,11 @@ use std::sync::atomic::AtomicUsize;
 
 use fz_file::{FileIdentity, Volume};
 
-use crate::instants::{Keep, Recorder};
+use crate::crash::instants::{Keep, Recorder};
+use crate::disk::state::Shared;
+use crate::faults::plan::ActivePlan;
 use crate::path::normal;
-use crate::plan::ActivePlan;
 use crate::random::Random;
-use crate::state::Shared;
 use crate::tree::Tree;
 use crate::{CrashSpace, FaultPlan, SimDiskConfig};
 #[cfg(doc)]

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage};
 
-use crate::content::{PAGE_BYTES, SECTOR_BYTES};
 use crate::disk::SimDisk;
-use crate::inode::{Inode, sectors_of};
+use crate::disk::state::{Asked, Call, State};
 use crate::random::Random;
-use crate::state::{Asked, Call, State};
+use crate::tree::content::{PAGE_BYTES, SECTOR_BYTES};
+use crate::tree::inode::{Inode, sectors_of};
 use crate::{Errno, Fault, Op};
 
 /// One open file of a [`SimDisk`].

@@ -1,15 +1,20 @@
 //! All directories and files of a disk, cheap to clone.
 
+pub(crate) mod content;
+pub(crate) mod directory;
+pub(crate) mod inode;
+pub(crate) mod touched;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::content::{Content, PAGE_BYTES};
-use crate::directory::{Directory, Edit, Entry, Names};
-use crate::inode::Inode;
 use crate::path::split;
+use crate::tree::content::{Content, PAGE_BYTES};
+use crate::tree::directory::{Directory, Edit, Entry, Names};
+use crate::tree::inode::Inode;
 
 /// Directories and files. A clone shares everything until one of the two changes it.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage, Volume};
 
+use crate::disk::state::{Asked, Call};
 use crate::file::SimFile;
 use crate::path::normal;
-use crate::state::{Asked, Call};
 use crate::{Fault, Op, SimDisk};
 
 impl Volume for SimDisk {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::SimDisk;
-use crate::inode::sectors_of;
 use crate::path::normal;
-use crate::touched::Touched;
+use crate::tree::inode::sectors_of;
+use crate::tree::touched::Touched;
 use crate::{Operation, SimStats, Tear};
 
 #[cfg(doc)]

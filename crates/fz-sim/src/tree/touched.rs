@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::content::SECTOR_BYTES;
+use crate::tree::content::SECTOR_BYTES;
 
 /// Bytes of one sector, a bit for each.
 #[derive(Clone, Copy, Debug)]

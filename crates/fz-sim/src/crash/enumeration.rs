@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::DirectoryLoss;
-use crate::content::{SECTOR_BYTES, Sector};
-use crate::directory::{Directory, Names, Standing};
-use crate::inode::Inode;
+use crate::tree::content::{SECTOR_BYTES, Sector};
+use crate::tree::directory::{Directory, Names, Standing};
+use crate::tree::inode::Inode;
 use crate::tree::{Tree, is_left};
 
 /// The most states of the directories' entries that are enumerated.

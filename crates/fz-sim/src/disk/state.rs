@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use fz_file::Access;
 
-use crate::history::{History, Operation, Outcome};
-use crate::inode::{Inode, SyncStart, Thinning};
-use crate::instants::Recorder;
-use crate::plan::{ActivePlan, Verdict};
+use crate::crash::instants::Recorder;
+use crate::disk::history::{History, Operation, Outcome};
+use crate::disk::stats::SimStats;
+use crate::faults::plan::{ActivePlan, Verdict};
 use crate::random::Random;
-use crate::stats::SimStats;
 use crate::tree::Tree;
+use crate::tree::inode::{Inode, SyncStart, Thinning};
 use crate::{Fault, Op, PowerCut, SimDiskConfig};
 
 /// Everything that changes on a disk.

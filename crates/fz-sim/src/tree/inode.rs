@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::content::{Content, PAGE_BYTES, SECTOR_BYTES, Sector, block_of};
 use crate::random::Random;
-use crate::touched::Touched;
+use crate::tree::content::{Content, PAGE_BYTES, SECTOR_BYTES, Sector, block_of};
+use crate::tree::touched::Touched;
 use crate::{Errno, PageFate, Tear};
 
 /// The moment at which a sync began: what it covers if it succeeds.

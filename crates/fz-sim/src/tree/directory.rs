@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use crate::PageFate;
-use crate::inode::SyncStart;
+use crate::tree::inode::SyncStart;
 
 pub(crate) type Names = BTreeMap<OsString, Entry>;
 

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::crash_report::{CrashFailure, CrashReport};
-use crate::instants::{Instant, Keep, Recorded};
+use crate::crash::instants::{Instant, Keep, Recorded};
+use crate::crash::report::{CrashFailure, CrashReport};
 use crate::random::Random;
 use crate::{CrashSpace, Operation, SimDisk, SimDiskConfig, SimStats};
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::disk::state::Asked;
 use crate::random::Random;
-use crate::state::Asked;
 use crate::{Fault, OpSet};
 
 #[derive(Clone, Copy, Debug, PartialEq)]

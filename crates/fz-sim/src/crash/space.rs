@@ -5,12 +5,12 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::content::{SECTOR_BYTES, Sector};
-use crate::directory::{Directory, Names, Standing};
-use crate::enumeration::Enumeration;
-use crate::inode::{Inode, Version};
+use crate::crash::enumeration::Enumeration;
 use crate::random::Random;
 use crate::tree::Tree;
+use crate::tree::content::{SECTOR_BYTES, Sector};
+use crate::tree::directory::{Directory, Names, Standing};
+use crate::tree::inode::{Inode, Version};
 use crate::{DirectoryLoss, SimDisk, SimDiskConfig, Tear};
 
 /// Everything that a power cut at one instant could leave on the media.
