@@ -1,4 +1,4 @@
-//! Many runs: seed after seed, until so many are done or the time is over.
+//! Many runs: seed after seed, until their number is reached or the time is over.
 
 pub(crate) mod failure;
 pub(crate) mod generation;
@@ -52,7 +52,7 @@ impl Campaign {
         Self { seed, runs: None, time: None, workers, run_time_max: Duration::from_secs(60), twice: false }
     }
 
-    /// So many runs.
+    /// The number of runs.
     pub fn runs(mut self, runs: u64) -> Self {
         self.runs = Some(runs);
         self
@@ -64,7 +64,7 @@ impl Campaign {
         self
     }
 
-    /// So many runs at the same time; at least one.
+    /// The number of runs at the same time; at least one.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
@@ -221,7 +221,7 @@ impl Shared<'_> {
     }
 }
 
-/// What a [`Campaign`] covered. Its `Display` is a table.
+/// The cases that a [`Campaign`] covered. Its `Display` is a table.
 #[derive(Clone, Debug)]
 pub struct Report {
     seed: u64,

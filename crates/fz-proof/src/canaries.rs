@@ -79,7 +79,7 @@ fn j_a_growth_that_fails_for_no_reason_is_rejected() {
     assert!(refused > 10, "only {refused} of 60 runs saw it");
 }
 
-/// As of a pipeline that takes for a failure what is none, while the plan has another.
+/// As of a pipeline that takes a success for a failure, while the plan has a failure of another kind.
 #[test]
 fn c_another_error_than_the_plan_has_is_rejected() {
     let plan = FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, Fault::Error(Errno::Edquot)));
@@ -134,7 +134,7 @@ fn a_durable_write_must_be_there_and_a_later_one_may() {
 #[test]
 fn a_durable_write_must_not_be_gone_with_its_slots() {
     let one_slot = |durable| holds(Tear::Never, durable, &file([1, 1])[..SIZE]);
-    assert!(one_slot(0), "nobody was promised the second slot");
+    assert!(one_slot(0), "no promise covers the second slot");
     assert!(!one_slot(1), "epoch 1 covers slots 0 and 1");
 }
 
@@ -171,5 +171,5 @@ fn a_damaged_sector_must_have_been_in_mid_write() {
     assert!(holds(Tear::Damage, 2, &bytes) && !holds(Tear::Never, 2, &bytes));
     assert!(!holds(Tear::Damage, 3, &bytes));
     bytes[5] ^= 0xFF;
-    assert!(!holds(Tear::Damage, 2, &bytes), "nobody was writing slot 0");
+    assert!(!holds(Tear::Damage, 2, &bytes), "no write to slot 0 was pending");
 }

@@ -12,7 +12,7 @@ impl Random {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    /// A stream of its own, so that one part of a run can draw more without changing the others.
+    /// A stream of its own, so that one part of a run can draw more without changing the other parts.
     pub(crate) fn fork(&mut self) -> Self {
         Self::new(self.word())
     }

@@ -31,12 +31,12 @@ fn k_a_read_after_a_failed_sync_does_not_pass_off_what_is_left_as_what_was_accep
     assert_eq!(bytes, [7; 512], "before the failure the write is there");
 
     let failure = ticket.wait().unwrap_err();
-    let error = pipe.read(2, &mut bytes).expect_err("what was accepted is not there to be read");
+    let error = pipe.read(2, &mut bytes).expect_err("the accepted bytes are not there to be read");
     assert_eq!(error.kind(), failure.kind());
 }
 
 /// A temporary file that a crash had left, or that a failed creation had taken away itself, kept its blocks
-/// until somebody synced the directory, and nobody did: on a nearly full disk each further open failed.
+/// until the directory was synced, and no call synced it: on a nearly full disk each further open failed.
 #[test]
 fn j_a_left_over_is_no_reason_to_find_the_disk_full() {
     let one_file = || SimDisk::with_config(SimDiskConfig::new(1).capacity_bytes(4096));

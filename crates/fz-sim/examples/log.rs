@@ -13,7 +13,7 @@ use fz_sim::{Acknowledged, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet,
 
 const SLOT: usize = 128;
 
-/// What is wrong with a log.
+/// The flaw of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Flaw {
     None,

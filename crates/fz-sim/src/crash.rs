@@ -1,4 +1,4 @@
-//! Power cuts: what they can leave, and tests that cut everywhere.
+//! Power cuts: the images that they can leave, and tests that cut everywhere.
 
 pub(crate) mod enumeration;
 pub(crate) mod instants;

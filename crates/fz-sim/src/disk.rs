@@ -4,7 +4,7 @@
 //! disk returns. Those that it does not call durable are lost in some image that the disk can return. It is stricter
 //! than any one file system, so that an engine that passes depends on none in particular.
 //!
-//! # What is where
+//! # Where bytes are
 //!
 //! A file has bytes in a volatile cache, which reads see, and on the media, which a power cut leaves. Page cache and
 //! device cache are one layer here: a power cut takes both, and moving bytes from the first to the second
@@ -17,7 +17,7 @@
 //!
 //! # What is durable
 //!
-//! | what | after | source |
+//! | change | durable after | source |
 //! |---|---|---|
 //! | bytes | a sync of the file that began when the write had returned, and succeeded | `fsync(2)` |
 //! | a length: `set_length`, `allocate`, a write past the end | the same; `fdatasync` is enough | `fdatasync(2)`: `st_size` is metadata that it writes |
@@ -66,7 +66,7 @@
 //! | … [`PageFate::Kept`] | the pages stay dirty, the next sync tries again | FreeBSD since 1999: PostgreSQL wiki, *Fsync Errors* |
 //! | [`Fault::LostInBackground`] | a write-back fails for which no call waited; one later sync reports it, the next succeeds | Linux reports such an error once to each open file since 4.13 (`errseq_t`), before then to the first that asked; here, once to the file. Rebello et al. found late reports, too |
 //! | [`Fault::SyncIgnored`] | the flush is acknowledged and not done; the pages that were to be dropped are kept | drives that do not honor sync requests: SQLite, *How To Corrupt An SQLite Database File*, section 3; `posix_fadvise(2)` is advice |
-//! | [`Fault::Error`] with `ENOSPC`, `EDQUOT` on a sync | the space is found missing when the data is written, not when it was accepted | NFS and others that allocate late: `fsync(2)` |
+//! | [`Fault::Error`] with `ENOSPC`, `EDQUOT` on a sync | the space is found missing when the data is written, not when it was accepted | NFS and other file systems that allocate late: `fsync(2)` |
 //! | [`SimDiskConfig::capacity_bytes`] | writes become short, then fail with `ENOSPC` | `write(2)` |
 //! | [`Fault::Error`] | any `errno`, nothing done: `EIO`, `ENOSPC`, `EDQUOT`, `EINTR`, …; persistent `EROFS` is ext4 with `errors=remount-ro`; with [`FaultRule::range`](crate::FaultRule::range), reads of a bad sector | the pages of the system calls; `ext4(5)` |
 //! | [`Fault::ErrorAfterPart`], [`Fault::TornWrite`] | the write fails, a prefix or any subset of its sectors is in the file | `write(2)`: after an error the file's content is not specified |
@@ -342,14 +342,14 @@ impl SimDisk {
     pub fn release_hung(&self) {
         let mut state = self.shared.lock();
         state.releases += 1;
-        // Counted off here and not when they wake: who waits next means the calls that hang after this.
+        // Counted off here and not when they wake: the next `wait_until_hung` means the calls that hang after this.
         state.hung = 0;
         drop(state);
         self.shared.changed.notify_all();
     }
 
     /// Evicts the clean pages from the cache, as the kernel may at any time. Pages that a failed
-    /// sync marked clean show from now on what the media happens to hold, drawn from `seed`.
+    /// sync marked clean show from now on the bytes on the media, which are drawn from `seed`.
     ///
     /// ```
     /// # use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk, Volume, WholeTransfers};
@@ -407,8 +407,8 @@ impl SimDisk {
     /// Cuts the power in the middle of operation number `operation`, counted from 1 over the whole
     /// life of the disk; at once in the next one if that number has passed.
     ///
-    /// What that operation changes may or may not be on the media; it and all later ones fail with
-    /// [`PowerCut`](crate::PowerCut). Take what is left with [`power_cut`](Self::power_cut).
+    /// The change of that operation may or may not be on the media; it and all later ones fail with
+    /// [`PowerCut`](crate::PowerCut). [`power_cut`](Self::power_cut) returns an image of it.
     ///
     /// ```
     /// # use fz_sim::{PowerCut, SimDisk, Volume, WholeTransfers};
@@ -422,7 +422,7 @@ impl SimDisk {
         self.shared.lock().cut_at = Some(operation);
     }
 
-    /// Cuts the power now, unless it is off, and gives the disk after the restart: one legal crash
+    /// Cuts the power now, unless it is off, and returns the disk after the restart: one legal crash
     /// image, chosen by `seed`, without faults, locks and open files.
     ///
     /// ```
@@ -440,13 +440,13 @@ impl SimDisk {
         self.crash_image(seed)
     }
 
-    /// What [`power_cut`](Self::power_cut) would give now; this disk goes on.
+    /// The disk that [`power_cut`](Self::power_cut) would return now; this one goes on.
     ///
     /// ```
     /// # use fz_sim::{SimDisk, Volume};
     /// let disk = SimDisk::new(1);
     /// disk.create("/log".as_ref())?;
-    /// let image = disk.crash_image(7); // what a restart could find
+    /// let image = disk.crash_image(7); // one that a restart could find
     /// assert!(image.files().len() <= 1);
     /// disk.sync_directory("/".as_ref())?; // and on it goes
     /// # Ok::<(), std::io::Error>(())
@@ -470,13 +470,13 @@ impl SimDisk {
         CrashSpace::new(self.shared.config.clone(), self.tree())
     }
 
-    /// Kills the process: open files are closed and locks given back, what the cache holds stays.
-    /// Gives the disk for the next process; calls on this one fail from now on, as after a power
+    /// Kills the process: open files are closed and locks released, the cache keeps its bytes.
+    /// Returns the disk for the next process; calls on this one fail from now on, as after a power
     /// cut.
     ///
     /// Unsynced writes are there and still unsynced, and pages that a failed sync marked clean
-    /// still show bytes that the media lacks: an engine that believes what it reads after a restart
-    /// is wrong.
+    /// still show bytes that the media lacks: an engine that takes bytes that it reads
+    /// after a restart for durable is wrong.
     ///
     /// ```
     /// # use fz_sim::{SimDisk, Volume, WholeTransfers};

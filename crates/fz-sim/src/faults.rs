@@ -1,4 +1,4 @@
-//! What can go wrong, where and when.
+//! Faults: their kinds, and the plan of where and when they happen.
 
 pub(crate) mod errno;
 pub(crate) mod fault;

@@ -14,8 +14,8 @@ impl Random {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    /// A stream of its own for call number `call` under `key`: what it draws does not depend on
-    /// what other calls drew, nor on when they came.
+    /// A stream of its own for call number `call` under `key`: its draws depend neither on
+    /// those of other calls nor on when they came.
     pub(crate) fn of_call(key: u64, call: u64) -> Self {
         Self::new(Self::new(key).word().wrapping_add(call))
     }

@@ -192,7 +192,7 @@ impl Tree {
         })
     }
 
-    /// The tree on the media, given what a crash made of each directory and each file in one. `names` is asked
+    /// The tree on the media, given the state of each directory and each file after a crash. `names` is asked
     /// for the directories that are left and have changes, `file` for the files that have one of the names.
     pub(crate) fn crashed(
         &self,

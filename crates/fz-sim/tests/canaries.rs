@@ -11,7 +11,7 @@ use fz_sim::{
     SimDisk, Storage, Volume, WholeTransfers,
 };
 
-/// What is wrong with the store.
+/// The flaw of the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Twin {
     Right,
@@ -93,7 +93,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Numbers grow with each commit, so that what a slot holds tells how new it is.
+/// Numbers grow with each commit, so that the number in a slot tells how new it is.
 fn run(disk: &SimDisk, acknowledged: &Acknowledged<(usize, u8)>, twin: Twin, commits: u8) {
     let _ = drive(disk, acknowledged, twin, commits);
 }
@@ -283,7 +283,7 @@ fn the_workload_runs_once_however_many_operations_it_has() {
     }
 }
 
-/// What was acknowledged before an operation is known when the power goes in it, and nothing that comes later.
+/// A cut in an operation knows the values acknowledged before it, and none that comes later.
 #[test]
 fn a_cut_knows_what_was_acknowledged_by_then() {
     let workload = |disk: &SimDisk, acknowledged: &Acknowledged<&'static str>| {

@@ -60,7 +60,7 @@ fn an_evicted_page_shows_what_the_media_holds_after_a_dropped_write() {
         file.sync_data().unwrap_err();
         disk.drop_caches(seed);
         let shown = disk.contents(FILE).unwrap()[0];
-        assert_eq!(first_bytes(&disk), BTreeSet::from([shown]), "what is read from the media stays");
+        assert_eq!(first_bytes(&disk), BTreeSet::from([shown]), "bytes read from the media stay");
         shown
     };
     assert_eq!((0..20).map(shown).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
@@ -511,7 +511,7 @@ fn a_call_that_panics_has_done_nothing_and_leaves_the_disk_whole() {
     assert_eq!(write(&*file, &[1; 512]).unwrap(), 512);
 }
 
-/// One call of several threads is held, the others go on.
+/// One call of several threads is held, the other calls go on.
 #[test]
 fn one_call_is_held_while_the_others_go_on() {
     let (disk, file) = disk_with(1024);

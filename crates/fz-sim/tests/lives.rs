@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fz_sim::{Access, Acknowledged, CrashFailure, CrashReport, CrashTest, SimDisk, Storage, Volume, WholeTransfers};
 
-/// What is wrong with the recovery.
+/// The flaw of the recovery.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Twin {
     Right,

@@ -188,7 +188,7 @@ proptest! {
         prop_assert!(false, "20,000 images without {} of {}", missing.len(), all.len());
     }
 
-    /// What the sampling takes for different is what the enumeration counts.
+    /// The sampling takes two images for different where the enumeration counts two.
     #[test]
     fn a_crash_test_checks_each_image_of_a_small_space_once(steps in steps(6), seed: u64) {
         let on = |disk: &SimDisk| {

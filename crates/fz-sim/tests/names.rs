@@ -1,4 +1,4 @@
-//! What a power cut leaves of a directory.
+//! The entries that a power cut leaves of a directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Edit {
     }
 }
 
-/// The disk after the steps; what was synced; the edits since.
+/// The disk after the steps; the entries synced; the edits since.
 fn run(steps: &[Step], loss: DirectoryLoss) -> (SimDisk, Entries, Vec<Edit>) {
     let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
     let (mut synced, mut edits) = (Entries::new(), Vec::new());
@@ -188,7 +188,7 @@ fn a_file_that_is_put_is_there_whatever_was_done_with_its_name() {
         let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
         created(&disk, "/other");
         disk.put("/file", b"first").unwrap();
-        assert!(can_vanish(&disk, "/other"), "what has another name is as unsure as before");
+        assert!(can_vanish(&disk, "/other"), "a file of another name is as unsure as before");
         disk.remove("/file".as_ref()).unwrap();
         disk.put("/file", b"second").unwrap();
         let images: BTreeSet<_> =
@@ -307,7 +307,7 @@ fn a_new_directory_needs_the_one_above_it_synced_and_takes_its_files_with_it() {
     assert_eq!(disk.crash_space().count(), Some(1));
 }
 
-/// Where a directory is lost, what was in it makes no further images.
+/// Where a directory is lost, its entries make no further images.
 #[test]
 fn the_images_of_a_lost_directory_are_counted_once() {
     let disk = SimDisk::new(1);

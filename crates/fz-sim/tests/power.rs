@@ -55,8 +55,8 @@ fn entries_made_in_the_last_operation_may_be_there_and_the_handle_is_not() {
     assert_eq!(files, BTreeSet::from([0, 1]));
 }
 
-/// A call that was released and had not woken yet still counted: who stepped an engine from one sync to the
-/// next looked before the next sync had begun, and its release was lost.
+/// A call that was released and had not woken yet still counted: a test that stepped an engine from one sync to
+/// the next looked before the next sync had begun, and its release was lost.
 #[test]
 fn a_released_call_hangs_no_more_even_before_it_wakes() {
     const SYNCS: u64 = 200;
@@ -338,8 +338,8 @@ fn the_power_cut_ends_hung_and_delayed_calls() {
     });
 }
 
-/// Eight threads, each with its own sector, calls delayed and interrupted at random: what a thread
-/// synced after writing is durable at once, in every image from then on.
+/// Eight threads, each with its own sector, calls delayed and interrupted at random: the bytes that a thread
+/// synced after writing are durable at once, in every image from then on.
 #[test]
 fn a_threads_that_sync_their_own_writes_find_them_durable_at_once() {
     let (disk, _) = disk_with(SimDiskConfig::new(3), &[0; 8 * 512]);

@@ -1,4 +1,4 @@
-//! What a failed run says.
+//! The report of a failed run.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl Failure {
     }
 
     pub(crate) fn hang(seed: u64, limit: std::time::Duration) -> Self {
-        let message = format!("D: the run of seed {seed} did not end within {limit:?}: somebody waits for ever");
+        let message = format!("D: the run of seed {seed} did not end within {limit:?}: a thread waits for ever");
         Self::new(seed, false, message, Vec::new())
     }
 
@@ -50,7 +50,7 @@ impl Failure {
         self.is_exact
     }
 
-    /// What was promised, and what was found.
+    /// The promise, and the finding that breaks it.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

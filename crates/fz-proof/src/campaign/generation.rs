@@ -71,13 +71,13 @@ impl Generation<'_> {
         let ledger = Ledger::new(self.first_id);
         let mut ending = Ending { durable: 0, kept: Vec::new(), failure: None, reads: Vec::new() };
         if let Some(file) = self.open(&watch, &excuses, tally)? {
-            // What the file shows before anything is written.
+            // The bytes of the file before the first write.
             let live = self.disk.contents(PATH).map_err(|error| format!("J: the open file is gone: {error}"))?;
             self.disk.set_faults(self.faults.plan.clone());
             ending = self.live(&watch, &file, &ledger, &excuses, random, tally)?;
             let accepted = ledger.close()?;
             self.reckon(&ending, &accepted, &excuses)?;
-            // With several threads a read can come after the call that failed and before anybody
+            // With several threads a read can come after the call that failed and before any thread
             // is told of it.
             if ending.failure.is_some() && !self.scenario.drive.is_exact() {
                 ending.reads.retain(|read| read.is_before_failures);
@@ -126,12 +126,12 @@ impl Generation<'_> {
                     return Ok(None);
                 }
                 Err(error) if self.is_full(&error) => {
-                    // What the first attempt left has no name any more, but keeps its blocks if the
+                    // The file of the first attempt has no name any more, but keeps its blocks if the
                     // directory's sync was made to fail.
                     count(&mut tally.ends, "no room to open");
                     return Ok(None);
                 }
-                // Without faults there is nothing to fail, but for the report of what was lost in the
+                // Without faults there is nothing to fail, but for the report of a write lost in the
                 // background before: one sync gets it, and an open syncs.
                 Err(error) if attempt > 1 || attempt > 0 && !is_report(&error) => {
                     return Err(format!("J: the file does not open on a disk without faults: {error:?}"));
@@ -186,7 +186,7 @@ impl Generation<'_> {
         Ok(ending)
     }
 
-    /// The workload. Returns the tickets that nobody has waited for.
+    /// The workload. Returns the tickets that no thread has waited for.
     fn work(&self, session: &Session<'_>, random: &mut Random, tally: &mut Tally) -> Result<Vec<WriteTicket>, String> {
         let steps = random.within(1, self.scenario.steps_max);
         let drivers = match self.scenario.drive {
@@ -221,7 +221,7 @@ impl Generation<'_> {
     ) -> Result<Ending, String> {
         let watch = Arc::clone(&session.watch);
         if self.faults.hangs {
-            // Nobody would release what hangs from now on.
+            // From now on no thread releases a hanging call.
             self.disk.set_faults(FaultPlan::new());
             self.disk.release_hung();
         }
@@ -319,8 +319,8 @@ fn is_report(error: &FileError) -> bool {
     matches!(error.kind(), FileErrorKind::SyncFailed { .. })
 }
 
-/// The durable epoch of a pipe that is gone, as far as it can be told from what it left: the ticket
-/// for everything, what was promised while it lived, the other tickets.
+/// The durable epoch of a pipe that is gone, as far as its remains tell it: the ticket
+/// for everything, the promises made while it lived, the other tickets.
 fn durable_after(settled: &Result<u64, PipeError>, promised: u64, kept: &[WriteTicket]) -> u64 {
     let told = match settled.as_ref().map_err(PipeError::kind) {
         Ok(durable) | Err(PipeErrorKind::SyncFailed { durable, .. }) => *durable,

@@ -14,7 +14,7 @@ use crate::oracle::model::{Model, View};
 use crate::oracle::verify::{PATH, verify};
 use crate::random::Random;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct RunReport {
     pub(crate) tally: Tally,

@@ -1,4 +1,4 @@
-//! The shape of a run: disk, file, pipe, who drives it and for how long.
+//! The shape of a run: disk, file, pipe, the threads that drive it, and for how long.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use fz_wpipe::{SyncMode, WritePipeConfig};
 
 use crate::random::Random;
 
-/// Who drives the pipe.
+/// The threads that drive the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drive {
     /// One thread that leads every round itself: equal seeds make equal calls to the disk.
     Single,
-    /// The same with batch limits: nothing is awaited before the end, since what a limit leaves
-    /// over is written by the flusher thread whenever the scheduler lets it.
+    /// The same with batch limits. Nothing is awaited before the end: the flusher thread writes the rest that a
+    /// limit leaves over, whenever the scheduler lets it.
     SingleInBatches,
-    /// So many producers, and the flusher thread beside them.
+    /// `n` producers, and the flusher thread beside them.
     Threads(usize),
 }
 

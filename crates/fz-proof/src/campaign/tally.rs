@@ -1,4 +1,4 @@
-//! Counts of what was covered.
+//! Counts of the cases covered.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::disk::phase::Phase;
 /// Named counts, in a stable order.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
-/// What was covered.
+/// The cases covered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) runs: u64,

@@ -20,7 +20,7 @@ pub(crate) struct Faults {
     pub(crate) splits_writes: bool,
     /// What becomes of pages that a failed sync was to write, for each such fault in the plan.
     pub(crate) page_fates: Vec<&'static str>,
-    /// Some call hangs until somebody releases it.
+    /// Some call hangs until the workload releases it.
     pub(crate) hangs: bool,
 }
 
@@ -75,7 +75,7 @@ impl Faults {
             faults.plan = faults.plan.with(FaultRule::new(ops, Fault::Hang).nth(random.within(1, 6)));
             faults.splits_writes |= ops.contains(Op::Write);
             faults.hangs = true;
-            // Who opens is alone, and nobody would release it.
+            // While the file is opened, no other thread runs that would release it.
             faults.from_the_start = false;
         }
         faults
@@ -139,7 +139,7 @@ fn page_fate(random: &mut Random) -> PageFate {
 }
 
 fn place(random: &mut Random, rule: FaultRule, fault: Fault) -> FaultRule {
-    // Who is interrupted for ever never gets anywhere, and must not.
+    // A call that is interrupted for ever makes no progress, and must make none.
     let times = if fault == Fault::Error(Errno::Eintr) { random.within(1, 6) } else { u64::MAX };
     let rule = rule.times(times);
     match random.index(4) {
@@ -149,7 +149,7 @@ fn place(random: &mut Random, rule: FaultRule, fault: Fault) -> FaultRule {
     }
 }
 
-/// The name of an error number, as people know it.
+/// The name of an error number.
 pub(crate) fn name(errno: i32) -> String {
     const KNOWN: [Errno; 10] = [
         Errno::Eio,

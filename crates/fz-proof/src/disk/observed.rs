@@ -40,7 +40,7 @@ impl ObservedVolume {
     }
 }
 
-/// The phase after a call that ended so; `usual` if the thread has not said what it is about.
+/// The phase after a call that ended so; `usual` if the thread has not noted its own.
 fn phase<T>(result: &io::Result<T>, usual: Phase) -> Phase {
     match result {
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Phase::Failing,

@@ -1,9 +1,9 @@
-//! What the pipeline is doing, noted where the disk can see it.
+//! The phase of the pipeline, noted where the disk can see it.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// What the pipeline was doing when the power went.
+/// The phase of the pipeline when the power went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -17,7 +17,7 @@ pub(crate) enum Phase {
     Writing,
     /// All of it has, and the sync runs.
     Syncing,
-    /// The sync has succeeded, nobody has been told yet.
+    /// The sync has succeeded, no ticket has resolved yet.
     Publishing,
     /// A ticket has just resolved.
     Acknowledged,

@@ -1,4 +1,4 @@
-//! Looks at the disk while the pipeline works, and what had been promised by then.
+//! Looks at the disk while the pipeline works, and at the promises made by then.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +9,20 @@ use fz_wpipe::WritePipe;
 use crate::disk::phase::Phase;
 use crate::random::Random;
 
-/// One instant: all that a power cut could have left then, and what had been promised by then.
+/// One instant: all that a power cut could have left then, and the promises made by then.
 #[derive(Clone, Debug)]
 pub(crate) struct Instant {
     pub(crate) space: CrashSpace,
     pub(crate) phase: Phase,
     /// Every epoch up to this one had been declared durable.
     pub(crate) durable: u64,
-    /// The file had been opened successfully, with so many slots.
+    /// The slots that the file had when it was opened, if it had been.
     pub(crate) slots: Option<u64>,
 }
 
 /// Looks at the disk at interesting instants of one generation.
 ///
-/// What was promised is read first and the disk second, so that a promise in the record is always
+/// The promises are read first and the disk second, so that a promise in the record is always
 /// older than the disk that has to keep it.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -63,7 +63,7 @@ impl Watch {
         &self.disk
     }
 
-    /// The file is open and has so many slots for certain.
+    /// The file is open and has these slots for certain.
     pub(crate) fn opened(&self, slots: u64) {
         let mut known = lock(&self.slots);
         *known = Some(known.map_or(slots, |old| old.max(slots)));
@@ -129,7 +129,7 @@ impl Watch {
         }
     }
 
-    /// Everything seen, in order of what had been promised.
+    /// Every instant seen, in the order of the promises.
     pub(crate) fn instants(&self) -> Vec<Instant> {
         let mut instants = std::mem::take(&mut lock(&self.seen).instants);
         instants.sort_by_key(|instant| instant.durable);

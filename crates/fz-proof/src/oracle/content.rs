@@ -1,4 +1,4 @@
-//! What a write puts into a slot: bytes that no other write puts there.
+//! The bytes that a write puts into a slot, and no other write puts there.
 
 /// The number of a write among all of one run; 0 is none.
 pub(crate) type WriteId = u32;

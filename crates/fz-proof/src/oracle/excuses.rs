@@ -1,4 +1,4 @@
-//! What entitles the pipeline to fail, and when it could not yet have.
+//! The reasons for which the pipeline may fail, and when it could not yet have failed.
 
 use std::io;
 
@@ -7,12 +7,12 @@ use fz_sim::{Errno, Fault, PowerCut, SimDisk, SimStats};
 use crate::disk::faults::{Faults, errno};
 
 /// What can make calls of one generation fail: the harmful faults of its plan once they have fired,
-/// the power cut, a full disk, and what earlier generations left behind.
+/// the power cut, a full disk, and the losses that earlier generations left behind.
 #[derive(Debug)]
 pub(crate) struct Excuses<'a> {
     disk: &'a SimDisk,
     faults: &'a Faults,
-    /// What had been injected into the disk before.
+    /// The faults injected into the disk before.
     before: SimStats,
     /// Writes of earlier generations may have been lost in the background, with these errors, of
     /// which the next sync tells.
@@ -51,7 +51,7 @@ impl<'a> Excuses<'a> {
         }
     }
 
-    /// Whether the pipeline may have met a failure by now, though nobody need know of it yet.
+    /// Whether the pipeline may have met a failure by now, whether or not a ticket tells of it yet.
     pub(crate) fn may_have_failed(&self) -> bool {
         self.is_limited || !self.left.is_empty() || !self.disk.power_is_on() || self.fired().next().is_some()
     }

@@ -7,7 +7,7 @@ use fz_sim::{SECTOR_BYTES, Tear};
 use crate::oracle::content::{WriteId, byte, fill, matches};
 use crate::oracle::ledger::Accepted;
 
-/// What is known of a file at the beginning of a generation.
+/// The known content of a file at the beginning of a generation.
 ///
 /// Each slot holds the bytes of `image`, or of one of the writes in `perhaps`, sector by sector:
 /// writes that an earlier generation accepted and never declared durable.
@@ -39,7 +39,7 @@ impl Model {
         self.perhaps.len()
     }
 
-    /// What is on the disk after a power cut is known exactly: these bytes, then zeros.
+    /// After a power cut the content is known exactly: these bytes, then zeros.
     pub(crate) fn set(&mut self, bytes: &[u8]) {
         self.image.fill(0);
         self.image[..bytes.len()].copy_from_slice(bytes);
@@ -117,14 +117,14 @@ impl<'a> View<'a> {
         self.candidates(slot).next().is_none()
     }
 
-    /// Checks what a file holds after a power cut, promises A and B.
+    /// Checks the bytes of a file after a power cut, promises A and B.
     ///
-    /// The first `promised` slots are known to exist. The others hold zeros, but not on a disk that
-    /// damages what is being written: they are where a growth is under way.
+    /// The first `promised` slots are known to exist. The other slots hold zeros, but not on a disk
+    /// that damages sectors in mid-write: a growth is under way there.
     ///
     /// # Errors
     ///
-    /// The first slot that holds what it must not.
+    /// The first slot with bytes that it must not hold.
     pub(crate) fn check(&self, bytes: &[u8], promised: u64) -> Result<(), String> {
         let slots = (bytes.len() / self.model.slot_size) as u64;
         if slots < self.slots_written {
@@ -159,7 +159,7 @@ impl<'a> View<'a> {
             return true;
         }
         // Any mixture of the versions, byte by byte. A disk tears a sector once, between two of them, but
-        // what it tears may be the beginning of a write that was cut short.
+        // the torn write may itself have been cut short.
         let mixed = || {
             held.iter().zip(expected).zip(at..).all(|((held, expected), at)| {
                 held == expected || self.candidates(slot).any(|id| byte(id, number, at) == *held)

@@ -1,9 +1,9 @@
-//! Promise K: what reads through the pipe may show.
+//! Promise K: the bytes that reads through the pipe may show.
 
 use crate::oracle::content::matches;
 use crate::oracle::ledger::Accepted;
 
-/// What one [`WritePipe::read`](fz_wpipe::WritePipe::read) returned.
+/// The result of one [`WritePipe::read`](fz_wpipe::WritePipe::read) call.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadBack {
     pub(crate) slot: u64,

@@ -18,7 +18,7 @@ pub(crate) const PATH: &str = "/slots";
 /// The slot file, and beside it a temporary file of a creation that was cut short.
 const DIRECTORY_ENTRIES_MAX: usize = 2;
 
-/// Checks crash images of every instant, and returns a hash of each image with what was promised
+/// Checks crash images of every instant, and returns a hash of each image with the promises made
 /// when it was taken.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ impl Judge<'_> {
         let file = match SlotFile::open_on(image.volume(), config.clone().create(Create::Never)) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), FileErrorKind::NotFound) && instant.slots.is_none() => {
-                // Nobody was told that the file is there. What is left must not be in the way.
+                // No open has returned yet, so the file may be missing. Its remains must not be in the way.
                 let config = config.initial_slots(self.scenario.initial_slots);
                 SlotFile::open_on(image.volume(), config)
                     .map_err(|error| format!("J: after a power cut the file cannot be created: {error:?}"))?

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A future that is dropped after so many polls, wherever it is then: a task that is cancelled.
+/// A future that is dropped after its last permitted poll, wherever it is then: a task that is cancelled.
 #[derive(Debug)]
 pub(crate) struct Cancelled<F> {
     inner: Option<Pin<Box<F>>>,

@@ -27,7 +27,7 @@ pub(crate) enum Submission {
     Cancelled,
 }
 
-/// One thread of the workload: what it did, and the tickets that it kept.
+/// One thread of the workload: counts of its calls, and the tickets that it kept.
 #[derive(Debug)]
 pub(crate) struct Driver<'s, 'a> {
     pub(crate) session: &'s Session<'a>,
@@ -102,7 +102,7 @@ impl<'s, 'a> Driver<'s, 'a> {
         }
     }
 
-    /// A write came back: whole, and for a good reason?
+    /// Checks that a refused write is returned whole, and for a good reason.
     fn rejected(
         &mut self,
         rejected: &RejectedWrite,

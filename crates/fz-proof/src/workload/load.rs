@@ -18,7 +18,7 @@ use crate::oracle::verify::PATH;
 use crate::random::Random;
 use crate::workload::cancel::Cancelled;
 
-/// What was done so far.
+/// Counts of the work so far.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) pipes: AtomicU64,

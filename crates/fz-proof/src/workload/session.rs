@@ -1,4 +1,4 @@
-//! What the threads of one generation share.
+//! The state that the threads of one generation share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::oracle::excuses::Excuses;
 use crate::oracle::ledger::Ledger;
 use crate::oracle::readback::ReadBack;
 
-/// What the producers of one generation share.
+/// The state that the producers of one generation share.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
     pub(crate) scenario: &'a Scenario,
@@ -25,11 +25,11 @@ pub(crate) struct Session<'a> {
     pub(crate) ledger: &'a Ledger,
     /// More slots than these are not asked for.
     pub(crate) slots_max: u64,
-    /// The error that stopped the pipe, as the first who saw it reports.
+    /// The error that stopped the pipe, as the first thread that saw it reports.
     failure: Mutex<Option<PipeError>>,
     failed: AtomicBool,
     /// A sync of the file failed outside the pipe, which does not know yet. The kernel may have
-    /// taken back what reads showed.
+    /// reverted bytes that reads showed.
     file_failed: AtomicBool,
     reads: Mutex<Vec<ReadBack>>,
 }
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether anybody has been told that the pipe stopped.
+    /// Whether any thread has been told that the pipe stopped.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }

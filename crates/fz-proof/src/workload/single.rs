@@ -26,7 +26,7 @@ pub(crate) fn place(driver: &Driver<'_, '_>, random: &mut Random, hot: u64) -> (
     (slot, usize::try_from(count).expect("at most a dozen"))
 }
 
-/// On a disk that damages what is being written, a growth that failed leaves anything behind the
+/// On a disk that damages sectors in mid-write, a growth that failed leaves anything behind the
 /// last durable slot, and nothing can be said of it.
 pub(crate) fn may_grow(driver: &Driver<'_, '_>, by: u64) -> bool {
     let session = driver.session;

@@ -13,11 +13,11 @@ use crate::workload::driver::{Driver, Submission};
 use crate::workload::session::Session;
 use crate::workload::single::{may_grow, place};
 
-/// How often whatever hangs in the disk is released.
+/// How often hanging calls are released.
 const HANG: Duration = Duration::from_micros(700);
 
 /// Runs `producers` threads of `steps` steps each, and one that waits for the tickets that they
-/// send it; `closes`: one of them closes the pipe while the others write.
+/// send it; `closes`: one of them closes the pipe while the other producers write.
 pub(crate) fn run<'s, 'a>(
     session: &'s Session<'a>,
     random: &mut Random,

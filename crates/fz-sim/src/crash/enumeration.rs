@@ -105,7 +105,7 @@ impl FileStates {
 }
 
 impl Enumeration {
-    /// `None` if there are more than `max` images, or too many states of the entries. What it costs
+    /// `None` if there are more than `max` images, or too many states of the entries. The cost
     /// is bounded by `max` and by how many states the entries can have, not by how many images there
     /// are.
     pub(crate) fn new(tree: &Tree, loss: DirectoryLoss, max: u128) -> Option<Self> {

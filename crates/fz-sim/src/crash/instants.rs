@@ -12,7 +12,7 @@ use crate::{Operation, Outcome};
 pub(crate) struct Instant {
     /// The number of the operation; one more than the last for the end of the run.
     pub(crate) operation: u64,
-    /// With the operation's change, which is not known to be on the media; without what it made durable.
+    /// With the operation's change, which is not known to be on the media; before a sync made any change durable.
     pub(crate) tree: Arc<Tree>,
     pub(crate) acknowledged: usize,
 }
@@ -137,8 +137,8 @@ impl Record {
         let instant = || Instant {
             operation,
             tree: Arc::clone(tree),
-            // Acquire: pairs with the Release store in `Acknowledged::push`. The disk's lock is held, so what was
-            // acknowledged by now was made durable in this tree.
+            // Acquire: pairs with the Release store in `Acknowledged::push`. The disk's lock is held, so every
+            // value acknowledged by now was made durable in this tree.
             acknowledged: self.acknowledged.load(Ordering::Acquire),
         };
         match &mut self.keep {

@@ -1,10 +1,10 @@
-//! What a crash test did, and what it found.
+//! The counts of a crash test, and its finding.
 
 use std::fmt;
 
 use crate::{Operation, SimStats};
 
-/// What a [`CrashTest`](crate::CrashTest) did.
+/// The counts of a [`CrashTest`](crate::CrashTest).
 ///
 /// ```
 /// use fz_sim::{CrashTest, Op, Volume};
@@ -181,7 +181,7 @@ impl CrashFailure {
         self.image_seed
     }
 
-    /// What the check said, or how the workload panicked.
+    /// The message of the check, or of the workload's panic.
     ///
     /// ```
     /// # use fz_sim::{CrashTest, SimDisk, Volume};

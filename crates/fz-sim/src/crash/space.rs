@@ -16,7 +16,7 @@ use crate::{DirectoryLoss, SimDisk, SimDiskConfig, Tear};
 /// Everything that a power cut at one instant could leave on the media.
 ///
 /// It is a snapshot: the disk goes on and does not change it. Taking one costs a reference count;
-/// an image costs what the unsynced sectors cost.
+/// the cost of an image grows with the unsynced sectors.
 ///
 /// ```
 /// use fz_sim::{SimDisk, Volume};
@@ -40,11 +40,11 @@ pub struct CrashSpace {
     tree: Arc<Tree>,
 }
 
-/// After so many images in a row that were there before, [`CrashSpace::distinct`] ends.
+/// [`CrashSpace::distinct`] ends after this many repeated images in a row.
 const REPEATS_MAX: usize = 64;
 
-/// For each image of a space that is to be drawn whole, so many repeats in a row before it is given
-/// up. The least likely image of *n* comes once in some ten *n* draws, so none is missed.
+/// The repeats in a row after which the drawing of a whole space is given up, for each of its images. The least
+/// likely image of *n* comes once in some ten *n* draws, so none is missed.
 const REPEATS_PER_IMAGE: usize = 1024;
 
 impl CrashSpace {
@@ -53,8 +53,8 @@ impl CrashSpace {
     }
 
     /// The image that `seed` chooses. The choice is not uniform: often everything is kept, or
-    /// nothing, or all but one sector, or what was written up to some moment, because that is
-    /// where engines break. Every image has some probability.
+    /// nothing, or all but one sector, or the changes up to some moment, because engines
+    /// break there. Every image has some probability.
     ///
     /// ```
     /// # use fz_sim::{Access, SimDisk, Volume, WholeTransfers};
@@ -125,7 +125,7 @@ impl CrashSpace {
     }
 
     /// At most `images_max` of the [`distinct`](Self::distinct) ones, and all that there are if they
-    /// are no more; with torn sectors, which nobody counts, as far as 64 draws bring a new one.
+    /// are no more; with torn sectors, which are not counted, as far as 64 draws bring a new one.
     pub(crate) fn up_to(&self, images_max: usize, seed: u64) -> impl Iterator<Item = (u64, SimDisk)> {
         let enumerated = || Enumeration::new(&self.tree, self.config.directory_loss, images_max as u128);
         let all = if self.config.tear == Tear::Never { enumerated() } else { None };
@@ -173,7 +173,7 @@ impl CrashSpace {
                 let visible = length.saturating_sub(sector * SECTOR_BYTES as u64);
                 let visible = usize::try_from(visible).unwrap_or(SECTOR_BYTES).min(SECTOR_BYTES);
                 note(&|hash| {
-                    // What looks as before is no other image.
+                    // A sector that looks as before makes no other image.
                     if inode.stable.sector(*sector)[..visible] != bytes[..visible] {
                         (*sector, &bytes[..visible]).hash(hash);
                     }
@@ -187,7 +187,7 @@ impl CrashSpace {
         SimDisk::holding(self.config.clone(), self.tree.crashed(names, file))
     }
 
-    /// What the media holds of a sector of which it was to hold `choice`; `None` for the old bytes.
+    /// The bytes of a sector of which the media was to hold `choice`; `None` for the old bytes.
     fn sector(
         &self,
         inode: &Inode,
@@ -210,7 +210,7 @@ impl CrashSpace {
         }
         match choice {
             Some(choice) if random.chance(0.25) => {
-                // Under it lies what the media held: any of the older ones.
+                // Under it lie the bytes that the media held: any of the older versions.
                 let older = random.below(choice + 1).checked_sub(1);
                 let mut torn = older.map_or_else(|| inode.stable.sector(sector), |old| *versions[old].bytes);
                 let first = 1 + random.below(SECTOR_BYTES - 1);
@@ -232,7 +232,7 @@ impl fmt::Debug for CrashSpace {
     }
 }
 
-/// The extent of what is unsynced.
+/// The extent of the unsynced changes.
 struct Pending {
     sectors: usize,
     oldest: u64,
@@ -266,12 +266,12 @@ impl Pending {
     }
 }
 
-/// How an image chooses among what is unsynced.
+/// How an image chooses among the unsynced changes.
 #[derive(Clone, Copy)]
 enum Style {
     Nothing,
     Everything,
-    /// What was changed up to this moment.
+    /// The changes up to this moment.
     Until(u64),
     /// Each with this probability.
     Each(f64),

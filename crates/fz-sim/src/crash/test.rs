@@ -10,8 +10,8 @@ use crate::crash::report::{CrashFailure, CrashReport};
 use crate::random::Random;
 use crate::{CrashSpace, Operation, SimDisk, SimDiskConfig, SimStats};
 
-/// What a workload has acknowledged, in order. A [`CrashTest`] gives it to the workload, and to the check what had
-/// been acknowledged when the power went.
+/// The values that a workload has acknowledged, in order. A [`CrashTest`] gives it to the workload; the check gets
+/// those that had been acknowledged when the power went.
 ///
 /// ```
 /// use fz_sim::{CrashTest, SimDisk, Volume};
@@ -66,12 +66,13 @@ impl<A> Acknowledged<A> {
     }
 }
 
-/// Runs a workload once and checks what a power cut at each of its operations could have left.
+/// Runs a workload once and checks the images that a power cut at each of its operations could have left.
 ///
-/// The *workload* drives the engine on the disk, and [acknowledges](Acknowledged::push) what the engine
-/// acknowledges. It sees no power cut: the instants are recorded while it runs. A panic of it ends the test as a
+/// The *workload* drives the engine on the disk, and [acknowledges](Acknowledged::push) a value where the engine
+/// acknowledges it. It sees no power cut: the instants are recorded while it runs. A panic of it ends the test as a
 /// failure. The *check* is the engine's recovery: it opens the engine on a crash image and returns (or panics with)
-/// what is missing of the values acknowledged by then. It may be called often, each time with a disk of its own.
+/// the loss, if a value that was acknowledged by then is missing. It may be called often, each time with a disk of its
+/// own.
 ///
 /// At each operation, and at the end, images are checked. No two of one cut are alike, and they are all that there
 /// are, if these are no more than [`images_max`](Self::images_max) and sectors do not tear.
@@ -282,7 +283,7 @@ impl CrashTest {
         let disk = SimDisk::with_config(self.config.clone());
         let acknowledged = Acknowledged::new();
         let recorder = disk.record(keep, &acknowledged.count);
-        // What a panic leaves behind is dropped unseen, but for the disk, which it leaves whole.
+        // After a panic every value is dropped unseen, but for the disk, which it leaves whole.
         let outcome = catch_unwind(AssertUnwindSafe(|| workload(&disk, &acknowledged)));
         let recorded = recorder.finish(disk.recorded_end());
         if let Err(panic) = outcome {
@@ -294,8 +295,8 @@ impl CrashTest {
         Ok(Run { recorded, stats: disk.stats(), acknowledged: acknowledged.into_values() })
     }
 
-    /// Checks images of `instant`, or only that of the seed `wanted`, and images of their recoveries. How many images
-    /// the instant has, and how often a recovery was cut.
+    /// Checks images of `instant`, or only that of the seed `wanted`, and images of their recoveries. Returns how many
+    /// images the instant has, and how often a recovery was cut.
     fn judge<A>(
         &self,
         run: &Run<A>,
@@ -330,8 +331,8 @@ struct Recovery<'a, A> {
 }
 
 impl<A> Recovery<'_, A> {
-    /// Checks the disk; then cuts the check at up to `branches` places and does the same with what is left. `cut`: the
-    /// recoveries before, each up to its cut. How often it was cut.
+    /// Checks the disk; then cuts the check at up to `branches` places and does the same with an image of each cut.
+    /// `cut`: the recoveries before, each up to its cut. Returns how often a recovery was cut.
     fn lead(
         &self,
         disk: &SimDisk,
@@ -344,7 +345,7 @@ impl<A> Recovery<'_, A> {
         let is_last = is_last || fz_error::mutants::active("sim_recovery_is_not_cut");
         let branches = if is_last { 0 } else { branches };
         let recorder = disk.record(Keep::any(branches, Random::new(seed)), &Arc::default());
-        // The check owns all that it changes: what it leaves behind is dropped unseen.
+        // The check owns all that it changes: after a panic it is dropped unseen.
         let acknowledged = &self.run.acknowledged[..self.instant.acknowledged];
         let verdict = catch_unwind(AssertUnwindSafe(|| check(disk, acknowledged)));
         let recovery = recorder.finish(disk.recorded_end());
@@ -373,7 +374,7 @@ struct Run<A> {
     acknowledged: Vec<A>,
 }
 
-/// What a panic said.
+/// The text of a panic.
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")

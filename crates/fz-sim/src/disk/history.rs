@@ -1,4 +1,4 @@
-//! What was asked of a disk, and how it ended.
+//! The calls on a disk, and how each ended.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::{FaultKind, Op, PowerCut};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It succeeded; the number is what it returned (bytes transferred, a length), else 0.
+    /// It succeeded; the number is its result (bytes transferred, a length), else 0.
     Ok(u64),
     /// It failed with this `errno`, or with 0 where the error has none.
     Failed(i32),
@@ -53,7 +53,7 @@ impl Outcome {
 pub struct Operation {
     /// Its number among all calls on the disk, from 1, in the order in which they began.
     pub number: u64,
-    /// What was asked.
+    /// The method.
     pub op: Op,
     /// The path of the file or directory, the file's as it was opened; for a rename, the old one.
     pub path: Arc<Path>,
@@ -63,7 +63,7 @@ pub struct Operation {
     pub offset: u64,
     /// The bytes asked for, or the new length.
     pub bytes: u64,
-    /// What became of it.
+    /// How it ended.
     pub outcome: Outcome,
     /// The fault that was injected, if one was; of a pause and another, the other.
     pub fault: Option<FaultKind>,

@@ -1,4 +1,4 @@
-//! What a test may ask of a disk, with no operation counted and no fault.
+//! The questions that a test may ask of a disk; none counts as an operation or meets a fault.
 
 use std::io;
 use std::ops::Range;

@@ -58,7 +58,7 @@ impl State {
     }
 
     pub(crate) fn thinning(&self, config: &SimDiskConfig) -> Thinning {
-        // What a running sync covers is decided when it ends, so all it may cover must be there.
+        // The versions that a running sync covers are decided when it ends, so all that it may cover must stay.
         (self.syncs_running == 0 && self.in_flight.is_empty()).then_some(config.versions_max)
     }
 
@@ -79,7 +79,7 @@ impl State {
     }
 }
 
-/// A disk: what its handles and open files share.
+/// A disk: the state that its handles and open files share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: SimDiskConfig,
@@ -123,7 +123,7 @@ impl Shared {
     }
 
     /// Runs one call: counts it, lets its fault happen or `body`, and records how it ended. `value`
-    /// is what the history shows for a success.
+    /// is the number that the history shows for a success.
     pub(crate) fn call<T>(
         &self,
         asked: Asked<'_>,
@@ -145,7 +145,7 @@ impl Shared {
     }
 }
 
-/// What a caller asks for.
+/// The arguments of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) op: Op,
@@ -174,7 +174,7 @@ pub(crate) struct Call<'a> {
     pub(crate) verdict: Verdict,
     /// The recorder has been told of it.
     recorded: bool,
-    /// The power goes during this call: what it changes may or may not be on the media.
+    /// The power goes during this call: its change may or may not be on the media.
     pub(crate) cut: bool,
 }
 
@@ -220,7 +220,7 @@ impl<'a> Call<'a> {
         self.verdict.pause.is_some() && !self.cut
     }
 
-    /// Waits if the call's fault says so, with the lock given back meanwhile.
+    /// Waits if the call's fault says so, with the lock released meanwhile.
     pub(crate) fn pause(&mut self) -> io::Result<()> {
         if !self.pauses() {
             return Ok(());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{FaultKind, Op};
 
-/// Counts of what happened on a disk, to see that a test reached what it was written for.
+/// Counts of operations and faults, to see that a test reached the cases for which it was written.
 ///
 /// ```
 /// use fz_sim::{Op, SimDisk, Volume};

@@ -1,11 +1,11 @@
-//! What can go wrong, one thing at a time.
+//! The faults, one at a time.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::{Errno, Op};
 
-/// What becomes of the pages that a failed sync was to write.
+/// The fate of the pages that a failed sync was to write.
 ///
 /// ```
 /// use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk, Volume, WholeTransfers};
@@ -30,7 +30,7 @@ pub enum PageFate {
     /// They are marked clean with the new bytes in them: reads show the bytes, no later sync
     /// writes them. ext4 and XFS.
     Dropped,
-    /// They are marked clean and show what is on the disk again. Btrfs.
+    /// They are marked clean and show the bytes on the disk again. Btrfs.
     Reverted,
     /// They stay dirty, and the next sync tries again. FreeBSD.
     Kept,
@@ -38,7 +38,7 @@ pub enum PageFate {
 
 /// One thing that goes wrong. [`FaultRule`](crate::FaultRule) says where and when.
 ///
-/// A fault fires only on the operations named here; on others its rule is passed over.
+/// A fault fires only on the operations named here; on other operations its rule is passed over.
 ///
 /// ```
 /// use fz_sim::{Errno, Fault, FaultKind, Op, PageFate};
@@ -63,7 +63,7 @@ pub enum Fault {
     /// `Ok(0)`, nothing transferred. [`Op::Read`], [`Op::Write`].
     Zero,
     /// The sync fails after it has started. For a directory, [`PageFate::Kept`] keeps the changed
-    /// entries for the next sync, the others give them up. [`Op::SyncData`], [`Op::SyncAll`],
+    /// entries for the next sync, the other fates give them up. [`Op::SyncData`], [`Op::SyncAll`],
     /// [`Op::WriteBack`], [`Op::SyncDirectory`].
     SyncFailed(Errno, PageFate),
     /// The call reports success and has done nothing: a device that ignores the flush command, a kernel that

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-/// What an engine can ask of the disk: one per method of [`Storage`](fz_file::Storage) and
+/// The calls that an engine can make: one per method of [`Storage`](fz_file::Storage) and
 /// [`Volume`](fz_file::Volume).
 ///
 /// ```
@@ -145,7 +145,7 @@ impl OpSet {
     pub const ALL: OpSet = OpSet((1 << Op::ALL.len()) - 1);
     /// [`Op::SyncData`] and [`Op::SyncAll`].
     pub const SYNCS: OpSet = OpSet::of(Op::SyncData).with(Op::SyncAll);
-    /// Whatever changes the disk or makes a change durable.
+    /// The operations that change the disk or make a change durable.
     pub const CHANGES: OpSet = OpSet::SYNCS
         .with(Op::Write)
         .with(Op::WriteBack)

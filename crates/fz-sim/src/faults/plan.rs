@@ -78,7 +78,7 @@ impl FaultRule {
     /// # use fz_sim::{Access, Errno, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume, WholeTransfers};
     /// let disk = SimDisk::new(1);
     /// disk.put("/log", &[7; 2048])?;
-    /// // A bad sector: whatever reads one of its bytes fails.
+    /// // A bad sector: every read of one of its bytes fails.
     /// let bad = FaultRule::new(Op::Read, Fault::Error(Errno::Eio)).path("/log").range(512..1024);
     /// disk.set_faults(FaultPlan::new().with(bad));
     /// let file = disk.open("/log".as_ref(), Access::Read)?;
@@ -224,7 +224,7 @@ impl FaultPlan {
 pub(crate) struct Verdict {
     pub(crate) pause: Option<Fault>,
     pub(crate) fault: Option<Fault>,
-    /// Seed for what the fault itself draws, such as the length of a short write.
+    /// The seed of the fault's own draws, such as the length of a short write.
     pub(crate) draw: u64,
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a device writes whole or not at all, in bytes.
+/// The unit that a device writes whole or not at all, in bytes.
 ///
 /// ```
 /// use fz_sim::{Access, SECTOR_BYTES, SimDisk, Volume, WholeTransfers};
@@ -32,7 +32,7 @@ enum Block {
 }
 
 /// A file's bytes. A clone shares every page until one of the two changes it: that is what makes a
-/// crash image cheap. What was never written reads as zeros.
+/// crash image cheap. Bytes that were never written read as zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     pages: Arc<Vec<Block>>,

@@ -1,4 +1,4 @@
-//! A directory's entries: what it shows, what is durable, and the changes between.
+//! A directory's entries: those that lookups see, those that are durable, and the changes between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,7 @@ use crate::tree::inode::SyncStart;
 
 pub(crate) type Names = BTreeMap<OsString, Entry>;
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Entry {
     /// The file with this inode number.
@@ -75,7 +75,7 @@ impl Edit {
     }
 }
 
-/// What is known of a change's way to the media.
+/// How far a change is known to be on its way to the media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The next sync covers it.
@@ -96,9 +96,9 @@ pub(crate) struct Change {
 /// The entries of one directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
-    /// What lookups see.
+    /// The entries that lookups see.
     pub(crate) live: Names,
-    /// What is on the media before `changes`.
+    /// The entries on the media before `changes`.
     pub(crate) durable: Names,
     /// In order; the first is not [`Standing::Durable`].
     pub(crate) changes: Vec<Change>,

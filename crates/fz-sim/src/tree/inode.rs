@@ -1,4 +1,4 @@
-//! A file below its names: what reads see, what is on the media, and every version between.
+//! A file below its names: the bytes that reads see, those on the media, and every version between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use crate::tree::content::{Content, PAGE_BYTES, SECTOR_BYTES, Sector, block_of};
 use crate::tree::touched::Touched;
 use crate::{Errno, PageFate, Tear};
 
-/// The moment at which a sync began: what it covers if it succeeds.
+/// The moment at which a sync began, and so the changes that it covers if it succeeds.
 #[derive(Clone, Debug)]
 pub(crate) struct SyncStart {
     /// The last change that had been made.
@@ -67,7 +67,7 @@ pub(crate) struct Inode {
     pub(crate) stale: BTreeSet<u64>,
     /// Blocks reserved since the last sync, by the change that did it.
     pub(crate) reserved: Vec<(u64, Range<u64>)>,
-    /// What the next sync reports, of a write-back that failed in the background.
+    /// The error of a write-back that failed in the background; the next sync reports it.
     pub(crate) background_error: Option<Errno>,
 }
 
@@ -153,7 +153,7 @@ impl Inode {
         if thinning.is_some_and(|max| versions.len() > max) {
             // Not the newest: it is what reads see.
             let forgotten = versions.remove(Random::of_call(sector, sequence).below(versions.len() - 1));
-            // Whoever comes after it becomes durable no earlier, so it can answer for the bytes.
+            // The next version becomes durable no earlier, so it can answer for the bytes.
             let position = versions.partition_point(|version| version.sequence < forgotten.sequence);
             versions[position].touched.add(&forgotten.touched);
         }
@@ -234,8 +234,8 @@ impl Inode {
         self.reach_what_came_later(sequence);
     }
 
-    /// What was written inside a length after `sequence`, up to which that length may have been lost, makes the file
-    /// reach to its own end, as it would if it were written now.
+    /// A write after `sequence` inside a length that may have been lost up to then makes the file reach to the end of
+    /// that write, as it would if it came now.
     fn reach_what_came_later(&mut self, sequence: u64) {
         let versions = self.sectors.values().flatten().filter(|version| version.sequence > sequence && !version.lost);
         let ends: BTreeMap<_, _> =
@@ -281,7 +281,7 @@ impl Inode {
         let kept = kept.min(self.length);
         let last_dirty = self.sectors.last_key_value().map_or(0, |(sector, _)| (sector + 1) * SECTOR_BYTES as u64);
         if last_dirty > kept {
-            // What was written meanwhile may lie past that: the length stays, and is on the media or not.
+            // A write made meanwhile may lie past that: the length stays, and is on the media or not.
             self.lose(sequence, sectors);
             return;
         }
@@ -293,7 +293,7 @@ impl Inode {
         self.stable.truncate(longest);
     }
 
-    /// Evicts the clean pages: reads then see what the media happens to hold.
+    /// Evicts the clean pages: reads then see the bytes on the media.
     pub(crate) fn drop_caches(&mut self, random: &mut Random) {
         let (live, stable) = (&mut self.live, &mut self.stable);
         self.sectors.retain(|sector, versions| {
@@ -342,7 +342,7 @@ impl Inode {
         self.lengths.iter().map(|length| length.bytes).fold(self.stable_length, u64::min)
     }
 
-    /// For each byte up to there what a power cut leaves, `None` where it depends.
+    /// For each byte up to there its value after every power cut, `None` where it depends on the cut.
     pub(crate) fn guaranteed_bytes(&self, tear: Tear) -> Vec<Option<u8>> {
         let length = usize::try_from(self.guaranteed_length()).expect("a length within file_bytes_max fits usize");
         let mut stable = vec![0; length];
