@@ -139,7 +139,7 @@ use crate::faults::plan::ActivePlan;
 use crate::path::normal;
 use crate::random::Random;
 use crate::tree::Tree;
-use crate::{CrashSpace, FaultPlan, SimDiskConfig};
+use crate::{CrashSpace, FaultPlan, OpSet, SimDiskConfig};
 #[cfg(doc)]
 use crate::{Fault, PageFate, Storage};
 
@@ -316,10 +316,58 @@ impl SimDisk {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn wait_until_hung(&self, calls: usize) {
+        self.wait_until_hung_at(OpSet::ALL, calls);
+    }
+
+    /// As [`wait_until_hung`](Self::wait_until_hung), of the calls of `ops` only.
+    ///
+    /// ```
+    /// # use fz_sim::{Access, Fault, FaultPlan, FaultRule, Op, SimDisk, Volume, WholeTransfers};
+    /// let disk = SimDisk::new(1);
+    /// disk.put("/log", b"")?;
+    /// let file = disk.open("/log".as_ref(), Access::ReadWrite)?;
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Write | Op::SyncData, Fault::Hang)));
+    /// std::thread::scope(|scope| {
+    ///     let write = scope.spawn(|| file.write_all_at(b"record", 0));
+    ///     disk.wait_until_hung_at(Op::Write, 1);
+    ///     let sync = scope.spawn(|| file.sync_data());
+    ///     disk.wait_until_hung_at(Op::SyncData, 1);
+    ///     disk.release_one_hung(); // the write, which hangs longer
+    ///     write.join().expect("no panic")?;
+    ///     disk.release_one_hung();
+    ///     sync.join().expect("no panic")
+    /// })?;
+    /// assert!(!disk.is_durable("/log", 0..6)); // the sync began before the write returned
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn wait_until_hung_at(&self, ops: impl Into<OpSet>, calls: usize) {
+        let ops = ops.into();
         let mut state = self.shared.lock();
-        while state.power_is_on && state.hung < calls {
+        while state.power_is_on && state.hung.values().filter(|op| ops.contains(**op)).count() < calls {
             state = self.shared.wait(state);
         }
+    }
+
+    /// Lets the call go on that began first of those that hang now, if there is one.
+    ///
+    /// ```
+    /// # use fz_sim::{Fault, FaultPlan, FaultRule, Op, SimDisk, Volume};
+    /// let disk = SimDisk::new(1);
+    /// let file = disk.create("/log".as_ref())?;
+    /// disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::SyncData, Fault::Hang)));
+    /// std::thread::scope(|scope| {
+    ///     let syncs = [scope.spawn(|| file.sync_data()), scope.spawn(|| file.sync_data())];
+    ///     disk.wait_until_hung(2);
+    ///     disk.release_one_hung(); // the other one hangs on
+    ///     disk.wait_until_hung(1);
+    ///     disk.release_one_hung();
+    ///     syncs.into_iter().try_for_each(|sync| sync.join().expect("no panic"))
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn release_one_hung(&self) {
+        self.shared.lock().hung.pop_first();
+        self.shared.changed.notify_all();
     }
 
     /// Lets every call that hangs now go on.
@@ -340,11 +388,8 @@ impl SimDisk {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn release_hung(&self) {
-        let mut state = self.shared.lock();
-        state.releases += 1;
-        // Counted off here and not when they wake: the next `wait_until_hung` means the calls that hang after this.
-        state.hung = 0;
-        drop(state);
+        // Taken off here and not when they wake: the next `wait_until_hung` means the calls that hang after this.
+        self.shared.lock().hung.clear();
         self.shared.changed.notify_all();
     }
 

@@ -79,6 +79,30 @@ fn a_released_call_hangs_no_more_even_before_it_wakes() {
 }
 
 #[test]
+fn one_held_call_is_released_at_a_time_the_oldest_first() {
+    let (disk, file) = disk_with(SimDiskConfig::new(1), &[0; 1024]);
+    disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Write | Op::SyncData, Fault::Hang)));
+    disk.release_one_hung(); // none hangs
+    thread::scope(|scope| {
+        let write = scope.spawn(|| file.write_all_at(&[1; 512], 0));
+        disk.wait_until_hung_at(Op::Write, 1);
+        let sync = scope.spawn(|| file.sync_data());
+        disk.wait_until_hung_at(Op::SyncData, 1);
+        disk.release_one_hung();
+        write.join().unwrap().unwrap();
+        assert!(!sync.is_finished());
+        // The next call hangs beside it.
+        let write = scope.spawn(|| file.write_all_at(&[1; 512], 512));
+        disk.wait_until_hung_at(Op::Write, 1);
+        disk.wait_until_hung(2);
+        disk.release_one_hung();
+        sync.join().unwrap().unwrap();
+        disk.release_hung();
+        write.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn after_the_restart_the_disk_is_whole_and_the_old_handles_are_dead() {
     let (disk, file) = disk_with(SimDiskConfig::new(1), &[0; 512]);
     file.try_lock(Access::ReadWrite).unwrap();

@@ -32,9 +32,8 @@ pub(crate) struct State {
     /// The changes whose call has not returned.
     pub(crate) in_flight: BTreeSet<u64>,
     pub(crate) syncs_running: usize,
-    /// Calls that hang and are not released yet, and how often all were released.
-    pub(crate) hung: usize,
-    pub(crate) releases: u64,
+    /// By number, the calls that hang and are not released yet.
+    pub(crate) hung: BTreeMap<u64, Op>,
     /// The inode of each open file.
     pub(crate) open: BTreeMap<u64, u64>,
     pub(crate) next_open: u64,
@@ -100,8 +99,7 @@ impl Shared {
             sequence: 0,
             in_flight: BTreeSet::new(),
             syncs_running: 0,
-            hung: 0,
-            releases: 0,
+            hung: BTreeMap::new(),
             open: BTreeMap::new(),
             next_open: 1,
             locks: BTreeMap::new(),
@@ -236,15 +234,13 @@ impl<'a> Call<'a> {
                 }
             }
             _ => {
-                let released = state.releases;
-                state.hung += 1;
+                let number = self.number;
+                state.hung.insert(number, self.asked.op);
                 self.shared.changed.notify_all();
-                while state.power_is_on && state.releases == released {
+                while state.power_is_on && state.hung.contains_key(&number) {
                     state = self.shared.wait(state);
                 }
-                if state.releases == released {
-                    state.hung -= 1;
-                }
+                state.hung.remove(&number);
             }
         }
         let power_is_on = state.power_is_on;
