@@ -106,7 +106,7 @@ fn harmful(random: &mut Random) -> Choice {
     let full = random.pick(&[Errno::Eio, Errno::Enospc, Errno::Edquot]);
     match random.index(17) {
         0 | 1 => (write, Fault::Error(random.pick(&[full, Errno::Eagain, Errno::Erofs]))),
-        2 => (write, Fault::ErrorAfterPart(full)),
+        2 => (write, random.pick(&[Fault::ErrorAfterPart(full), Fault::TornWrite(full)])),
         3 => (write, Fault::Zero),
         4 | 5 => (write, Fault::LostInBackground(full)),
         6..=9 => (OpSet::SYNCS, Fault::SyncFailed(full, page_fate(random))),
@@ -115,7 +115,10 @@ fn harmful(random: &mut Random) -> Choice {
         12 => (Op::SetLength | Op::Allocate, Fault::Error(full)),
         13 => (Op::RenameNew | Op::Create, Fault::Error(random.pick(&[Errno::Eio, Errno::Enospc, Errno::Erofs]))),
         14 => (Op::Read.into(), random.pick(&[Fault::Error(Errno::Eio), Fault::Zero])),
-        15 => (Op::WriteBack.into(), Fault::SyncFailed(full, page_fate(random))),
+        15 => {
+            let fails = Fault::SyncFailed(full, page_fate(random));
+            (Op::WriteBack.into(), random.pick(&[fails, fails, Fault::LostInBackground(full)]))
+        }
         _ => {
             let ops = Op::Open | Op::Lock | Op::Length | Op::Remove | Op::PathIdentity | Op::FileIdentity;
             (ops, Fault::Error(random.pick(&[Errno::Eio, Errno::Enomem, Errno::Emfile, Errno::Eacces])))
@@ -128,6 +131,7 @@ pub(crate) fn errno(fault: Fault) -> Option<Errno> {
     match fault {
         Fault::Error(errno)
         | Fault::ErrorAfterPart(errno)
+        | Fault::TornWrite(errno)
         | Fault::SyncFailed(errno, _)
         | Fault::LostInBackground(errno) => Some(errno),
         _ => None,
