@@ -223,6 +223,21 @@ fn a_check_that_panics_is_reported_with_its_seeds() {
     assert_eq!(failure.history().len(), 1);
 }
 
+/// The drop of the payload panicked in its turn, out of the test.
+#[test]
+fn a_check_whose_panic_cannot_be_dropped_is_reported_too() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "a payload that is no message");
+        }
+    }
+    let failure = CrashTest::new(9)
+        .run(|_, _| (), |_, _: &[()]| std::panic::panic_any(Bomb))
+        .expect_err("the check always panics");
+    assert_eq!(failure.message(), "a panic without a message");
+}
+
 /// The panic went through, and no report told at which operation.
 #[test]
 fn a_workload_that_panics_is_reported_with_its_seed_and_operation() {

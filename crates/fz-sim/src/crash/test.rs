@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fz_process::foreign;
+
 use crate::crash::instants::{Instant, Keep, Recorded};
 use crate::crash::report::{CrashFailure, CrashReport};
 use crate::random::Random;
@@ -287,7 +289,7 @@ impl CrashTest {
         let outcome = catch_unwind(AssertUnwindSafe(|| workload(&disk, &acknowledged)));
         let recorded = recorder.finish(disk.recorded_end());
         if let Err(panic) = outcome {
-            let message = format!("the workload panicked: {}", text(&*panic));
+            let message = format!("the workload panicked: {}", text(panic));
             let history = recorded.history(recorded.end.operation);
             let (seed, cut_at) = (self.config.seed, recorded.operations);
             return Err(CrashFailure { seed, cut_at, image_seed: 0, message, history, recoveries: Vec::new() });
@@ -349,7 +351,7 @@ impl<A> Recovery<'_, A> {
         let acknowledged = &self.run.acknowledged[..self.instant.acknowledged];
         let verdict = catch_unwind(AssertUnwindSafe(|| check(disk, acknowledged)));
         let recovery = recorder.finish(disk.recorded_end());
-        if let Err(message) = verdict.unwrap_or_else(|panic| Err(text(&*panic).to_owned())) {
+        if let Err(message) = verdict.unwrap_or_else(|panic| Err(text(panic))) {
             let cut_at = self.instant.operation;
             let history = self.run.recorded.history(cut_at);
             let (seed, image_seed, recoveries) = (self.test.config.seed, self.image_seed, std::mem::take(cut));
@@ -375,7 +377,10 @@ struct Run<A> {
 }
 
 /// The text of a panic.
-fn text(panic: &(dyn Any + Send)) -> &str {
+fn text(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a panic without a message").to_owned();
+    foreign::dispose(panic);
+    text
 }
