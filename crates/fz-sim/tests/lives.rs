@@ -101,7 +101,7 @@ fn cut(twin: Twin, seed: u64, recovery_cuts: u32) -> Result<CrashReport, CrashFa
 
 #[test]
 fn the_right_recovery_passes_wherever_it_is_cut() {
-    for seed in 0..100 {
+    for seed in 0..25 {
         let report = cut(Twin::Right, seed, 4).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(report.recovery_cuts() > 2 * report.images(), "{report}");
     }
@@ -118,8 +118,8 @@ fn every_broken_recovery_is_caught_and_only_because_it_is_cut() {
     ] {
         let report = cut(twin, 1, 0).unwrap_or_else(|failure| panic!("{twin:?} is wrong without a cut: {failure}"));
         assert_eq!(report.recovery_cuts(), 0);
-        let failures: Vec<_> = (0..20).filter_map(|seed| cut(twin, seed, 4).err()).collect();
-        assert!(failures.len() >= 15, "{twin:?} got through in {} of 20 tests", 20 - failures.len());
+        let failures: Vec<_> = (0..8).filter_map(|seed| cut(twin, seed, 4).err()).collect();
+        assert!(failures.len() >= 6, "{twin:?} got through in {} of 8 tests", 8 - failures.len());
         let failure = &failures[0];
         let last = failure.recoveries().last().expect("a recovery was cut");
         assert!(!last.is_empty(), "{failure}");
