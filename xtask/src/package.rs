@@ -1,6 +1,7 @@
 //! `cargo xtask package`: the packages as the registry would get them, and as a user would build them.
 
 mod api;
+mod engine;
 mod features;
 mod lock;
 mod manifest;
@@ -22,6 +23,7 @@ pub(crate) fn run(runner: &mut Runner, flags: &Flags) {
     features::run(&mut steps, &published);
     lock::run(&mut steps);
     unpacked::run(&mut steps, &published);
+    engine::run(&mut steps);
     api::run(&mut steps, &published, flags.bless);
     steps.run("publish without uploading", |runner, name| publish(runner, name, &published));
     if steps.begun == 0 {

@@ -15,6 +15,9 @@ compile_error!("HostVolume knows the system calls of Unix only; another system n
 
 mod system;
 
+mod names;
+
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
@@ -91,6 +94,18 @@ impl Volume for HostVolume {
             Err(error) if has_no_links(&error) => rename_over_placeholder(from, to, || ()),
             result => result,
         }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        names::rename(from, to)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        names::list(directory)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        names::create_directory(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

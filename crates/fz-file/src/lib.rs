@@ -10,9 +10,11 @@ mod open;
 mod slot_file;
 mod storage;
 mod transfer;
+mod whole;
 
 pub use config::{Create, Preallocation, SlotFileConfig};
 pub use error::{FileError, FileErrorKind, Result};
 pub use host::HostVolume;
 pub use slot_file::SlotFile;
 pub use storage::{Access, FileIdentity, Storage, Volume};
+pub use whole::WholeTransfers;

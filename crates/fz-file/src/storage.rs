@@ -9,6 +9,7 @@
 //! [`HostVolume`](crate::HostVolume) is the operating system; `fz-sim` has the simulated one. Implement the two traits
 //! to put slot files on anything else.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::Path;
@@ -177,12 +178,14 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Starts to write the dirty pages of a byte range to the device, and does not wait until they are; may
     /// block while the device's queue is full. Gives *no* durability: the device's cache and the metadata
     /// are not flushed. As `sync_file_range(2)` with `SYNC_FILE_RANGE_WRITE`; a no-op where there is none.
-    /// May run while a sync runs, so it must not take an error from that sync or a later one: what failed
-    /// here fails there too.
+    ///
+    /// A page whose writing fails after this call returned is reported by the next sync. This call may run
+    /// while a sync runs, so it must not consume the error that belongs to that sync or a later one.
     ///
     /// # Errors
     ///
-    /// The system call's; treat it as a failed sync.
+    /// The system call's. It is final, as a failed sync is: the kernel may have dropped pages of the range and
+    /// marked them clean, and the next sync may succeed without having written them.
     ///
     /// ```
     /// # use fz_file::{Access, HostVolume, Storage, Volume};
@@ -363,7 +366,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
 /// A directory tree.
 ///
-/// Paths are used as given; nothing here creates directories. All methods may block for the disk.
+/// Paths are used as given. All methods may block for the disk. A volume that lacks one of the optional methods
+/// ([`rename`](Self::rename), [`list`](Self::list), [`create_directory`](Self::create_directory)) refuses it with
+/// [`io::ErrorKind::Unsupported`]; slot files need none of them.
 ///
 /// ```
 /// use std::io::IoSlice;
@@ -460,6 +465,82 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file the name `to` in the same directory, and takes that name from the file that has it, if one
+    /// does. At no moment, also after a crash, is `to` without a file that it had. As `rename(2)`.
+    ///
+    /// Until [`sync_directory`](Self::sync_directory) has returned, a power cut may leave either state of the two
+    /// names. Sync the file before it is renamed: afterwards its bytes are all that `to` has.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] if the volume has no such operation, and always from the default
+    /// implementation; [`io::ErrorKind::NotFound`] if `from` does not exist,
+    /// [`io::ErrorKind::IsADirectory`] if `to` is a directory; else the system call's. A volume may refuse to
+    /// rename a directory, or a file into another directory.
+    ///
+    /// ```
+    /// # use fz_file::{Access, HostVolume, Storage, Volume, WholeTransfers};
+    /// # let directory = tempfile::tempdir()?;
+    /// let (new, path) = (directory.path().join("new"), directory.path().join("x"));
+    /// HostVolume.create(&path)?.write_all_at(b"old", 0)?;
+    /// let file = HostVolume.create(&new)?;
+    /// file.write_all_at(b"new bytes", 0)?;
+    /// file.sync_data()?; // before the rename
+    /// HostVolume.rename(&new, &path)?;
+    /// HostVolume.sync_directory(directory.path())?; // and now no power cut brings the old file back
+    /// assert_eq!(HostVolume.open(&path, Access::Read)?.length()?, 9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The names in a directory, of files and directories, without `.` and `..`, in no order. As `readdir(3)`.
+    ///
+    /// It shows the names as they are now, durable or not.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] if the volume has no such operation, and always from the default
+    /// implementation; [`io::ErrorKind::NotFound`], [`io::ErrorKind::NotADirectory`]; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// HostVolume.create(&directory.path().join("x"))?;
+    /// assert_eq!(HostVolume.list(directory.path())?, ["x"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let _ = directory;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Creates an empty directory in one that exists. As `mkdir(2)`. It is durable after
+    /// [`sync_directory`](Self::sync_directory) of the directory *above* it; until then a power cut may take it
+    /// with everything in it, synced or not.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] if the volume has no such operation, and always from the default
+    /// implementation; [`io::ErrorKind::AlreadyExists`] if the name is taken; else the system call's.
+    ///
+    /// ```
+    /// # use fz_file::{HostVolume, Storage, Volume};
+    /// # let directory = tempfile::tempdir()?;
+    /// let segments = directory.path().join("segments");
+    /// HostVolume.create_directory(&segments)?;
+    /// HostVolume.create(&segments.join("1"))?.sync_all()?;
+    /// HostVolume.sync_directory(&segments)?; // the file's name in the directory,
+    /// HostVolume.sync_directory(directory.path())?; // and the directory's own
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Removes a file's name. As `unlink(2)`.
     ///

@@ -1,4 +1,11 @@
-//! Many runs: seed after seed, until so many are done or the time is over.
+//! Many runs: seed after seed, until their number is reached or the time is over.
+
+pub(crate) mod failure;
+pub(crate) mod generation;
+pub(crate) mod run;
+pub(crate) mod scenario;
+pub(crate) mod table;
+pub(crate) mod tally;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,9 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::run::{RunReport, run};
-use crate::tally::Tally;
-use crate::watch::lock;
+use crate::campaign::run::{RunReport, run};
+use crate::campaign::tally::Tally;
+use crate::disk::watch::lock;
 
 /// Many runs with successive seeds, on all processors.
 ///
@@ -45,7 +52,7 @@ impl Campaign {
         Self { seed, runs: None, time: None, workers, run_time_max: Duration::from_secs(60), twice: false }
     }
 
-    /// So many runs.
+    /// The number of runs.
     pub fn runs(mut self, runs: u64) -> Self {
         self.runs = Some(runs);
         self
@@ -57,7 +64,7 @@ impl Campaign {
         self
     }
 
-    /// So many runs at the same time; at least one.
+    /// The number of runs at the same time; at least one.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
@@ -214,7 +221,7 @@ impl Shared<'_> {
     }
 }
 
-/// What a [`Campaign`] covered. Its `Display` is a table.
+/// The cases that a [`Campaign`] covered. Its `Display` is a table.
 #[derive(Clone, Debug)]
 pub struct Report {
     seed: u64,
@@ -246,12 +253,12 @@ impl Report {
     /// Everything that was counted, as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        crate::table::json(self.seed, &self.tally, self.distinct, self.took).to_string()
+        crate::campaign::table::json(self.seed, &self.tally, self.distinct, self.took).to_string()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::table::text(self.seed, &self.tally, self.distinct, self.took))
+        f.write_str(&crate::campaign::table::text(self.seed, &self.tally, self.distinct, self.took))
     }
 }

@@ -5,15 +5,15 @@ use std::ops::Range;
 
 use fz_sim::{Errno, Fault, FaultPlan, FaultRule, Op, OpSet, SimDisk, Tear};
 
-use crate::content::fill;
-use crate::dice::Dice;
-use crate::faults::Faults;
-use crate::generation::Generation;
-use crate::ledger::Accepted;
-use crate::model::{Model, View};
-use crate::scenario::Scenario;
-use crate::tally::Tally;
-use crate::verify::verify;
+use crate::campaign::generation::Generation;
+use crate::campaign::scenario::Scenario;
+use crate::campaign::tally::Tally;
+use crate::disk::faults::Faults;
+use crate::oracle::content::fill;
+use crate::oracle::ledger::Accepted;
+use crate::oracle::model::{Model, View};
+use crate::oracle::verify::verify;
+use crate::random::Random;
 
 /// Runs the first generation of each of these seeds on a disk with this fault all the time; how
 /// many of them the checks refuse.
@@ -28,8 +28,8 @@ fn unannounced(ops: impl Into<OpSet>, fault: Fault) -> Faults {
 
 fn refused_with(seeds: Range<u64>, faults: &Faults) -> usize {
     let run = |seed: &u64| {
-        let mut dice = Dice::new(*seed);
-        let scenario = Scenario::new(&mut dice);
+        let mut random = Random::new(*seed);
+        let scenario = Scenario::new(&mut random);
         let slots_max = scenario.initial_slots * 2 + 16;
         let generation = Generation {
             scenario: &scenario,
@@ -41,9 +41,9 @@ fn refused_with(seeds: Range<u64>, faults: &Faults) -> usize {
             left: &[],
         };
         let mut tally = Tally::default();
-        let checked = generation.run(&mut dice, &mut tally).and_then(|remains| {
+        let checked = generation.run(&mut random, &mut tally).and_then(|remains| {
             let model = Model::new(scenario.slot_size(), scenario.tear, slots_max);
-            verify(&scenario, &model, &remains.accepted, &remains.instants, &mut dice, &mut tally)
+            verify(&scenario, &model, &remains.accepted, &remains.instants, &mut random, &mut tally)
         });
         checked.is_err()
     };
@@ -79,7 +79,7 @@ fn j_a_growth_that_fails_for_no_reason_is_rejected() {
     assert!(refused > 10, "only {refused} of 60 runs saw it");
 }
 
-/// As of a pipeline that takes for a failure what is none, while the plan has another.
+/// As of a pipeline that takes a success for a failure, while the plan has a failure of another kind.
 #[test]
 fn c_another_error_than_the_plan_has_is_rejected() {
     let plan = FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, Fault::Error(Errno::Edquot)));
@@ -134,7 +134,7 @@ fn a_durable_write_must_be_there_and_a_later_one_may() {
 #[test]
 fn a_durable_write_must_not_be_gone_with_its_slots() {
     let one_slot = |durable| holds(Tear::Never, durable, &file([1, 1])[..SIZE]);
-    assert!(one_slot(0), "nobody was promised the second slot");
+    assert!(one_slot(0), "no promise covers the second slot");
     assert!(!one_slot(1), "epoch 1 covers slots 0 and 1");
 }
 
@@ -171,5 +171,5 @@ fn a_damaged_sector_must_have_been_in_mid_write() {
     assert!(holds(Tear::Damage, 2, &bytes) && !holds(Tear::Never, 2, &bytes));
     assert!(!holds(Tear::Damage, 3, &bytes));
     bytes[5] ^= 0xFF;
-    assert!(!holds(Tear::Damage, 2, &bytes), "nobody was writing slot 0");
+    assert!(!holds(Tear::Damage, 2, &bytes), "no write to slot 0 was pending");
 }

@@ -1,10 +1,10 @@
-//! What the process holds: memory, descriptors, threads.
+//! The resources of the process: memory, descriptors, threads.
 
 use std::fmt;
 use std::fs;
 use std::io;
 
-/// What a process holds of things that can leak.
+/// The resources of a process that can leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gauge {
     pub(crate) resident_bytes: u64,

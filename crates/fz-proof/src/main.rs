@@ -26,11 +26,11 @@ enum Command {
 /// Random workloads, faults and power cuts, each crash image opened and checked
 #[derive(Args, Debug)]
 struct Sim {
-    /// So many runs, with seed, seed + 1, …
+    /// The number of runs, with seed, seed + 1, …
     #[arg(long, value_name = "N")]
     runs: Option<u64>,
 
-    /// Begin no run after so many seconds [default: 10, with --runs no limit]
+    /// Begin no run after N seconds [default: 10, with --runs no limit]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
@@ -42,7 +42,7 @@ struct Sim {
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
 
-    /// A run that takes longer than so many seconds hangs, which ends everything
+    /// A run that takes longer than N seconds hangs, which ends everything
     #[arg(long, value_name = "N", default_value = "60")]
     limit: u64,
 
@@ -58,7 +58,7 @@ struct Sim {
 /// Load without an end; memory, descriptors and threads must stay flat
 #[derive(Args, Debug)]
 struct SoakFlags {
-    /// So many minutes
+    /// The time in minutes
     #[arg(long, value_name = "N", default_value = "1")]
     minutes: f64,
 

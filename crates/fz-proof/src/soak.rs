@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use serde_json::json;
 
-use crate::dice::Dice;
+use crate::disk::watch::lock;
 use crate::gauge::Gauge;
-use crate::load::{Done, live};
-use crate::watch::lock;
+use crate::random::Random;
+use crate::workload::load::{Done, live};
 
-/// Load without an end, and whatever can leak watched.
+/// Load without an end, while memory, descriptors and threads are watched.
 ///
 /// Several threads open and close pipes all the time, on simulated disks that fail at random, with
 /// one small pool for all of them. Every few seconds they all pause; then no buffer may be out, and
@@ -60,7 +60,7 @@ impl Soak {
     ///
     /// # Errors
     ///
-    /// What grew, a promise that did not hold, or that somebody waits for ever.
+    /// What grew, a promise that did not hold, or that a thread waits for ever.
     pub fn run(&self, mut say: impl FnMut(&str)) -> Result<SoakReport, String> {
         let config = BufPoolConfig::new(BufferSize::S512, POOL_BUFFERS * 512);
         let pool = BufPool::new(config).map_err(|error| format!("{error:?}"))?;
@@ -71,11 +71,11 @@ impl Soak {
             changed: Condvar::new(),
             error: Mutex::new(None),
         };
-        let mut dice = Dice::new(self.seed);
+        let mut random = Random::new(self.seed);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
-                let (shared, mut dice) = (&shared, dice.fork());
-                scope.spawn(move || shared.work(&mut dice));
+                let (shared, mut random) = (&shared, random.fork());
+                scope.spawn(move || shared.work(&mut random));
             }
             let outcome = self.watch(&shared, &mut say);
             shared.go_on(true);
@@ -150,9 +150,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn work(&self, dice: &mut Dice) {
+    fn work(&self, random: &mut Random) {
         loop {
-            if let Err(error) = live(dice, &self.pool, &self.done) {
+            if let Err(error) = live(random, &self.pool, &self.done) {
                 lock(&self.error).get_or_insert(error);
             }
             let mut rest = lock(&self.rest);
@@ -168,7 +168,7 @@ impl Shared {
         }
     }
 
-    /// Lets everybody come to rest, and looks at what is held then.
+    /// Lets every worker come to rest, and reads the resources that the process holds then.
     fn pause(&self) -> Result<Gauge, String> {
         let mut rest = lock(&self.rest);
         rest.is_pause = true;
@@ -177,7 +177,7 @@ impl Shared {
         drop(rest);
         if waited.timed_out() {
             // Its threads cannot be ended, so the process is.
-            let _ = writeln!(std::io::stderr(), "D: after {STALL:?} a pipe is still not done: somebody waits for ever");
+            let _ = writeln!(std::io::stderr(), "D: after {STALL:?} a pipe is still not done: a thread waits for ever");
             std::process::exit(1);
         }
         if let Some(error) = lock(&self.error).take() {
@@ -195,14 +195,14 @@ impl Shared {
     }
 }
 
-/// Whether every buffer is in its pool, and nobody stands in line for one.
+/// Whether every buffer is in its pool, and no request waits for one.
 fn is_whole(pool: &BufPool) -> Result<(), String> {
     let stats = pool.stats();
     let whole = stats.in_use == 0 && stats.waiters == 0;
     if whole { Ok(()) } else { Err(format!("H: every pipe is gone, and buffers are out: {stats:?}")) }
 }
 
-/// What a [`Soak`] did.
+/// The counts of a [`Soak`].
 #[derive(Clone, Debug)]
 pub struct SoakReport {
     seed: u64,

@@ -9,11 +9,11 @@
 use std::error::Error;
 
 use fz_file::{SlotFile, SlotFileConfig};
-use fz_sim::{CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk};
+use fz_sim::{Acknowledged, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk};
 
 const SLOT: usize = 128;
 
-/// What is wrong with a log.
+/// The flaw of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Flaw {
     None,
@@ -56,10 +56,9 @@ impl Log {
     }
 }
 
-/// Appends some messages; those that the log acknowledged.
-fn append_all(disk: &SimDisk, flaw: Flaw) -> Vec<String> {
-    let mut acknowledged = Vec::new();
-    let Ok(mut log) = Log::open(disk) else { return acknowledged };
+/// Appends some messages, and says which of them the log acknowledged.
+fn append_all(disk: &SimDisk, flaw: Flaw, acknowledged: &Acknowledged<String>) {
+    let Ok(mut log) = Log::open(disk) else { return };
     // One sync fails, as when a disk has a bad moment: pages dropped, next sync "fine".
     let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
     disk.set_faults(FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, fault).nth(4)));
@@ -75,7 +74,7 @@ fn append_all(disk: &SimDisk, flaw: Flaw) -> Vec<String> {
             if flaw != Flaw::OpensAgainAfterAFailedSync {
                 break;
             }
-            // What it reads there comes from the cache, and the sync of a clean page is no proof.
+            // The message may not be there, or be there by chance: a sync of clean pages says nothing about it.
             drop(log);
             let Ok(again) = Log::open(disk) else { break };
             log = again;
@@ -87,7 +86,6 @@ fn append_all(disk: &SimDisk, flaw: Flaw) -> Vec<String> {
             acknowledged.push(message);
         }
     }
-    acknowledged
 }
 
 /// Whether everything acknowledged is in the log.
@@ -105,10 +103,10 @@ fn check(image: &SimDisk, acknowledged: &[String]) -> Result<(), String> {
 fn main() -> Result<(), Box<dyn Error>> {
     let seed = std::env::args().nth(1).map_or(Ok(42), |seed| seed.parse())?;
     let test = CrashTest::new(seed);
-    let report = test.run(|disk| append_all(disk, Flaw::None), |image, told| check(image, told))?;
+    let report = test.run(|disk, told| append_all(disk, Flaw::None, told), check)?;
     println!("seed {seed}: the log keeps its word\n{report}\n");
     for flaw in [Flaw::AcknowledgesBeforeTheSync, Flaw::OpensAgainAfterAFailedSync] {
-        match test.run(|disk| append_all(disk, flaw), |image, told| check(image, told)) {
+        match test.run(|disk, told| append_all(disk, flaw, told), check) {
             Ok(_) => return Err(format!("{flaw:?} got through").into()),
             Err(failure) => println!("{flaw:?}: {failure}"),
         }

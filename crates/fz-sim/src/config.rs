@@ -1,6 +1,6 @@
-//! How a disk behaves: its seed, its limits, what a power cut does to it.
+//! How a disk behaves: its seed, its limits, the effect of a power cut.
 
-/// What a power cut does to a sector that was being written.
+/// The effect of a power cut on a sector that was being written.
 ///
 /// ```
 /// use fz_sim::{Access, SimDisk, SimDiskConfig, Tear, Volume, WholeTransfers};
@@ -18,8 +18,8 @@ pub enum Tear {
     /// A sector holds all of a write or nothing of it.
     #[default]
     Never,
-    /// A sector can hold the first bytes of a newer version and the rest of any older one. What the
-    /// two have in common stays: bytes beside the written ones are safe ("powersafe overwrite").
+    /// A sector can hold the first bytes of a newer version and the rest of any older one. Bytes that the
+    /// two have in common stay: bytes beside the written ones are safe ("powersafe overwrite").
     Prefix,
     /// A sector with an unsynced write can hold anything: bytes that were durable, and shared the
     /// sector with the written ones, are lost too.
@@ -89,7 +89,7 @@ impl SimDiskConfig {
         }
     }
 
-    /// What a power cut does to a sector in mid-write.
+    /// The effect of a power cut on a sector in mid-write.
     ///
     /// ```
     /// # use fz_sim::{SimDisk, SimDiskConfig, Tear};
@@ -101,7 +101,7 @@ impl SimDiskConfig {
         self
     }
 
-    /// What a power cut does to a directory's unsynced changes.
+    /// The effect of a power cut on a directory's unsynced changes.
     ///
     /// ```
     /// # use fz_sim::{DirectoryLoss, SimDiskConfig};
@@ -144,7 +144,7 @@ impl SimDiskConfig {
     /// How many unsynced versions of one sector a crash image chooses from, and how many unsynced
     /// lengths of a file: an append makes one of each. Above it, one drawn from those between is
     /// forgotten: the images stay legal, some become unreachable. The newest stays, and the shortest
-    /// length, on which rests what [`guaranteed`](crate::SimDisk::guaranteed) says. While a sync runs
+    /// length, on which [`guaranteed`](crate::SimDisk::guaranteed) rests. While a sync runs
     /// or a write is paused nothing is forgotten.
     ///
     /// # Panics

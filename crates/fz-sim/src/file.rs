@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage};
 
-use crate::content::{PAGE_BYTES, SECTOR_BYTES};
 use crate::disk::SimDisk;
-use crate::inode::Inode;
-use crate::state::{Asked, Call, State};
+use crate::disk::state::{Asked, Call, State};
+use crate::random::Random;
+use crate::tree::content::{PAGE_BYTES, SECTOR_BYTES};
+use crate::tree::inode::{Inode, sectors_of};
 use crate::{Errno, Fault, Op};
 
 /// One open file of a [`SimDisk`].
@@ -24,6 +25,7 @@ pub(crate) struct SimFile {
 }
 
 const EVERY_SECTOR: Range<u64> = 0..u64::MAX;
+const SECTOR: u64 = SECTOR_BYTES as u64;
 
 impl SimFile {
     /// Registers the open file.
@@ -73,7 +75,8 @@ impl SimFile {
         let inode = state.inode_mut(self.inode);
         inode.write(sequence, offset, bytes, thinning);
         if let Some(errno) = lost.filter(|_| !bytes.is_empty()) {
-            inode.lose_in_background(sequence, offset..offset + bytes.len() as u64, errno);
+            let end = offset + bytes.len() as u64;
+            inode.lose_in_background(sequence, offset / SECTOR..end.div_ceil(SECTOR), errno);
         }
         sequence
     }
@@ -93,6 +96,11 @@ impl SimFile {
             return Err(Errno::Enospc.to_io());
         }
         bytes = &bytes[..bytes.len().min(room)];
+        if let Some(Fault::TornWrite(errno)) = call.verdict.fault {
+            call.pause()?;
+            self.put_torn(call, &mut draws, offset, bytes);
+            return Err(errno.to_io());
+        }
         if call.pauses() {
             // A call that takes time is seen half done.
             let (first, second) = bytes.split_at(draws.below(bytes.len() + 1));
@@ -109,6 +117,18 @@ impl SimFile {
         }
         call.state().stats.wrote(bytes.len() as u64);
         Ok(bytes.len())
+    }
+
+    /// Puts some of the sectors in the page cache, each with the chance of one half.
+    fn put_torn(&self, call: &mut Call<'_>, draws: &mut Random, offset: u64, bytes: &[u8]) {
+        let mut rest = bytes;
+        for (sector, within) in sectors_of(offset..offset + bytes.len() as u64) {
+            let (piece, later) = rest.split_at(within.len());
+            if draws.coin() {
+                self.put(call, sector * SECTOR + within.start as u64, piece);
+            }
+            rest = later;
+        }
     }
 
     fn read(&self, call: &mut Call<'_>, buffers: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<usize> {
@@ -195,14 +215,34 @@ impl Storage for SimFile {
         let settle = |call: &mut Call<'_>| {
             call.sync(|state, start, fault| {
                 // From the page cache to the device's: a power cut takes both, so success changes nothing.
-                let Some(Fault::SyncFailed(errno, fate)) = fault else { return Ok(()) };
-                let sector = SECTOR_BYTES as u64;
-                let sectors = if bytes == 0 { 0..0 } else { offset / sector..end.div_ceil(sector) };
-                state.inode_mut(self.inode).fail_sync(start, fate, sectors);
-                Err(errno.to_io())
+                let sectors = if bytes == 0 { 0..0 } else { offset / SECTOR..end.div_ceil(SECTOR) };
+                match fault {
+                    Some(Fault::SyncFailed(errno, fate)) => {
+                        state.inode_mut(self.inode).fail_sync(start, fate, sectors);
+                        Err(errno.to_io())
+                    }
+                    Some(Fault::LostInBackground(errno)) => {
+                        state.inode_mut(self.inode).lose_in_background(start.sequence, sectors, errno);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
             })
         };
         self.disk.shared().call(self.asked(Op::WriteBack, offset, bytes), settle, |()| 0)
+    }
+
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        let drop = |call: &mut Call<'_>| {
+            call.pause()?;
+            if call.verdict.fault == Some(Fault::SyncIgnored) {
+                return Ok(());
+            }
+            let mut media = call.order();
+            call.state().inode_mut(self.inode).drop_caches(&mut media);
+            Ok(())
+        };
+        self.disk.shared().call(self.asked(Op::DropCleanPages, 0, 0), drop, |()| 0)
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -2,44 +2,30 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod content;
-mod crash_space;
-mod crash_test;
-mod directory;
+mod crash;
 pub mod disk;
-mod enumeration;
-mod errno;
-mod fault;
+mod faults;
 mod file;
-mod history;
-mod inode;
-mod op;
 mod path;
-mod plan;
-mod power_cut;
 mod random;
-mod state;
-mod stats;
-mod touched;
 mod tree;
 mod volume;
-mod whole;
 
 pub use config::{DirectoryLoss, SimDiskConfig, Tear};
-pub use content::SECTOR_BYTES;
-pub use crash_space::CrashSpace;
-pub use crash_test::{CrashFailure, CrashReport, CrashTest};
+pub use crash::power_cut::PowerCut;
+pub use crash::report::{CrashFailure, CrashReport};
+pub use crash::space::CrashSpace;
+pub use crash::test::{Acknowledged, CrashTest};
 #[doc(inline)]
 pub use disk::SimDisk;
-pub use errno::Errno;
-pub use fault::{Fault, FaultKind, PageFate};
-pub use fz_file::{Access, FileIdentity, Storage, Volume};
-pub use history::{Operation, Outcome};
-pub use op::{Op, OpSet};
-pub use plan::{FaultPlan, FaultRule};
-pub use power_cut::PowerCut;
-pub use stats::SimStats;
-pub use whole::WholeTransfers;
+pub use disk::history::{Operation, Outcome};
+pub use disk::stats::SimStats;
+pub use faults::errno::Errno;
+pub use faults::fault::{Fault, FaultKind, PageFate};
+pub use faults::op::{Op, OpSet};
+pub use faults::plan::{FaultPlan, FaultRule};
+pub use fz_file::{Access, FileIdentity, Storage, Volume, WholeTransfers};
+pub use tree::content::SECTOR_BYTES;
 
 const _: () = {
     const fn shared_between_threads<T: Send + Sync + Unpin>() {}
@@ -49,6 +35,7 @@ const _: () = {
     shared_between_threads::<SimStats>();
     shared_between_threads::<Operation>();
     shared_between_threads::<CrashTest>();
+    shared_between_threads::<Acknowledged<u64>>();
     shared_between_threads::<CrashReport>();
     shared_between_threads::<CrashFailure>();
 };

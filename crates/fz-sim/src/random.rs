@@ -1,10 +1,12 @@
 //! The one source of chance. PCG XSL 128/64 (MCG) keeps its stream across releases, so that a seed
 //! in a bug report stays worth something.
 
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 /// A stream of draws.
+#[derive(Debug)]
 pub(crate) struct Random(Pcg64Mcg);
 
 impl Random {
@@ -12,8 +14,8 @@ impl Random {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    /// A stream of its own for call number `call` under `key`: what it draws does not depend on
-    /// what other calls drew, nor on when they came.
+    /// A stream of its own for call number `call` under `key`: its draws depend neither on
+    /// those of other calls nor on when they came.
     pub(crate) fn of_call(key: u64, call: u64) -> Self {
         Self::new(Self::new(key).word().wrapping_add(call))
     }
@@ -33,6 +35,14 @@ impl Random {
 
     pub(crate) fn coin(&mut self) -> bool {
         self.0.random()
+    }
+
+    pub(crate) fn nonzero(&mut self) -> u8 {
+        self.0.random_range(1..=u8::MAX)
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        values.shuffle(&mut self.0);
     }
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {

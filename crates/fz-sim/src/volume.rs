@@ -1,14 +1,15 @@
 //! The disk as an engine sees it: files by their paths.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use fz_file::{Access, FileIdentity, Storage, Volume};
 
+use crate::disk::state::{Asked, Call};
 use crate::file::SimFile;
 use crate::path::normal;
-use crate::state::{Asked, Call};
 use crate::{Fault, Op, SimDisk};
 
 impl Volume for SimDisk {
@@ -33,8 +34,45 @@ impl Volume for SimDisk {
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to): (Arc<Path>, Arc<Path>) = (normal(from).into(), normal(to).into());
-        let rename = |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().rename(&from, &to, sequence));
+        let rename =
+            |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().rename_new(&from, &to, sequence));
+        self.shared().call(Asked { op: Op::RenameNew, path: &from, to: Some(&to), offset: 0, bytes: 0 }, rename, |()| 0)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to): (Arc<Path>, Arc<Path>) = (normal(from).into(), normal(to).into());
+        let rename = |call: &mut Call<'_>| {
+            call.change(|state, sequence| {
+                let replaced = state.tree_mut().rename(&from, &to, sequence)?;
+                state.unlinked.extend(replaced);
+                Ok(())
+            })
+        };
         self.shared().call(Asked { op: Op::Rename, path: &from, to: Some(&to), offset: 0, bytes: 0 }, rename, |()| 0)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let path: Arc<Path> = normal(directory).into();
+        let list = |call: &mut Call<'_>| {
+            call.pause()?;
+            let mut names = call.state().tree.list(&path)?;
+            // No order is promised, so none is kept.
+            call.order().shuffle(&mut names);
+            Ok(names)
+        };
+        self.shared()
+            .call(Asked { op: Op::List, path: &path, to: None, offset: 0, bytes: 0 }, list, |names| names.len() as u64)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let path: Arc<Path> = normal(path).into();
+        let create =
+            |call: &mut Call<'_>| call.change(|state, sequence| state.tree_mut().create_directory(&path, sequence));
+        self.shared().call(
+            Asked { op: Op::CreateDirectory, path: &path, to: None, offset: 0, bytes: 0 },
+            create,
+            |()| 0,
+        )
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

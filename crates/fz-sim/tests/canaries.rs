@@ -7,11 +7,11 @@ use std::io;
 use std::path::Path;
 
 use fz_sim::{
-    Access, CrashFailure, CrashReport, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate, SimDisk,
-    Storage, Volume, WholeTransfers,
+    Access, Acknowledged, CrashFailure, CrashReport, CrashTest, Errno, Fault, FaultPlan, FaultRule, OpSet, PageFate,
+    SimDisk, Storage, Volume, WholeTransfers,
 };
 
-/// What is wrong with the store.
+/// The flaw of the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Twin {
     Right,
@@ -36,13 +36,13 @@ struct Store<'a> {
     disk: &'a SimDisk,
     file: Box<dyn Storage>,
     twin: Twin,
-    acknowledged: BTreeMap<usize, u8>,
+    acknowledged: &'a Acknowledged<(usize, u8)>,
     /// Something was acknowledged that no sync had covered.
     uncovered: bool,
 }
 
 impl<'a> Store<'a> {
-    fn create(disk: &'a SimDisk, twin: Twin) -> io::Result<Self> {
+    fn create(disk: &'a SimDisk, twin: Twin, acknowledged: &'a Acknowledged<(usize, u8)>) -> io::Result<Self> {
         let path = if twin == Twin::CreatesInPlace { FINAL } else { "/data/new" };
         let file = disk.create(Path::new(path))?;
         file.set_length((SLOT * SLOTS) as u64)?;
@@ -55,12 +55,16 @@ impl<'a> Store<'a> {
             Twin::SyncsTheWrongDirectory => disk.sync_directory(Path::new("/"))?,
             _ => disk.sync_directory(Path::new("/data"))?,
         }
-        Ok(Self { disk, file, twin, acknowledged: BTreeMap::new(), uncovered: false })
+        Ok(Self { disk, file, twin, acknowledged, uncovered: false })
+    }
+
+    fn acknowledge(&self, batch: &[(usize, u8)]) {
+        batch.iter().for_each(|write| self.acknowledged.push(*write));
     }
 
     fn commit(&mut self, batch: &[(usize, u8)]) -> io::Result<()> {
         if self.twin == Twin::AcknowledgesBeforeTheWrite {
-            self.acknowledged.extend(batch.iter().copied());
+            self.acknowledge(batch);
         }
         let mut writes = batch.to_vec();
         if self.twin == Twin::ReversesABatch {
@@ -73,7 +77,7 @@ impl<'a> Store<'a> {
             self.file.write_all_at(&[number; SLOT], (slot * SLOT) as u64)?;
         }
         if self.twin == Twin::AcknowledgesBeforeTheSync {
-            self.acknowledged.extend(batch.iter().copied());
+            self.acknowledge(batch);
         }
         let synced = if self.twin == Twin::SkipsTheSync { Ok(()) } else { self.file.sync_data() };
         match self.twin {
@@ -81,7 +85,7 @@ impl<'a> Store<'a> {
             Twin::IgnoresAFailedSync => {}
             _ => synced?,
         }
-        self.acknowledged.extend(batch.iter().copied());
+        self.acknowledge(batch);
         let covered =
             |(slot, _): &(usize, u8)| self.disk.is_durable(FINAL, (slot * SLOT) as u64..((slot + 1) * SLOT) as u64);
         self.uncovered |= !batch.iter().all(covered);
@@ -89,14 +93,19 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Numbers grow with each commit, so that what a slot holds tells how new it is.
-fn run(disk: &SimDisk, twin: Twin, commits: u8) -> BTreeMap<usize, u8> {
-    drive(disk, twin, commits).map(|store| store.acknowledged).unwrap_or_default()
+/// Numbers grow with each commit, so that the number in a slot tells how new it is.
+fn run(disk: &SimDisk, acknowledged: &Acknowledged<(usize, u8)>, twin: Twin, commits: u8) {
+    let _ = drive(disk, acknowledged, twin, commits);
 }
 
-fn drive(disk: &SimDisk, twin: Twin, commits: u8) -> io::Result<Store<'_>> {
-    disk.create_directory("/data")?;
-    let mut store = Store::create(disk, twin)?;
+fn drive<'a>(
+    disk: &'a SimDisk,
+    acknowledged: &'a Acknowledged<(usize, u8)>,
+    twin: Twin,
+    commits: u8,
+) -> io::Result<Store<'a>> {
+    disk.put_directory("/data")?;
+    let mut store = Store::create(disk, twin, acknowledged)?;
     for n in 0..commits {
         let slot = usize::from(n) % SLOTS;
         if store.commit(&[(slot, 3 * n + 1), ((slot + 5) % SLOTS, 3 * n + 2), (slot, 3 * n + 3)]).is_err() {
@@ -107,7 +116,8 @@ fn drive(disk: &SimDisk, twin: Twin, commits: u8) -> io::Result<Store<'_>> {
 }
 
 /// The check: each acknowledged number, or a newer one, is in its slot, and no slot is half one.
-fn check(image: &SimDisk, acknowledged: &BTreeMap<usize, u8>) -> Result<(), String> {
+fn check(image: &SimDisk, acknowledged: &[(usize, u8)]) -> Result<(), String> {
+    let least: BTreeMap<usize, u8> = acknowledged.iter().copied().collect();
     let Ok(bytes) = image.contents(FINAL) else {
         return if acknowledged.is_empty() { Ok(()) } else { Err("the file is gone".to_owned()) };
     };
@@ -115,7 +125,7 @@ fn check(image: &SimDisk, acknowledged: &BTreeMap<usize, u8>) -> Result<(), Stri
         return Err(format!("the file has {} bytes", bytes.len()));
     }
     for (slot, bytes) in bytes.chunks(SLOT).enumerate() {
-        let least = acknowledged.get(&slot).copied().unwrap_or(0);
+        let least = least.get(&slot).copied().unwrap_or(0);
         if bytes[0] < least || bytes.iter().any(|byte| *byte != bytes[0]) {
             return Err(format!("slot {slot} holds {}, acknowledged was {least}", bytes[0]));
         }
@@ -124,15 +134,15 @@ fn check(image: &SimDisk, acknowledged: &BTreeMap<usize, u8>) -> Result<(), Stri
 }
 
 fn cut_everywhere(twin: Twin) -> Result<CrashReport, CrashFailure> {
-    CrashTest::new(7).run(|disk| run(disk, twin, 4), check)
+    CrashTest::new(7).run(|disk, acknowledged| run(disk, acknowledged, twin, 4), check)
 }
 
 /// The third sync fails and drops its pages: the first is the creation's.
 fn with_a_failing_sync(twin: Twin) -> Result<CrashReport, CrashFailure> {
-    let workload = |disk: &SimDisk| {
+    let workload = |disk: &SimDisk, acknowledged: &Acknowledged<(usize, u8)>| {
         let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
         disk.set_faults(FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, fault).nth(3)));
-        run(disk, twin, 4)
+        run(disk, acknowledged, twin, 4);
     };
     CrashTest::new(7).run(workload, check)
 }
@@ -158,7 +168,8 @@ fn every_broken_twin_is_caught() {
         Twin::CreatesInPlace,
     ] {
         let failure = cut_everywhere(twin).expect_err(&format!("{twin:?} got through"));
-        let again = CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), |disk| run(disk, twin, 4), check);
+        let workload = |disk: &SimDisk, acknowledged: &Acknowledged<_>| run(disk, acknowledged, twin, 4);
+        let again = CrashTest::new(7).replay(failure.cut_at(), failure.image_seed(), workload, check);
         let again = again.expect_err("what failed fails again");
         assert_eq!((again.message(), again.history()), (failure.message(), failure.history()));
         let shown = format!("test.replay({}, {}, workload, check) // the", failure.cut_at(), failure.image_seed());
@@ -178,12 +189,18 @@ fn retrying_or_ignoring_a_failed_sync_is_caught() {
 #[test]
 fn the_durability_query_catches_what_acknowledges_too_early() {
     let uncovered = |twin: Twin| {
-        let disk = SimDisk::new(3);
-        let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
-        disk.set_faults(FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, fault).nth(3)));
-        let store = drive(&disk, twin, 4).unwrap();
-        assert!(!store.acknowledged.is_empty());
-        store.uncovered
+        let uncovered = Cell::new(false);
+        let workload = |disk: &SimDisk, acknowledged: &Acknowledged<(usize, u8)>| {
+            let fault = Fault::SyncFailed(Errno::Eio, PageFate::Dropped);
+            disk.set_faults(FaultPlan::new().with(FaultRule::new(OpSet::SYNCS, fault).nth(3)));
+            uncovered.set(drive(disk, acknowledged, twin, 4).unwrap().uncovered);
+        };
+        let acknowledged = |_: &SimDisk, acknowledged: &[_]| match acknowledged {
+            [] => Err("nothing was acknowledged".to_owned()),
+            _ => Ok(()),
+        };
+        CrashTest::new(3).cuts_max(0).run(workload, acknowledged).unwrap();
+        uncovered.get()
     };
     for twin in [
         Twin::SkipsTheDirectorySync,
@@ -200,38 +217,53 @@ fn the_durability_query_catches_what_acknowledges_too_early() {
 #[test]
 fn a_check_that_panics_is_reported_with_its_seeds() {
     let failure = CrashTest::new(9)
-        .run(|disk| run(disk, Twin::Right, 1), |_, _| panic!("as an assertion does"))
+        .run(|disk, acknowledged| run(disk, acknowledged, Twin::Right, 1), |_, _| panic!("as an assertion does"))
         .expect_err("the check always panics");
     assert_eq!((failure.seed(), failure.cut_at(), failure.message()), (9, 1, "as an assertion does"));
     assert_eq!(failure.history().len(), 1);
 }
 
-/// The panic went through, and nobody was told which cut it was.
+/// The drop of the payload panicked in its turn, out of the test.
 #[test]
-fn a_workload_that_panics_is_reported_with_its_seed_and_cut() {
-    let unwraps = |disk: &SimDisk| {
-        let file = disk.create(Path::new("/file")).unwrap();
-        file.write_all_at(&[1], 0).expect("the write");
+fn a_check_whose_panic_cannot_be_dropped_is_reported_too() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "a payload that is no message");
+        }
+    }
+    let failure = CrashTest::new(9)
+        .run(|_, _| (), |_, _: &[()]| std::panic::panic_any(Bomb))
+        .expect_err("the check always panics");
+    assert_eq!(failure.message(), "a panic without a message");
+}
+
+/// The panic went through, and no report told at which operation.
+#[test]
+fn a_workload_that_panics_is_reported_with_its_seed_and_operation() {
+    let panics = |disk: &SimDisk, _: &Acknowledged<()>| {
+        disk.create(Path::new("/file")).unwrap();
+        disk.open(Path::new("/missing"), Access::Read).expect("the file");
     };
-    let nothing = |_: &SimDisk, (): &()| Ok(());
-    let failure = CrashTest::new(9).run(unwraps, nothing).expect_err("the first cut panics");
-    assert_eq!((failure.seed(), failure.cut_at(), failure.history().len()), (9, 1, 1));
-    assert!(failure.message().starts_with("the workload panicked: called `Result::unwrap()`"), "{failure}");
-    let again = CrashTest::new(9).replay(2, failure.image_seed(), unwraps, nothing).expect_err("so does the second");
-    assert!(again.message().starts_with("the workload panicked: the write"), "{again}");
+    let nothing = |_: &SimDisk, _: &[()]| Ok(());
+    let failure = CrashTest::new(9).run(panics, nothing).expect_err("it always panics");
+    assert_eq!((failure.seed(), failure.cut_at(), failure.history().len()), (9, 2, 2));
+    assert!(failure.message().starts_with("the workload panicked: the file"), "{failure}");
+    let again = CrashTest::new(9).replay(2, failure.image_seed(), panics, nothing).expect_err("it always panics");
+    assert_eq!(again.message(), failure.message());
 }
 
 /// Sampling ended after 64 repeats, with images of a space as small as this never checked.
 #[test]
 fn every_image_is_checked_if_there_are_no_more_than_the_limit() {
-    let unsynced = |disk: &SimDisk| {
+    let unsynced = |disk: &SimDisk, _: &Acknowledged<()>| {
         disk.put("/file", &[0; 5 * 512]).unwrap();
-        let file = disk.open(Path::new("/file"), Access::ReadWrite);
-        file.and_then(|file| file.write_all_at(&[1; 5 * 512], 0))
+        let file = disk.open(Path::new("/file"), Access::ReadWrite).unwrap();
+        file.write_all_at(&[1; 5 * 512], 0).unwrap();
     };
     for seed in 0..5 {
         let seen = RefCell::new(BTreeSet::new());
-        let check = |image: &SimDisk, _: &io::Result<()>| {
+        let check = |image: &SimDisk, _: &[()]| {
             seen.borrow_mut().insert(image.contents("/file").unwrap());
             Ok(())
         };
@@ -240,23 +272,68 @@ fn every_image_is_checked_if_there_are_no_more_than_the_limit() {
     }
 }
 
-/// The first run that was shorter than its cut ended the test, and the rest of the longer ones was never cut.
 #[test]
-fn a_run_that_happens_to_be_short_does_not_end_the_test() {
-    let run = Cell::new(0);
-    let varies = |disk: &SimDisk| {
-        run.set(run.get() + 1);
-        let operations = if run.get() % 3 == 0 { 20 } else { 2 };
-        let _ = (0..operations).try_for_each(|n| disk.create(Path::new(&format!("/{n}"))).map(drop));
+fn the_workload_runs_once_however_many_operations_it_has() {
+    for (operations, cuts_max, cuts) in [(100, 1000, 100), (100, 100, 100), (100, 99, 50), (100, 30, 25), (100, 0, 0)] {
+        let (runs, checked) = (Cell::new(0), RefCell::new(BTreeSet::new()));
+        let workload = |disk: &SimDisk, acknowledged: &Acknowledged<u64>| {
+            runs.set(runs.get() + 1);
+            (1..=operations).for_each(|n| {
+                disk.create(Path::new(&format!("/{n}"))).unwrap();
+                acknowledged.push(n);
+            });
+        };
+        let check = |_: &SimDisk, acknowledged: &[u64]| {
+            checked.borrow_mut().insert(acknowledged.len() as u64);
+            Ok(())
+        };
+        let report = CrashTest::new(9).images_max(1).cuts_max(cuts_max).run(workload, check).unwrap();
+        assert_eq!((runs.get(), report.cuts(), report.is_truncated()), (1, cuts, cuts < operations), "{cuts_max}");
+        assert_eq!(report.images(), cuts + 1);
+        // Evenly: from the first on, with the same distance between each two, and the end.
+        let checked: Vec<u64> = checked.into_inner().into_iter().collect();
+        assert_eq!(checked.last(), Some(&operations));
+        let distances: BTreeSet<u64> = checked[..checked.len() - 1].windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(distances.len() <= 1 && (cuts == 0 || checked[0] == 0), "{checked:?}");
+    }
+}
+
+/// A cut in an operation knows the values acknowledged before it, and none that comes later.
+#[test]
+fn a_cut_knows_what_was_acknowledged_by_then() {
+    let workload = |disk: &SimDisk, acknowledged: &Acknowledged<&'static str>| {
+        let file = disk.create(Path::new("/a")).unwrap(); // 1
+        acknowledged.push("created");
+        file.write_all_at(&[1; 512], 0).unwrap(); // 2
+        acknowledged.push("written");
+        file.sync_data().unwrap(); // 3
+        acknowledged.push("synced");
     };
-    let report = CrashTest::new(9).images_max(1).run(varies, |_, ()| Ok(())).unwrap();
-    assert_eq!(report.cuts(), 2 + 6, "at 1 and 2, and at every third from there to 20");
+    let seen = RefCell::new(BTreeSet::new());
+    let check = |image: &SimDisk, acknowledged: &[&str]| {
+        let is_there = image.contents("/a").is_ok_and(|bytes| bytes == [1; 512]);
+        seen.borrow_mut().insert((acknowledged.len(), is_there));
+        Ok(())
+    };
+    CrashTest::new(1).run(workload, check).unwrap();
+    // The name is never durable; the bytes are not before the sync has returned.
+    assert_eq!(
+        seen.into_inner(),
+        BTreeSet::from([(0, false), (1, false), (1, true), (2, false), (2, true), (3, false), (3, true)])
+    );
 }
 
 #[test]
-fn a_workload_longer_than_the_limit_is_reported_as_cut_short() {
-    let report = CrashTest::new(9).cuts_max(3).images_max(2).run(|disk| run(disk, Twin::Right, 4), check).unwrap();
-    assert!(report.is_truncated());
-    assert_eq!(report.cuts(), 3);
-    assert!(report.images() <= 6);
+fn a_workload_that_kills_its_process_is_one_run() {
+    let workload = |disk: &SimDisk, acknowledged: &Acknowledged<()>| {
+        drop(disk.create(Path::new("/a")).unwrap());
+        let next = disk.kill_process();
+        drop(next.create(Path::new("/b")).unwrap());
+        next.sync_directory(Path::new("/")).unwrap();
+        acknowledged.push(());
+    };
+    let check = |image: &SimDisk, acknowledged: &[()]| {
+        if acknowledged.is_empty() || image.files().len() == 2 { Ok(()) } else { Err(format!("{:?}", image.files())) }
+    };
+    assert_eq!(CrashTest::new(1).run(workload, check).unwrap().cuts(), 3);
 }

@@ -60,7 +60,7 @@ fn an_evicted_page_shows_what_the_media_holds_after_a_dropped_write() {
         file.sync_data().unwrap_err();
         disk.drop_caches(seed);
         let shown = disk.contents(FILE).unwrap()[0];
-        assert_eq!(first_bytes(&disk), BTreeSet::from([shown]), "what is read from the media stays");
+        assert_eq!(first_bytes(&disk), BTreeSet::from([shown]), "bytes read from the media stay");
         shown
     };
     assert_eq!((0..20).map(shown).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
@@ -168,6 +168,9 @@ fn an_interrupted_sync_leaves_the_pages_dirty() {
     assert!(disk.is_durable(FILE, 0..512));
 }
 
+/// A second name on the disk.
+const TWIN: &str = "/twin";
+
 /// One operation on a disk and a file of it.
 type CallOf = dyn Fn(&SimDisk, &dyn Storage) -> io::Result<()>;
 
@@ -179,6 +182,7 @@ fn every_operation_can_fail_and_works_afterwards() {
         (Op::SyncData, Box::new(|_, file| file.sync_data())),
         (Op::SyncAll, Box::new(|_, file| file.sync_all())),
         (Op::WriteBack, Box::new(|_, file| file.write_back(0, 512))),
+        (Op::DropCleanPages, Box::new(|_, file| file.drop_clean_pages())),
         (Op::Length, Box::new(|_, file| file.length().map(drop))),
         (Op::SetLength, Box::new(|_, file| file.set_length(9))),
         (Op::Allocate, Box::new(|_, file| file.allocate(0, 9))),
@@ -186,13 +190,17 @@ fn every_operation_can_fail_and_works_afterwards() {
         (Op::FileIdentity, Box::new(|_, file| file.identity().map(drop))),
         (Op::Open, Box::new(|disk, _| disk.open(FILE.as_ref(), Access::Read).map(drop))),
         (Op::Create, Box::new(|disk, _| disk.create("/new".as_ref()).map(drop))),
-        (Op::Rename, Box::new(|disk, _| disk.rename_new(FILE.as_ref(), "/other".as_ref()))),
+        (Op::RenameNew, Box::new(|disk, _| disk.rename_new(FILE.as_ref(), "/other".as_ref()))),
+        (Op::Rename, Box::new(|disk, _| disk.rename("/new".as_ref(), "/other".as_ref()))),
+        (Op::List, Box::new(|disk, _| disk.list("/".as_ref()).map(drop))),
+        (Op::CreateDirectory, Box::new(|disk, _| disk.create_directory("/new".as_ref()))),
         (Op::Remove, Box::new(|disk, _| disk.remove("/other".as_ref()))),
-        (Op::PathIdentity, Box::new(|disk, _| disk.identity("/new".as_ref()).map(drop))),
+        (Op::PathIdentity, Box::new(|disk, _| disk.identity(TWIN.as_ref()).map(drop))),
         (Op::SyncDirectory, Box::new(|disk, _| disk.sync_directory("/".as_ref()))),
     ];
     assert_eq!(all.iter().map(|(op, _)| *op).collect::<Vec<_>>(), Op::ALL);
     let (disk, file) = disk_with(512);
+    disk.put(TWIN, b"").unwrap();
     for (op, call) in &all {
         for errno in [Errno::Eio, Errno::Enospc, Errno::Edquot, Errno::Eintr, Errno::Erofs] {
             on(&disk, FaultRule::new(*op, Fault::Error(errno)).nth(1));
@@ -423,4 +431,98 @@ fn faults_of_one_operation_do_not_depend_on_the_others() {
         failed
     };
     assert_eq!(failed(0), failed(3));
+}
+
+#[test]
+fn a_torn_write_leaves_any_subset_of_its_sectors() {
+    let subsets: BTreeSet<Vec<bool>> = (0..300)
+        .map(|seed| {
+            let disk = SimDisk::new(seed);
+            let file = opened(&disk, 2048);
+            on(&disk, FaultRule::new(Op::Write, Fault::TornWrite(Errno::Eio)));
+            // It begins and ends within a sector: four pieces.
+            let error = file.write_vectored_at(&[IoSlice::new(&[1; 1600])], 100).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::Eio.raw()));
+            let bytes = disk.contents(FILE).unwrap();
+            assert!(bytes[..100].iter().chain(&bytes[1700..]).all(|byte| *byte == 0));
+            let pieces = [&bytes[100..512], &bytes[512..1024], &bytes[1024..1536], &bytes[1536..1700]];
+            assert!(pieces.iter().all(|piece| piece.iter().all(|byte| *byte == piece[0])), "no sector is torn");
+            pieces.map(|piece| piece[0] == 1).to_vec()
+        })
+        .collect();
+    assert_eq!(subsets.len(), 16);
+}
+
+#[test]
+fn rotten_bytes_are_on_the_media_and_in_every_image() {
+    let (disk, file) = disk_with(1536);
+    write(&*file, &[1; 512]).unwrap();
+    disk.corrupt(FILE, 500..1030).unwrap();
+    let bytes = disk.contents(FILE).unwrap();
+    assert_eq!(bytes[..512], [1; 512], "the cache has something newer there");
+    assert!(bytes[512..1030].iter().all(|byte| *byte != 0) && bytes[1030..] == [0; 506]);
+    for image in disk.crash_space().all(10).unwrap() {
+        let left = image.contents(FILE).unwrap();
+        assert!(left[..512] == [1; 512] || left[..500] == [0; 500] && left[500..512].iter().all(|byte| *byte != 0));
+        assert_eq!(left[512..], bytes[512..]);
+    }
+    file.write_all_at(&[2; 1024], 512).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(disk.power_cut(1).contents(FILE).unwrap()[512..], [2; 1024], "a rewrite mends it");
+    assert_eq!(disk.corrupt(FILE, 0..1537).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(disk.corrupt("/missing", 0..1).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_rule_with_a_range_counts_only_the_calls_that_touch_it() {
+    let (disk, file) = disk_with(2048);
+    let bad = |ops: OpSet| FaultRule::new(ops, Fault::Error(Errno::Eio)).range(512..1024);
+    let read = |offset: u64, bytes: usize| file.read_vectored_at(&mut [IoSliceMut::new(&mut vec![0; bytes])], offset);
+    on(&disk, bad(OpSet::ALL));
+    assert!(read(0, 512).is_ok() && read(1024, 512).is_ok() && read(700, 0).is_ok());
+    assert!(read(0, 513).is_err() && read(1023, 1).is_err() && read(600, 10).is_err());
+    assert!(file.write_vectored_at(&[IoSlice::new(&[1; 10])], 600).is_err() && file.write_back(0, 2048).is_err());
+    assert!(file.sync_data().is_ok() && file.length().is_ok() && file.set_length(1000).is_ok());
+    on(&disk, bad(OpSet::of(Op::Read)).nth(2));
+    assert!(read(0, 10).is_ok() && read(0, 600).is_ok() && read(0, 10).is_ok() && read(0, 600).is_err());
+}
+
+#[test]
+fn a_write_back_that_fails_after_it_returned_is_reported_by_the_next_sync_and_only_by_it() {
+    let (disk, file) = disk_with(1024);
+    on(&disk, FaultRule::new(Op::WriteBack, Fault::LostInBackground(Errno::Eio)));
+    write(&*file, &[1; 1024]).unwrap();
+    file.write_back(0, 512).unwrap();
+    assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(Errno::Eio.raw()));
+    file.sync_data().unwrap();
+    assert!(!disk.is_durable(FILE, 0..512) && disk.is_durable(FILE, 512..1024));
+}
+
+#[test]
+fn a_call_that_panics_has_done_nothing_and_leaves_the_disk_whole() {
+    let (disk, file) = disk_with(512);
+    on(&disk, FaultRule::new(Op::Write, Fault::Panic).nth(1));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&*file, &[1; 512])));
+    let text = panicked.unwrap_err().downcast::<String>().unwrap();
+    assert_eq!(*text, "the fault plan lets write of /file panic");
+    assert_eq!(disk.contents(FILE).unwrap(), [0; 512]);
+    assert_eq!(disk.history().last().unwrap().to_string(), "#2 write /file 0+512 = panic [panic]");
+    assert_eq!(disk.stats().faults(FaultKind::Panic), 1);
+    assert_eq!(write(&*file, &[1; 512]).unwrap(), 512);
+}
+
+/// One call of several threads is held, the other calls go on.
+#[test]
+fn one_call_is_held_while_the_others_go_on() {
+    let (disk, file) = disk_with(1024);
+    on(&disk, FaultRule::new(Op::Write, Fault::Hang).range(512..1024).nth(1));
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| file.write_vectored_at(&[IoSlice::new(&[1; 512])], 512));
+        disk.wait_until_hung(1);
+        write(&*file, &[2; 512]).unwrap();
+        file.sync_data().unwrap();
+        assert!(disk.is_durable(FILE, 0..512) && !disk.is_durable(FILE, 512..1024));
+        disk.release_hung();
+        assert_eq!(held.join().unwrap().unwrap(), 512);
+    });
 }

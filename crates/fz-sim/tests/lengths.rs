@@ -96,7 +96,7 @@ fn reverted_pages_take_back_the_lengths_of_writes_and_no_others() {
     assert_eq!(lengths(&disk), BTreeSet::from([512, 2048]));
     file.sync_data().unwrap();
     assert_eq!(lengths(&disk), BTreeSet::from([2048]));
-    // What is written after it ends there again.
+    // A write after it ends there again.
     file.write_all_at(&[3; 100], 2048).unwrap();
     file.sync_data().unwrap();
     assert_eq!((lengths(&disk), disk.is_durable(FILE, 0..2148)), (BTreeSet::from([2148]), true));
@@ -123,7 +123,7 @@ fn a_write_elsewhere_during_the_failing_sync_does_not_keep_a_reverted_length() {
         file.length().unwrap()
     };
     assert_eq!(length_after(0), 1024);
-    assert_eq!(length_after(1100), 1536, "what was written meanwhile must not vanish");
+    assert_eq!(length_after(1100), 1536, "bytes written meanwhile must not vanish");
 }
 
 /// Such a write found the file long enough, and when the length was lost nothing brought it back: the bytes were
@@ -148,7 +148,7 @@ fn a_write_inside_a_length_that_is_being_lost_makes_the_file_reach_its_own_end()
     assert!(disk.is_durable(FILE, 600..700));
 }
 
-/// What was cut off before is no reason for a file to be longer, even if thinning has forgotten the cut.
+/// A length that was cut off before is no reason for a file to be longer, even if thinning has forgotten the cut.
 #[test]
 fn a_length_that_was_cut_does_not_come_back_with_a_lost_one() {
     let disk = SimDisk::with_config(SimDiskConfig::new(1).versions_max(2));

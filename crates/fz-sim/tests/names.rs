@@ -1,4 +1,4 @@
-//! What a power cut leaves of a directory.
+//! The entries that a power cut leaves of a directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Edit {
     }
 }
 
-/// The disk after the steps; what was synced; the edits since.
+/// The disk after the steps; the entries synced; the edits since.
 fn run(steps: &[Step], loss: DirectoryLoss) -> (SimDisk, Entries, Vec<Edit>) {
     let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
     let (mut synced, mut edits) = (Entries::new(), Vec::new());
@@ -145,7 +145,7 @@ fn created(disk: &SimDisk, path: &str) {
 #[test]
 fn a_new_file_needs_its_directory_synced_however_often_it_is_synced_itself() {
     let disk = SimDisk::new(1);
-    disk.create_directory("/dir").unwrap();
+    disk.put_directory("/dir").unwrap();
     created(&disk, "/dir/file");
     disk.sync_directory("/".as_ref()).unwrap();
     assert!(can_vanish(&disk, "/dir/file"));
@@ -188,7 +188,7 @@ fn a_file_that_is_put_is_there_whatever_was_done_with_its_name() {
         let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
         created(&disk, "/other");
         disk.put("/file", b"first").unwrap();
-        assert!(can_vanish(&disk, "/other"), "what has another name is as unsure as before");
+        assert!(can_vanish(&disk, "/other"), "a file of another name is as unsure as before");
         disk.remove("/file".as_ref()).unwrap();
         disk.put("/file", b"second").unwrap();
         let images: BTreeSet<_> =
@@ -236,7 +236,7 @@ fn a_directory_sync_that_failed_does_not_count_however_well_the_next_one_goes() 
 #[test]
 fn paths_mean_the_same_file_however_they_are_written() {
     let disk = SimDisk::new(1);
-    disk.create_directory("dir/sub").unwrap();
+    disk.put_directory("dir/sub").unwrap();
     created(&disk, "dir/sub/file");
     let identity = disk.identity("/dir/./sub/../sub/file".as_ref()).unwrap();
     assert_eq!(disk.open("dir/sub/file".as_ref(), Access::Read).unwrap().identity().unwrap(), identity);
@@ -246,4 +246,122 @@ fn paths_mean_the_same_file_however_they_are_written() {
     assert_eq!(kind(disk.create("dir/sub/file/below".as_ref())), std::io::ErrorKind::NotADirectory);
     let moved = disk.rename_new("dir/sub/file".as_ref(), "dir/file".as_ref());
     assert_eq!(moved.unwrap_err().kind(), std::io::ErrorKind::CrossesDevices);
+}
+
+#[test]
+fn a_replacing_rename_is_one_change_that_needs_the_sync() {
+    for loss in [DirectoryLoss::Prefix, DirectoryLoss::Subset] {
+        let disk = SimDisk::with_config(SimDiskConfig::new(1).directory_loss(loss));
+        disk.put("/record", b"old").unwrap();
+        created(&disk, "/new");
+        disk.sync_directory("/".as_ref()).unwrap();
+        disk.rename("/new".as_ref(), "/record".as_ref()).unwrap();
+        assert_eq!(disk.contents("/record").unwrap(), b"bytes");
+        let images: BTreeSet<_> = disk.crash_space().all(10).unwrap().map(|image| entries(&image)).collect();
+        let before = Entries::from([("/new".into(), b"bytes".to_vec()), ("/record".into(), b"old".to_vec())]);
+        let after = Entries::from([("/record".into(), b"bytes".to_vec())]);
+        assert_eq!(images, BTreeSet::from([before, after]), "{loss:?}");
+        assert!(!disk.is_durable("/record", 0..5));
+        disk.sync_directory("/".as_ref()).unwrap();
+        assert!(disk.is_durable("/record", 0..5) && disk.used_bytes() == 4096, "the old file's space is free");
+    }
+}
+
+/// The bytes of a file that was renamed before it was synced are as unsure under the new name.
+#[test]
+fn a_file_renamed_before_its_sync_can_be_empty_under_the_name_that_it_took() {
+    let disk = SimDisk::new(1);
+    disk.put("/record", b"old").unwrap();
+    disk.create("/new".as_ref()).unwrap().write_all_at(b"bytes", 0).unwrap();
+    disk.rename("/new".as_ref(), "/record".as_ref()).unwrap();
+    disk.sync_directory("/".as_ref()).unwrap();
+    assert!(disk.crash_space().all(10).unwrap().any(|image| image.contents("/record").unwrap().is_empty()));
+}
+
+#[test]
+fn a_rename_refuses_what_the_system_call_refuses_and_to_itself_does_nothing() {
+    let disk = SimDisk::new(1);
+    disk.put_directory("/dir").unwrap();
+    disk.put("/file", b"bytes").unwrap();
+    let kind = |from: &str, to: &str| disk.rename(from.as_ref(), to.as_ref()).unwrap_err().kind();
+    assert_eq!(kind("/missing", "/file"), std::io::ErrorKind::NotFound);
+    assert_eq!(kind("/file", "/dir"), std::io::ErrorKind::IsADirectory);
+    assert_eq!(kind("/file", "/nowhere/file"), std::io::ErrorKind::NotFound);
+    assert_eq!(kind("/file", "/dir/file"), std::io::ErrorKind::CrossesDevices);
+    disk.rename("/file".as_ref(), "/./file".as_ref()).unwrap();
+    assert!(disk.is_durable("/file", 0..5) && disk.crash_space().count() == Some(1));
+}
+
+#[test]
+fn a_new_directory_needs_the_one_above_it_synced_and_takes_its_files_with_it() {
+    let disk = SimDisk::new(1);
+    disk.create_directory("/dir".as_ref()).unwrap();
+    created(&disk, "/dir/file");
+    disk.sync_directory("/dir".as_ref()).unwrap();
+    assert!(!disk.is_durable("/dir/file", 0..5) && disk.guaranteed("/dir/file").is_none());
+    assert_eq!(disk.crash_space().count(), Some(2));
+    let files: BTreeSet<_> = disk.crash_space().distinct(1).map(|(_, image)| image.files().len()).collect();
+    assert_eq!(files, BTreeSet::from([0, 1]));
+    disk.sync_directory("/".as_ref()).unwrap();
+    assert!(disk.is_durable("/dir/file", 0..5));
+    assert_eq!(disk.crash_space().count(), Some(1));
+}
+
+/// Where a directory is lost, its entries make no further images.
+#[test]
+fn the_images_of_a_lost_directory_are_counted_once() {
+    let disk = SimDisk::new(1);
+    disk.create_directory("/dir".as_ref()).unwrap();
+    for name in ["/dir/a", "/dir/b", "/dir/c"] {
+        disk.create(name.as_ref()).unwrap();
+    }
+    disk.create_directory("/dir/below".as_ref()).unwrap();
+    disk.create("/dir/below/d".as_ref()).unwrap();
+    // Without the directory; with 0 to 3 files in it; with the directory below, empty or not.
+    let images: Vec<_> = disk.crash_space().all(100).unwrap().map(|image| listing(&image, "/")).collect();
+    assert_eq!(images.len(), 7);
+    assert_eq!(disk.crash_space().count(), Some(7));
+    let images: BTreeSet<_> = images.into_iter().collect();
+    assert_eq!(images.len(), 7);
+    let sampled: BTreeSet<_> = (0..2000).map(|seed| listing(&disk.crash_image(seed), "/")).collect();
+    assert_eq!(sampled, images);
+    assert_eq!(disk.crash_space().distinct(5).count(), 7);
+}
+
+/// Every path below a directory.
+fn listing(disk: &SimDisk, path: &str) -> BTreeSet<PathBuf> {
+    let Ok(names) = disk.list(path.as_ref()) else { return BTreeSet::new() };
+    let paths = names.iter().map(|name| Path::new(path).join(name));
+    paths.flat_map(|path| listing(disk, path.to_str().unwrap()).into_iter().chain([path])).collect()
+}
+
+#[test]
+fn a_list_has_every_name_and_no_order() {
+    let orders: BTreeSet<Vec<_>> = (0..20)
+        .map(|seed| {
+            let disk = SimDisk::new(seed);
+            disk.put_directory("/dir").unwrap();
+            ["/a", "/b", "/c"].iter().for_each(|name| created(&disk, name));
+            disk.list("/".as_ref()).unwrap()
+        })
+        .collect();
+    assert!(orders.len() > 5, "{orders:?}");
+    assert!(orders.iter().all(|names| names.iter().collect::<BTreeSet<_>>().len() == 4));
+    let disk = SimDisk::new(1);
+    disk.put("/file", b"").unwrap();
+    let kind = |path: &str| disk.list(path.as_ref()).unwrap_err().kind();
+    assert_eq!(kind("/file"), std::io::ErrorKind::NotADirectory);
+    assert_eq!(kind("/missing"), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_directory_that_is_put_makes_those_above_it_durable_too() {
+    let disk = SimDisk::new(1);
+    disk.create_directory("/dir".as_ref()).unwrap();
+    disk.put_directory("/dir/below").unwrap();
+    disk.put("/dir/below/file", b"bytes").unwrap();
+    assert!(disk.is_durable("/dir/below/file", 0..5));
+    assert_eq!(disk.crash_space().count(), Some(1));
+    let taken = disk.create_directory("/dir".as_ref()).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists);
 }

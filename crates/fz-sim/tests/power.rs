@@ -55,8 +55,8 @@ fn entries_made_in_the_last_operation_may_be_there_and_the_handle_is_not() {
     assert_eq!(files, BTreeSet::from([0, 1]));
 }
 
-/// A call that was released and had not woken yet still counted: who stepped an engine from one sync to the
-/// next looked before the next sync had begun, and its release was lost.
+/// A call that was released and had not woken yet still counted: a test that stepped an engine from one sync to
+/// the next looked before the next sync had begun, and its release was lost.
 #[test]
 fn a_released_call_hangs_no_more_even_before_it_wakes() {
     const SYNCS: u64 = 200;
@@ -75,6 +75,30 @@ fn a_released_call_hangs_no_more_even_before_it_wakes() {
             }
         }
         syncs.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn one_held_call_is_released_at_a_time_the_oldest_first() {
+    let (disk, file) = disk_with(SimDiskConfig::new(1), &[0; 1024]);
+    disk.set_faults(FaultPlan::new().with(FaultRule::new(Op::Write | Op::SyncData, Fault::Hang)));
+    disk.release_one_hung(); // none hangs
+    thread::scope(|scope| {
+        let write = scope.spawn(|| file.write_all_at(&[1; 512], 0));
+        disk.wait_until_hung_at(Op::Write, 1);
+        let sync = scope.spawn(|| file.sync_data());
+        disk.wait_until_hung_at(Op::SyncData, 1);
+        disk.release_one_hung();
+        write.join().unwrap().unwrap();
+        assert!(!sync.is_finished());
+        // The next call hangs beside it.
+        let write = scope.spawn(|| file.write_all_at(&[1; 512], 512));
+        disk.wait_until_hung_at(Op::Write, 1);
+        disk.wait_until_hung(2);
+        disk.release_one_hung();
+        sync.join().unwrap().unwrap();
+        disk.release_hung();
+        write.join().unwrap().unwrap();
     });
 }
 
@@ -338,8 +362,8 @@ fn the_power_cut_ends_hung_and_delayed_calls() {
     });
 }
 
-/// Eight threads, each with its own sector, calls delayed and interrupted at random: what a thread
-/// synced after writing is durable at once, in every image from then on.
+/// Eight threads, each with its own sector, calls delayed and interrupted at random: the bytes that a thread
+/// synced after writing are durable at once, in every image from then on.
 #[test]
 fn a_threads_that_sync_their_own_writes_find_them_durable_at_once() {
     let (disk, _) = disk_with(SimDiskConfig::new(3), &[0; 8 * 512]);

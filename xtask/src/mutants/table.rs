@@ -288,6 +288,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "sim_stale_blocks_come_back",
+        package: "fz-sim",
+        checks: &[
+            test("reopened", "a_rewrite_of_a_never_written_block_is_durable_only_after_its_pages_were_dropped"),
+            test("reopened", "a_writes_to_a_file_opened_anew_after_a_failure_are_durable_when_acknowledged"),
+        ],
+    },
+    Mutant {
+        name: "sim_recovery_is_not_cut",
+        package: "fz-sim",
+        checks: &[
+            test("lives", "the_right_recovery_passes_wherever_it_is_cut"),
+            test("lives", "every_broken_recovery_is_caught_and_only_because_it_is_cut"),
+        ],
+    },
+    Mutant {
         name: "sim_cut_loses_nothing",
         package: "fz-sim",
         checks: &[

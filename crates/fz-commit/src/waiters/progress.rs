@@ -298,7 +298,7 @@ impl<E: Clone> Progress<E> {
     }
 
     /// How many tasks and callbacks wait.
-    #[cfg(test)]
+    #[cfg(all(test, fz_loom))]
     pub(crate) fn waiting(&self) -> usize {
         lock(&self.notices).len()
     }

@@ -11,6 +11,7 @@ mod host;
 mod latch;
 mod locks;
 mod model;
+mod names;
 mod place;
 mod processes;
 mod reference_mistakes;

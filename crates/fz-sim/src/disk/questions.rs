@@ -1,13 +1,13 @@
-//! What a test may ask of a disk, with no operation counted and no fault.
+//! The questions that a test may ask of a disk; none counts as an operation or meets a fault.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::SimDisk;
-use crate::inode::sectors_of;
-use crate::path::{normal, split};
-use crate::touched::Touched;
+use crate::path::normal;
+use crate::tree::inode::sectors_of;
+use crate::tree::touched::Touched;
 use crate::{Operation, SimStats, Tear};
 
 #[cfg(doc)]
@@ -101,8 +101,7 @@ impl SimDisk {
     pub fn is_durable(&self, path: impl AsRef<Path>, range: Range<u64>) -> bool {
         let (tree, path) = (self.tree(), normal(path.as_ref()));
         let Ok(inode) = tree.lookup(&path) else { return false };
-        let entry = split(&path)
-            .is_ok_and(|(parent, name)| tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name)));
+        let entry = tree.is_name_durable(&path);
         let inode = tree.inode(inode);
         let whole_sectors = self.shared.config.tear == Tear::Damage;
         let covered = |(sector, within): (u64, Range<usize>)| {
@@ -130,9 +129,7 @@ impl SimDisk {
     pub fn guaranteed(&self, path: impl AsRef<Path>) -> Option<Vec<Option<u8>>> {
         let (tree, path) = (self.tree(), normal(path.as_ref()));
         let inode = tree.lookup(&path).ok()?;
-        let (parent, name) = split(&path).ok()?;
-        let durable = tree.directory(parent).is_ok_and(|directory| directory.is_durable(&name));
-        durable.then(|| tree.inode(inode).guaranteed_bytes(self.shared.config.tear))
+        tree.is_name_durable(&path).then(|| tree.inode(inode).guaranteed_bytes(self.shared.config.tear))
     }
 
     /// The last operations, as many as [`SimDiskConfig::history_max`] says, in the order in which

@@ -1,4 +1,4 @@
-//! A disk with one file, and what is asked of both in several test files.
+//! A disk with one file, and the questions that several test files ask of both.
 
 #![allow(clippy::allow_attributes, dead_code, reason = "each test file uses a part")]
 
