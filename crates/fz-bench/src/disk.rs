@@ -105,6 +105,18 @@ impl<H: SyncHook> Storage for HookedFile<H> {
         self.file.write_back(offset, bytes)
     }
 
+    fn drop_clean_pages(&self) -> io::Result<()> {
+        self.file.drop_clean_pages()
+    }
+
+    fn check_journal(&self) -> io::Result<()> {
+        self.file.check_journal()
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.set_mode(mode)
+    }
+
     fn length(&self) -> io::Result<u64> {
         self.file.length()
     }
