@@ -35,6 +35,16 @@ pub enum BufPoolErrorKind {
         /// Buffers in the pool.
         capacity: usize,
     },
+    /// More buffers were asked for than the pool's config allows for one request.
+    #[error(
+        "{count} buffers were asked for, a request of this pool has at most {limit}; ask for fewer or raise the limit"
+    )]
+    CountBeyondLimit {
+        /// Buffers asked for.
+        count: usize,
+        /// The most buffers of a request.
+        limit: usize,
+    },
     /// There is no such [`BufferSize`](crate::BufferSize).
     #[error("{bytes} bytes is no buffer size; choose a power of two from 8 to 1048576")]
     InvalidBufferSize {
@@ -80,12 +90,21 @@ pub enum BufPoolErrorKind {
         /// Bytes asked for.
         bytes: usize,
     },
-    /// No run of so many buffers is free now, or other requests stand in line before this one.
+    /// Not enough consecutive buffers are free now, and no request waits for some.
     #[error(
-        "{count} consecutive buffers of {capacity} are not free now, or others wait for theirs; release some, wait \
-         with allocate, or try again"
+        "{count} consecutive buffers of {capacity} are not free now; release some, wait with allocate, or try again"
     )]
     Exhausted {
+        /// Buffers asked for.
+        count: usize,
+        /// Buffers in the pool.
+        capacity: usize,
+    },
+    /// Earlier requests wait, and this one must not pass them, even if enough buffers for it are free.
+    #[error(
+        "earlier requests wait, so {count} buffers of {capacity} cannot be had now; wait with allocate, or try again"
+    )]
+    RequestsWaiting {
         /// Buffers asked for.
         count: usize,
         /// Buffers in the pool.
@@ -113,6 +132,17 @@ pub enum BufPoolErrorKind {
         /// Bytes in the allocation.
         allocation_bytes: usize,
     },
+    /// An allocation is to be cut where one of its parts would have no buffer.
+    #[error("an allocation of {count} buffers cannot be cut at {at}; each part must have a buffer")]
+    CutOutside {
+        /// Buffers of the first part.
+        at: usize,
+        /// Buffers in the allocation.
+        count: usize,
+    },
+    /// The request would have to wait, in a copy of the pool that `fork(2)` made.
+    #[error("this process is a forked copy, in which no request can wait; make a pool of its own after the fork")]
+    ForkedProcess,
 }
 
 impl Kind for BufPoolErrorKind {
@@ -124,11 +154,15 @@ impl Kind for BufPoolErrorKind {
         Reason::new(3, "InvalidBufferSize", "a buffer size must be a power of two from 8 bytes to 1 MiB"),
         Reason::new(4, "BytesNotMultiple", "a pool's bytes must make up whole buffers"),
         Reason::new(5, "TooFewBytes", "a pool must have at least one buffer"),
-        Reason::new(6, "TooManyBytes", "a pool cannot have so many buffers or bytes"),
+        Reason::new(6, "TooManyBytes", "a pool has a largest number of buffers and of bytes"),
         Reason::new(7, "OutOfMemory", "the allocator refused the pool's memory"),
-        Reason::new(8, "Exhausted", "not enough consecutive buffers are free, or others wait"),
+        Reason::new(8, "Exhausted", "not enough consecutive buffers are free"),
         Reason::new(9, "TimedOut", "not enough consecutive buffers became free in time"),
         Reason::new(10, "CopyTooLong", "more bytes than the allocation holds"),
+        Reason::new(11, "CountBeyondLimit", "more buffers were asked for than the config allows for one request"),
+        Reason::new(12, "RequestsWaiting", "earlier requests wait for buffers"),
+        Reason::new(13, "CutOutside", "each part of an allocation must have a buffer"),
+        Reason::new(14, "ForkedProcess", "no request can wait in a forked copy of a pool"),
     ];
 
     fn reason(&self) -> u16 {
@@ -143,6 +177,10 @@ impl Kind for BufPoolErrorKind {
             Self::Exhausted { .. } => 8,
             Self::TimedOut { .. } => 9,
             Self::CopyTooLong { .. } => 10,
+            Self::CountBeyondLimit { .. } => 11,
+            Self::RequestsWaiting { .. } => 12,
+            Self::CutOutside { .. } => 13,
+            Self::ForkedProcess => 14,
         }
     }
 }
