@@ -54,7 +54,8 @@
 //!    was before), under raised attention. A releaser that saw the word untracked reads the attention unchanged, so no
 //!    search lies between its two reads of it: either the search was over before the first, and then the releaser saw
 //!    that the word was tracked; or it began after the second, and by 3 it sees the bits. Otherwise the releaser
-//!    attends. A word becomes untracked after its bound has been raised to all of its buffers.
+//!    attends. A word becomes untracked after its bound has been raised to all of its buffers. The one word that is
+//!    `uncorrected` is corrected before each search.
 //! 5. *The head of the line waits only while no run is free for it.* By 4, only a run with a buffer whose releaser has
 //!    yet to attend can serve it. Two releasers that each have half of a run attend one after the other, and the second
 //!    sees both.

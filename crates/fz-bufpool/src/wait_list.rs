@@ -53,6 +53,9 @@ pub(crate) struct Lease {
     /// The word in which buffers were released last under the lock: a short request may find its buffers there without
     /// a search.
     pub(crate) released_word: u32,
+    /// A tracked word with buffers that the tree does not know to be free yet: a request that takes them at once spares
+    /// it both corrections. Corrected before each search.
+    pub(crate) uncorrected: Option<u32>,
     /// Whether a request needed the lock since buffers were released under it. Then the pool is short of buffers, and
     /// the tree's values will be asked for again.
     pub(crate) is_short: bool,
@@ -150,6 +153,7 @@ impl Lease {
             next_place: 0,
             long_from: 0,
             released_word: 0,
+            uncorrected: None,
             is_short: false,
             orphan_from: None,
             waits: 0,

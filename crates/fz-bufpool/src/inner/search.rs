@@ -29,6 +29,9 @@ impl Inner {
 
     /// Claims the first run of `count` from word `from` on, or else the first of all; returns its first buffer.
     pub(super) fn search(&self, lease: &mut Lease, from: u32, count: u32) -> Option<u32> {
+        if let Some(word) = lease.uncorrected.take() {
+            self.note(lease, word);
+        }
         let mut is_raised = false;
         // Each round but the last either tracks a word or lost a race; with the attention raised, a claimer that does
         // not have the lock wins one race at most. No round waits for another thread.
@@ -65,8 +68,16 @@ impl Inner {
     /// After a claim: the tree need not take the tracked words for freer than they are.
     fn tighten(&self, lease: &mut Lease, first: u32, count: u32) {
         for word in bitmap::words_of(first, count) {
-            if self.bitmap.is_word_tracked(word) {
-                lease.runs.set_word(word, self.bitmap.runs(word));
+            self.note(lease, word);
+        }
+    }
+
+    /// The tree has the true value of `word` if it is tracked, and its bound, which holds, if not.
+    fn note(&self, lease: &mut Lease, word: u32) {
+        if self.bitmap.is_word_tracked(word) {
+            let runs = self.bitmap.runs(word);
+            if lease.runs.word(word) != runs {
+                lease.runs.set_word(word, runs);
             }
         }
     }
@@ -87,7 +98,9 @@ impl Inner {
                 continue;
             }
             if is_short {
-                lease.runs.set_word(word, runs);
+                if let Some(earlier) = lease.uncorrected.replace(word) {
+                    self.note(lease, earlier);
+                }
             } else {
                 lease.runs.set_word(word, Runs::all(self.bitmap.width(word)));
                 self.bitmap.untrack(word);
