@@ -194,7 +194,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-bufpool",
         checks: &[
             test("lib", "f_a_releaser_takes_the_lock_if_a_search_came_between_its_two_looks"),
-            loom("loom", "a_release_beside_a_search_is_not_forgotten"),
+            loom("loom", "two_releases_beside_a_search_are_not_forgotten"),
         ],
     },
     Mutant {

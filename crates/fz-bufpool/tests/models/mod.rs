@@ -290,29 +290,28 @@ fn a_request_that_waits_is_seen_or_finds_a_new_alarm() {
     queue_beside_a_request(queue, &keeper, &pool);
 }
 
-/// The search tracks the word, so the release must be in the tree, whichever comes first.
+/// The search tracks both words, so the release in the first must be in the tree, whichever comes first.
 fn a_release_beside_a_search_is_not_forgotten() {
-    let pool = pool(2);
-    let (left, right) = (pool.allocate(1).unwrap(), pool.allocate(1).unwrap());
+    let pool = pool(WORD + 1);
+    let (left, right) = (pool.allocate(WORD).unwrap(), pool.allocate(1).unwrap());
     let releaser = thread::spawn(move || drop(left));
-    assert!(pool.try_allocate(2).is_err(), "one of the two buffers is held");
+    assert!(pool.try_allocate(WORD + 1).is_err(), "one of the buffers is held");
     releaser.join().unwrap();
-    drop(pool.try_allocate(1).expect("one buffer is free"));
     drop(right);
-    drop(pool.try_allocate(2).expect("both buffers are free"));
+    drop(pool.try_allocate(WORD + 1).expect("all buffers are free"));
 }
 
-/// As above, of a request that waits: the first search tracks the word before there is a line.
+/// As above, of a request that waits: the first search tracks the words before there is a line.
 fn a_release_beside_a_search_serves_the_waiter() {
-    let pool = pool(2);
-    let (left, right) = (pool.allocate(1).unwrap(), pool.allocate(1).unwrap());
+    let pool = pool(WORD + 1);
+    let (left, right) = (pool.allocate(WORD).unwrap(), pool.allocate(1).unwrap());
     let releaser = thread::spawn(move || drop(left));
-    assert!(pool.try_allocate(2).is_err(), "one of the two buffers is held");
-    let mut large = pool.allocate_async(2);
-    assert!(poll(&mut large).is_pending(), "one of the two buffers is held");
+    assert!(pool.try_allocate(WORD + 1).is_err(), "one of the buffers is held");
+    let mut large = pool.allocate_async(WORD + 1);
+    assert!(poll(&mut large).is_pending(), "one of the buffers is held");
     releaser.join().unwrap();
     drop(right);
-    assert!(poll(&mut large).is_ready(), "both buffers are free");
+    assert!(poll(&mut large).is_ready(), "all buffers are free");
 }
 
 /// Two words, so that one may be tracked and the other not.
