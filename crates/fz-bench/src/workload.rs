@@ -116,6 +116,12 @@ pub(crate) enum Dimension {
     Allocate,
     /// Producers that push while one consumer drains.
     Push,
+    /// Buffers of a pool that hands each released one to a waiter.
+    PoolHandOff,
+    /// Buffers of a pool that refuses a request.
+    PoolRefusal,
+    /// Buffers of a pool that has one free buffer.
+    PoolLastFree,
 }
 
 impl Work {
@@ -151,6 +157,9 @@ impl Work {
                 Dimension::Waiters => "waiting tickets".to_owned(),
                 Dimension::Allocate => "allocate and drop, threads".to_owned(),
                 Dimension::Push => "push and drain, producers (0: one thread does both)".to_owned(),
+                Dimension::PoolHandOff => "hand-off to a waiter, buffers of the pool".to_owned(),
+                Dimension::PoolRefusal => "refusal of two neighbours where every other is free, buffers".to_owned(),
+                Dimension::PoolLastFree => "allocation of the last free one, buffers of the pool".to_owned(),
             },
             Shape::Mixed { reader: false } => format!("{bytes} B, 4 writers, 1 in 20 awaited"),
             Shape::Mixed { reader: true } => format!("{bytes} B, 4 writers, 1 in 20 awaited, 1 reader"),

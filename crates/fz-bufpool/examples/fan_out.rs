@@ -20,24 +20,24 @@ const INPUT_BYTES: u64 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = BufPool::new(BufPoolConfig::new(RECORD, RECORDS_UNDER_WAY_MAX * RECORD.bytes()))?;
-    let sums = thread::scope(|scope| {
+    let (records, sums) = thread::scope(|scope| {
         let (senders, readers): (Vec<_>, Vec<_>) = (0..READERS)
             .map(|reader| {
                 let (sender, receiver) = mpsc::channel();
                 (sender, scope.spawn(move || sum(&receiver, reader)))
             })
             .unzip();
-        send(&pool, io::repeat(3).take(INPUT_BYTES), &senders)?;
-        // The readers end when there is nobody left to send.
+        let records = send(&pool, io::repeat(3).take(INPUT_BYTES), &senders)?;
+        // The readers end when there is no sender left.
         drop(senders);
         let sums = readers.into_iter().map(|reader| reader.join().expect("no reader panics"));
-        Ok::<Vec<u64>, Box<dyn std::error::Error>>(sums.collect())
+        Ok::<(u64, Vec<u64>), Box<dyn std::error::Error>>((records, sums.collect()))
     })?;
     let stats = pool.stats();
     writeln!(
         io::stdout(),
-        "{} records for {READERS} readers, who found {sums:?}; {} of {} buffers in use, {} requests waited",
-        stats.allocations,
+        "{} records for {READERS} readers, which found {sums:?}; {} of {} buffers in use, {} requests waited",
+        records,
         stats.in_use,
         stats.capacity,
         stats.waits
@@ -50,14 +50,16 @@ fn send(
     pool: &BufPool,
     mut input: impl Read,
     senders: &[mpsc::Sender<Bytes>],
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut records = 0;
     loop {
         // Waits here while the slowest reader is behind.
         let mut allocation = pool.allocate(1)?;
         let length = input.read(allocation.as_mut_slice())?;
         if length == 0 {
-            return Ok(());
+            return Ok(records);
         }
+        records += 1;
         let record = Bytes::from(allocation).slice(..length);
         for sender in senders {
             sender.send(record.clone())?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::inner::Place;
 use crate::{Allocation, BufPool, Result};
 
-/// What [`BufPool::allocate_async`] returns: resolves to the [`Allocation`] when its turn comes.
+/// The future of [`BufPool::allocate_async`]: resolves to the [`Allocation`] when its turn comes.
 ///
 /// `'static`, for any executor, and cancel-safe: dropped before it resolved, it loses nothing and
 /// passes its turn on. Polled, and then neither polled nor dropped, it keeps its place in line, and its
@@ -69,20 +69,24 @@ impl AllocateFuture {
                     }
                 };
                 match self.pool.poll_join(wanted, context) {
-                    Ok(allocation) => {
+                    Ok(Ok(allocation)) => {
                         self.state = State::Done;
                         Poll::Ready(Ok(allocation))
                     }
-                    Err(place) => {
+                    Ok(Err(place)) => {
                         self.state = State::InLine(place);
                         Poll::Pending
+                    }
+                    Err(error) => {
+                        self.state = State::Done;
+                        Poll::Ready(Err(error))
                     }
                 }
             }
             State::InLine(place) => match self.pool.poll_place(place, context) {
-                Poll::Ready(allocation) => {
+                Poll::Ready(outcome) => {
                     self.state = State::Done;
-                    Poll::Ready(Ok(allocation))
+                    Poll::Ready(outcome)
                 }
                 Poll::Pending => Poll::Pending,
             },

@@ -8,10 +8,10 @@ use crate::inner::{self, Inner};
 use crate::{BufPoolError, BufPoolErrorKind, BufferSize, PoolLine, Result};
 
 /// One or more consecutive buffers, contiguous in memory, owned; dropping it releases them and
-/// serves whoever waits for them.
+/// serves the requests that wait for them.
 ///
-/// The bytes are always initialised: zero at first, later whatever the last owner of the buffers left, of the same
-/// pool. An allocation keeps its pool's memory alive. Forgotten ([`mem::forget`]), it keeps its
+/// The bytes are always initialised: zero at first, later as the last owner of the buffers, of the same pool, left
+/// them. An allocation keeps its pool's memory alive. Forgotten ([`mem::forget`]), it keeps its
 /// buffers for ever.
 ///
 /// ```
@@ -27,8 +27,8 @@ use crate::{BufPoolError, BufPoolErrorKind, BufferSize, PoolLine, Result};
 /// ```
 #[must_use = "dropping an allocation releases its buffers at once"]
 pub struct Allocation {
-    // Two words: such a pair is passed and returned in registers. Three would go through memory, where what is
-    // written field by field and at once loaded as a whole waits until the writes are through.
+    // Two words: such a pair is passed and returned in registers. Three would go through memory, where a value that
+    // is written field by field and at once loaded as a whole waits until the writes are through.
     inner: NonNull<Inner>,
     /// `count << 32 | first`.
     range: u64,
@@ -44,7 +44,7 @@ impl Allocation {
     /// The buffers `first..first + count` of the pool are claimed, and the claim is not used otherwise.
     #[inline]
     pub(crate) unsafe fn from_claim(inner: NonNull<Inner>, first: u32, count: u32) -> Self {
-        Self { inner, range: u64::from(count) << u32::BITS | u64::from(first) }
+        Self { inner, range: range(first, count) }
     }
 
     /// All bytes.
@@ -122,8 +122,7 @@ impl Allocation {
         self.as_mut_slice().chunks_exact_mut(size)
     }
 
-    /// Copies `source` to the front and fills the rest with zeros: what the buffers held before,
-    /// perhaps another record's bytes, is gone.
+    /// Copies `source` to the front and fills the rest with zeros: no byte of an earlier record is left.
     ///
     /// # Errors
     /// [`BufPoolErrorKind::CopyTooLong`] if `source` is longer than the allocation, which is left as it was.
@@ -153,7 +152,7 @@ impl Allocation {
     /// many allocations can then be written with one I/O vector and released at once.
     ///
     /// # Errors
-    /// Gives `next` back unchanged if it does not follow.
+    /// Returns `next` unchanged if it does not follow.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -176,6 +175,59 @@ impl Allocation {
         Ok(())
     }
 
+    /// Splits the allocation in two: it keeps the first `at` buffers, and the rest is returned. The inverse of
+    /// [`try_append`](Self::try_append).
+    ///
+    /// # Errors
+    /// [`BufPoolErrorKind::CutOutside`] unless both parts have a buffer; the allocation is left as it was.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let mut header = pool.allocate(3)?;
+    /// let body = header.split_off(1)?;
+    /// assert_eq!((header.count(), body.count()), (1, 2));
+    /// header.try_append(body).unwrap();
+    /// assert_eq!(header.count(), 3);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    pub fn split_off(&mut self, at: usize) -> Result<Self> {
+        self.cut("split_off", at)
+    }
+
+    fn cut(&mut self, operation: &'static str, at: usize) -> Result<Self> {
+        let count = self.count_u32();
+        match u32::try_from(at) {
+            Ok(kept) if kept > 0 && kept < count => {
+                let first = self.first();
+                self.range = range(first, kept);
+                // SAFETY: the buffers are claimed, and the line above takes them out of this allocation.
+                Ok(unsafe { Self::from_claim(self.inner, first + kept, count - kept) })
+            }
+            _ => Err(self.refuse_cut(operation, at)),
+        }
+    }
+
+    /// Releases all but the first `count` buffers, which may serve waiting requests. Does nothing if there are no more.
+    ///
+    /// # Errors
+    /// [`BufPoolErrorKind::CutOutside`] for 0, because an allocation is never empty: drop it instead.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, 64))?;
+    /// let mut allocation = pool.allocate(8)?;
+    /// allocation.truncate(3)?;
+    /// assert_eq!((allocation.count(), pool.stats().in_use), (3, 3));
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    pub fn truncate(&mut self, count: usize) -> Result<()> {
+        if count < self.count() {
+            drop(self.cut("truncate", count)?);
+        }
+        Ok(())
+    }
+
     /// Bytes.
     ///
     /// ```
@@ -188,7 +240,7 @@ impl Allocation {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.count() << self.buffer_size().shift()
+        self.count() * self.buffer_size().bytes()
     }
 
     /// Buffers; at least one.
@@ -219,8 +271,8 @@ impl Allocation {
         self.inner().arena.buffer_size()
     }
 
-    /// The line for this pool's memory: whether somebody waits, and whom to call when somebody has to. For those who
-    /// hold allocations for as long as nobody wants them.
+    /// The line for this pool's memory: whether requests wait, and which holders to call when one has to. For a holder
+    /// that could release its allocations early.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -258,10 +310,21 @@ impl Allocation {
     }
 
     #[cold]
+    fn refuse_cut(&self, operation: &'static str, at: usize) -> BufPoolError {
+        let kind = BufPoolErrorKind::CutOutside { at, count: self.count() };
+        BufPoolError::new(self.inner().module_id, operation, kind)
+    }
+
+    #[cold]
     fn refuse_copy(&self, source_bytes: usize) -> BufPoolError {
         let kind = BufPoolErrorKind::CopyTooLong { source_bytes, allocation_bytes: self.len() };
         BufPoolError::new(self.inner().module_id, "copy_from_slice", kind)
     }
+}
+
+#[inline]
+fn range(first: u32, count: u32) -> u64 {
+    u64::from(count) << u32::BITS | u64::from(first)
 }
 
 impl Drop for Allocation {

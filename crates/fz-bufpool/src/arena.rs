@@ -3,7 +3,7 @@ use std::ptr::NonNull;
 
 use crate::BufferSize;
 
-/// The strongest alignment of a buffer: what direct I/O and page-wise tricks ask for.
+/// The strongest alignment of a buffer: direct I/O and page-wise tricks need no more.
 const ALIGNMENT_MAX: usize = 4096;
 
 /// The step in which pages are touched; pages may be larger, never smaller, than this.
@@ -12,7 +12,7 @@ const PAGE_BYTES_MIN: usize = 4096;
 /// The one piece of memory that all buffers of a pool lie in, zeroed once, freed on drop.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    /// What the allocator gave.
+    /// The allocator's block.
     block: NonNull<u8>,
     layout: Layout,
     /// The first buffer: `block` rounded up to the alignment.
@@ -20,8 +20,8 @@ pub(crate) struct Arena {
     buffer_size: BufferSize,
 }
 
-// SAFETY: the arena is plain memory that any thread may free; who may touch which buffer when is
-// decided by the bitmap, not by the arena, which only computes addresses.
+// SAFETY: the arena is plain memory that any thread may free; which thread may touch which buffer
+// when is decided by the bitmap, not by the arena, which only computes addresses.
 unsafe impl Send for Arena {}
 // SAFETY: as above; `&Arena` gives out raw pointers only.
 unsafe impl Sync for Arena {}
@@ -64,14 +64,19 @@ impl Arena {
     #[inline]
     pub(crate) unsafe fn buffer(&self, first: u32) -> NonNull<u8> {
         // SAFETY: the buffer begins inside the block, by the caller's promise.
-        unsafe { self.base.add((first as usize) << self.buffer_size.shift()) }
+        unsafe { self.base.add(first as usize * self.buffer_size.bytes()) }
+    }
+
+    /// All buffers: their address and their bytes.
+    pub(crate) fn buffers(&self, count: u32) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.base, count as usize * self.buffer_size.bytes())
     }
 
     fn touch_pages(&self) {
         for offset in touched(self.layout.size()) {
             // SAFETY: the offset is below the block's size.
             let page = unsafe { self.block.add(offset) };
-            // SAFETY: the byte is inside the block, which nobody else knows yet. Volatile, because
+            // SAFETY: the byte is inside the block, which no other thread knows yet. Volatile, because
             // writing zero to zeroed memory is otherwise no work at all to the compiler.
             unsafe { page.write_volatile(0) };
         }

@@ -1,24 +1,20 @@
 //! Which buffers are free: one bit each, 1 = free.
 //!
-//! A *word* covers 32 buffers: their bits below, and above them a count of the claims made in the
-//! word, which costs nothing there and saves a shared counter of allocations.
-//!
-//! A *mark* says that a word probably has a free bit. Marks only save time: they may be wrong in
-//! both directions, and nothing is declared exhausted on their word.
+//! A *word* covers 64 buffers. A word is *tracked* while the pool's [`RunTree`](crate::run_tree::RunTree) knows it more
+//! precisely than "any of its buffers may be free". Only the release of a buffer can make that knowledge wrong, so the
+//! release of a buffer in a tracked word takes the pool's lock and corrects it. An untracked word is released without.
 
+use crate::run_tree::Runs;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Buffers per word.
-pub(crate) const WORD_BUFFERS: u32 = 32;
-
-/// One claim, in the upper half of a word.
-const CLAIM: u64 = 1 << 32;
+pub(crate) const WORD_BUFFERS: u32 = 64;
 
 /// Words that share a cache line.
 const LINE_WORDS: usize = 8;
 
-/// Words that one word of marks covers.
-const GROUP_WORDS: u32 = 64;
+/// Words that a claimer visits before it takes the lock and asks the tree: two cache lines, or three.
+pub(crate) const WINDOW_WORDS: u32 = 16;
 
 /// So aligned, two threads that work in different lines never share one.
 #[derive(Debug)]
@@ -28,31 +24,20 @@ struct Line([AtomicU64; LINE_WORDS]);
 #[derive(Debug)]
 pub(crate) struct Bitmap {
     lines: Box<[Line]>,
-    marks: Box<[AtomicU64]>,
+    /// A bit for each word, 1 = tracked. Set and cleared under the pool's lock, read by each release.
+    tracked: Box<[AtomicU64]>,
     capacity: u32,
-    /// Claims that the 32-bit counts have forgotten, in units of 2^32.
-    counts_wrapped: AtomicU64,
-    /// Claims of words that are no allocation of their own: those after the first of a long one, and those rolled back.
-    counts_surplus: AtomicU64,
-}
-
-/// What one look over a range of words found.
-struct Scan {
-    /// The first buffer of the run that was claimed.
-    claimed: Option<u32>,
-    /// A run was seen, and somebody else took a part of it first.
-    lost_race: bool,
 }
 
 impl Bitmap {
     /// The most buffers: all arithmetic on indices and ends of runs stays within a `u32`.
     pub(crate) const CAPACITY_MAX: u32 = 1 << 31;
 
-    /// A bitmap of `capacity` free buffers; `None` if there is no memory for it.
+    /// A bitmap of `capacity` free buffers, no word of it tracked; `None` if there is no memory for it.
     pub(crate) fn new(capacity: u32) -> Option<Self> {
         assert!((1..=Self::CAPACITY_MAX).contains(&capacity), "the pool checks its capacity");
-        let words = capacity.div_ceil(WORD_BUFFERS);
-        let line_count = (words as usize).div_ceil(LINE_WORDS);
+        let words = capacity.div_ceil(WORD_BUFFERS) as usize;
+        let line_count = words.div_ceil(LINE_WORDS);
         let mut lines = Vec::new();
         lines.try_reserve_exact(line_count).ok()?;
         for line in 0..line_count {
@@ -60,23 +45,14 @@ impl Bitmap {
                 let first = ((line * LINE_WORDS + at) as u64) * u64::from(WORD_BUFFERS);
                 // Bits beyond the capacity stay 0 for ever: never free, never claimed.
                 let valid = u64::from(capacity).saturating_sub(first).min(u64::from(WORD_BUFFERS));
-                AtomicU64::new((1 << valid) - 1)
+                AtomicU64::new(if valid == 0 { 0 } else { u64::MAX >> (u64::from(WORD_BUFFERS) - valid) })
             })));
         }
-        let mut marks = Vec::new();
-        let group_count = words.div_ceil(GROUP_WORDS) as usize;
-        marks.try_reserve_exact(group_count).ok()?;
-        for group in 0..group_count {
-            let valid = (words as usize - group * GROUP_WORDS as usize).min(GROUP_WORDS as usize);
-            marks.push(AtomicU64::new(u64::MAX >> (GROUP_WORDS as usize - valid)));
-        }
-        Some(Self {
-            lines: lines.into_boxed_slice(),
-            marks: marks.into_boxed_slice(),
-            capacity,
-            counts_wrapped: AtomicU64::new(0),
-            counts_surplus: AtomicU64::new(0),
-        })
+        let mut tracked = Vec::new();
+        let tracked_count = words.div_ceil(u64::BITS as usize);
+        tracked.try_reserve_exact(tracked_count).ok()?;
+        tracked.extend((0..tracked_count).map(|_| AtomicU64::new(0)));
+        Some(Self { lines: lines.into_boxed_slice(), tracked: tracked.into_boxed_slice(), capacity })
     }
 
     #[inline]
@@ -91,177 +67,53 @@ impl Bitmap {
 
     #[inline]
     fn word(&self, word: u32) -> &AtomicU64 {
+        crate::cost::count_visit();
         &self.lines[word as usize / LINE_WORDS].0[word as usize % LINE_WORDS]
     }
 
-    /// Claims `count` (at most 32) neighbours within one word, `near` if it has them, else in the
-    /// next marked word that does. Lock-free. `None` proves nothing: ask `claim_settled`.
+    /// Claims `count` (at most 64) neighbours within one word: `near`, or one of the words after it. Lock-free, and of
+    /// a bounded cost. `None` proves nothing.
     #[inline]
-    pub(crate) fn claim_in_word(&self, near: u32, count: u32) -> Option<u32> {
-        match self.claim_in(near, count) {
-            Ok(first) => Some(first),
-            Err(_) => self.claim_in_marked(near, count),
-        }
+    pub(crate) fn claim_nearby(&self, near: u32, count: u32) -> Option<u32> {
+        self.claim_in(near, count).or_else(|| self.claim_after(near, count))
     }
 
-    /// Claims in `word`, or returns the free bits that did not do.
+    #[cold]
+    fn claim_after(&self, near: u32, count: u32) -> Option<u32> {
+        let words = self.words();
+        (1..words.min(WINDOW_WORDS)).find_map(|step| {
+            let word = near + step;
+            self.claim_in(if word < words { word } else { word - words }, count)
+        })
+    }
+
+    /// Claims the first `count` neighbours (at most 64) within `word`.
     #[inline]
-    fn claim_in(&self, word: u32, count: u32) -> Result<u32, u32> {
+    pub(crate) fn claim_in(&self, word: u32, count: u32) -> Option<u32> {
         let cell = self.word(word);
         // Relaxed: the exchange below decides, this is where to begin.
-        let mut value = cell.load(Ordering::Relaxed);
+        let mut bits = cell.load(Ordering::Relaxed);
         loop {
-            let bits = free_bits(value);
-            let Some(low) = first_run(bits, count) else { return Err(bits) };
-            let next = self.value_after_claim(value, low, count);
-            // Acquire pairs with the release of these buffers (`Release::perform`): what their last
-            // owner did to them happened before what the new one does.
-            match cell.compare_exchange_weak(value, next, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Ok(word * WORD_BUFFERS + low),
-                Err(seen) => value = seen,
+            let low = first_run(bits, count)?;
+            // Acquire pairs with the release of these buffers (`set_free`): what their last owner did to them happened
+            // before what the new one does.
+            match cell.compare_exchange_weak(bits, bits & !claim_mask(low, count), Ordering::Acquire, Ordering::Relaxed)
+            {
+                Ok(_) => return Some(word * WORD_BUFFERS + low),
+                Err(seen) => bits = seen,
             }
         }
     }
 
-    /// The word's value without the claimed bits and with one claim more.
-    #[inline]
-    fn value_after_claim(&self, value: u64, low: u32, count: u32) -> u64 {
-        let mut mask = run_mask(low, count);
-        if fz_error::mutants::active("overlapping_allocation") && count > 1 {
-            mask = run_mask(low, count - 1);
-        }
-        let next = (value & !mask).wrapping_add(CLAIM);
-        if next < CLAIM {
-            self.count_wrap();
-        }
-        next
-    }
-
-    /// Counts the wrap before the exchange that may yet fail: statistics may be 2^32 off for ever after a lost race at
-    /// that very claim, once in 2^32 of them per word.
-    #[cold]
-    fn count_wrap(&self) {
-        // Relaxed: a statistic.
-        self.counts_wrapped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[cold]
-    fn claim_in_marked(&self, near: u32, count: u32) -> Option<u32> {
-        let groups = self.marks.len();
-        let near_bit = 1u64 << (near % GROUP_WORDS);
-        let above_near = !(near_bit | (near_bit - 1));
-        // The group of `near` comes first for the words above it, and again last for the others.
-        for step in 0..=groups {
-            let group = (near / GROUP_WORDS) as usize + step;
-            let group = if group < groups { group } else { group - groups };
-            // Relaxed: marks are hints.
-            let mut marked = self.marks[group].load(Ordering::Relaxed);
-            if step == 0 {
-                marked &= above_near;
-            } else if step == groups {
-                marked &= !above_near;
-            }
-            while marked != 0 {
-                let at = marked.trailing_zeros();
-                marked &= marked - 1;
-                #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^20 groups")]
-                let word = group as u32 * GROUP_WORDS + at;
-                match self.claim_in(word, count) {
-                    Ok(first) => return Some(first),
-                    Err(0) => self.unmark(word),
-                    Err(_) => {}
-                }
-            }
-        }
-        None
-    }
-
-    /// Says that `word` probably has free buffers.
-    #[inline]
-    fn mark(&self, word: u32) {
-        let (group, bit) = (&self.marks[(word / GROUP_WORDS) as usize], 1u64 << (word % GROUP_WORDS));
-        // Relaxed: marks are hints, and a wrong one costs time only.
-        if group.load(Ordering::Relaxed) & bit == 0 {
-            group.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
-    /// Says that `word` has none, and looks again, because one may have come meanwhile.
-    #[cold]
-    fn unmark(&self, word: u32) {
-        // Relaxed, all three: as in `mark`.
-        self.marks[(word / GROUP_WORDS) as usize].fetch_and(!(1u64 << (word % GROUP_WORDS)), Ordering::Relaxed);
-        if free_bits(self.word(word).load(Ordering::Relaxed)) != 0 {
-            self.mark(word);
-        }
-    }
-
-    /// Claims `count` neighbours within the words `from..to`, across words too. After `None`, any such
-    /// run there includes a buffer that was released after the call began.
-    ///
-    /// The caller holds the pool's lot lock, so that only one claim at a time crosses words, and has
-    /// raised `attention`, so that no new claim within a word begins: the loop then ends after the
-    /// claims that had begun.
-    pub(crate) fn claim_settled(&self, from: u32, to: u32, count: u32) -> Option<u32> {
-        loop {
-            let scan = self.scan(from, to, count);
-            // After a lost race the rest of the run that was seen may do for another claim.
-            if scan.claimed.is_some() || !scan.lost_race {
-                return scan.claimed;
-            }
-        }
-    }
-
-    /// Claims the first `count` neighbours seen in the words `from..to`, across words too. `None`
-    /// proves nothing. The caller holds the pool's lot lock.
-    pub(crate) fn claim_at_first_sight(&self, from: u32, to: u32, count: u32) -> Option<u32> {
-        self.scan(from, to, count).claimed
-    }
-
-    /// One look over the words `from..to`, claiming the first run of `count` it can.
-    fn scan(&self, from: u32, to: u32, count: u32) -> Scan {
-        let mut scan = Scan { claimed: None, lost_race: false };
-        // The run of free bits that ends where the scan stands.
-        let mut run = 0..0;
-        for word in from..to {
-            // SeqCst pairs with the `SeqCst` release: one that did not see our attention is seen here.
-            let value = self.word(word).load(Ordering::SeqCst);
-            let (bits, base) = (free_bits(value), word * WORD_BUFFERS);
-            let mut low = 0;
-            while low < WORD_BUFFERS {
-                let free = (bits >> low).trailing_ones();
-                if run.end != base + low || run.is_empty() {
-                    run = base + low..base + low;
-                }
-                run.end += free;
-                if run.end - run.start >= count {
-                    if self.claim_run(run.start, count) {
-                        scan.claimed = Some(run.start);
-                        return scan;
-                    }
-                    scan.lost_race = true;
-                    run = 0..0;
-                }
-                low += free;
-                // Skips the used bits; beyond the top of the word `checked_shr` says that none are left.
-                low += bits.checked_shr(low).map_or(0, u32::trailing_zeros).min(WORD_BUFFERS - low);
-            }
-        }
-        scan
-    }
-
-    /// Claims exactly `first..first + count`, or nothing.
-    fn claim_run(&self, first: u32, count: u32) -> bool {
-        let mut segments = 0;
+    /// Claims exactly `first..first + count`, or nothing. The caller holds the pool's lock, so that only one claim at
+    /// a time crosses words.
+    pub(crate) fn claim_run(&self, first: u32, count: u32) -> bool {
         for (word, low, length) in segments_of(first, count) {
             if !self.claim_segment(word, low, length) {
                 self.roll_back(first, word * WORD_BUFFERS + low - first);
-                self.count_surplus(segments);
                 return false;
             }
-            segments += 1;
         }
-        self.count_surplus(segments - 1);
         true
     }
 
@@ -269,55 +121,102 @@ impl Bitmap {
         let mask = run_mask(low, count);
         let cell = self.word(word);
         // Orderings: as in `claim_in`.
-        let mut value = cell.load(Ordering::Relaxed);
-        while value & mask == mask {
-            let next = self.value_after_claim(value, low, count);
-            match cell.compare_exchange_weak(value, next, Ordering::Acquire, Ordering::Relaxed) {
+        let mut bits = cell.load(Ordering::Relaxed);
+        while bits & mask == mask {
+            match cell.compare_exchange_weak(bits, bits & !claim_mask(low, count), Ordering::Acquire, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
-                Err(seen) => value = seen,
+                Err(seen) => bits = seen,
             }
         }
         false
     }
 
-    /// Gives back what `claim_run` had claimed of a run. Nobody needs to be told: who looked for
-    /// these buffers meanwhile found them taken, and now comes for the lock that we hold.
+    /// Returns what `claim_run` had claimed of a run. No waiter needs to be told: the lock has been held since, so no
+    /// search found these buffers taken, and the tree's bounds still count them as free.
     fn roll_back(&self, first: u32, count: u32) {
-        if count > 0 {
-            self.prepare_release(first, count).perform();
+        for (word, low, length) in segments_of(first, count) {
+            self.set_free_in(word, run_mask(low, length));
         }
     }
 
-    fn count_surplus(&self, claims: u64) {
-        if claims > 0 {
-            // Release pairs with the acquire in `allocations`.
-            self.counts_surplus.fetch_add(claims, Ordering::Release);
-        }
-    }
-
-    /// Releases `first..first + count` but for its last word, which [`Release::perform`] does: after
-    /// that, nothing keeps the pool alive.
+    /// Whether the release of `first..first + count` needs the lock.
     #[inline]
-    pub(crate) fn prepare_release(&self, first: u32, count: u32) -> Release<'_> {
+    pub(crate) fn is_tracked(&self, first: u32, count: u32) -> bool {
+        let word = first / WORD_BUFFERS;
+        self.is_word_tracked(word) || (is_long(first, count) && self.is_rest_tracked(word + 1, first + count))
+    }
+
+    #[cold]
+    fn is_rest_tracked(&self, from_word: u32, end: u32) -> bool {
+        (from_word..end.div_ceil(WORD_BUFFERS)).any(|word| self.is_word_tracked(word))
+    }
+
+    #[inline]
+    pub(crate) fn is_word_tracked(&self, word: u32) -> bool {
+        // Relaxed: the attention that the releaser read before, and reads again after, orders this (`WaitList`).
+        self.tracked[(word / u64::BITS) as usize].load(Ordering::Relaxed) & (1 << (word % u64::BITS)) != 0
+    }
+
+    /// Tracks `words`, siblings in the tree. The caller holds the lock, has raised the attention, and reads their runs
+    /// afterwards.
+    pub(crate) fn track(&self, words: &std::ops::Range<u32>) {
+        // A parent's words have their bits in one cell: 8 divides 64.
+        let bits = run_mask(words.start % u64::BITS, words.end - words.start);
+        // Relaxed: ordered by the attention, as above.
+        self.tracked[(words.start / u64::BITS) as usize].fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Lets the buffers of `word` be released without the lock. The caller holds it, and has told the tree that any
+    /// buffer of the word may be free.
+    pub(crate) fn untrack(&self, word: u32) {
+        // Relaxed: a releaser that misses it takes the lock in vain.
+        self.tracked[(word / u64::BITS) as usize].fetch_and(!(1 << (word % u64::BITS)), Ordering::Relaxed);
+    }
+
+    /// The runs of free buffers of `word` as they are now.
+    pub(crate) fn runs(&self, word: u32) -> Runs {
+        // SeqCst pairs with the `SeqCst` release: a releaser that did not see the raised attention is seen here.
+        Runs::of_word(self.word(word).load(Ordering::SeqCst), self.width(word))
+    }
+
+    /// How many buffers `word` covers.
+    pub(crate) fn width(&self, word: u32) -> u32 {
+        (self.capacity - word * WORD_BUFFERS).min(WORD_BUFFERS)
+    }
+
+    /// Releases `first..first + count` but for its last word; returns that word and its bits to set. After the caller
+    /// has set them, nothing keeps the pool alive.
+    #[inline]
+    pub(crate) fn release_all_but_last(&self, first: u32, count: u32) -> (&AtomicU64, u64) {
+        let (word, low) = (first / WORD_BUFFERS, first % WORD_BUFFERS);
+        if is_long(first, count) {
+            return self.release_long(first, count);
+        }
+        (self.word(word), run_mask(low, count))
+    }
+
+    #[cold]
+    fn release_long(&self, first: u32, count: u32) -> (&AtomicU64, u64) {
         let mut segments = segments_of(first, count);
         let (mut word, mut low, mut length) = segments.next().expect("no allocation is empty");
         for next in segments {
-            self.mark(word);
-            Release { word: self.word(word), mask: run_mask(low, length) }.perform();
+            self.set_free_in(word, run_mask(low, length));
             (word, low, length) = next;
         }
-        // Before the buffers, not after: afterwards there may be no marks any more.
-        self.mark(word);
-        Release { word: self.word(word), mask: run_mask(low, length) }
+        (self.word(word), run_mask(low, length))
+    }
+
+    fn set_free_in(&self, word: u32, mask: u64) {
+        check_released(set_free(self.word(word), mask), mask);
     }
 
     /// The first word from `word` on that is not entirely free.
     pub(crate) fn first_used_word(&self, mut word: u32) -> Option<u32> {
         while word < self.words() {
-            let valid = (self.capacity - word * WORD_BUFFERS).min(WORD_BUFFERS);
-            // SeqCst pairs with the `SeqCst` release, as in `scan`; it also acquires, so that whoever
-            // finds all buffers free comes after all that was done to them.
-            if self.word(word).load(Ordering::SeqCst) & (CLAIM - 1) != run_mask(0, valid) {
+            // SeqCst pairs with the `SeqCst` release, as in `runs`; it also acquires, so that a thread which finds all
+            // buffers free comes after all that was done to them.
+            if self.word(word).load(Ordering::SeqCst) != run_mask(0, self.width(word)) {
                 return Some(word);
             }
             word += 1;
@@ -328,55 +227,19 @@ impl Bitmap {
     /// Buffers claimed now.
     pub(crate) fn used(&self) -> u32 {
         // Relaxed: a statistic.
-        let free = |word| free_bits(self.word(word).load(Ordering::Relaxed)).count_ones();
+        let free = |word| self.word(word).load(Ordering::Relaxed).count_ones();
         self.capacity - (0..self.words()).map(free).sum::<u32>()
-    }
-
-    /// Allocations made so far.
-    pub(crate) fn allocations(&self) -> u64 {
-        // Acquire, and first, pairs with the release in `count_surplus`: the claims that are subtracted are
-        // among those added up below.
-        let surplus = self.counts_surplus.load(Ordering::Acquire);
-        // Relaxed, both: a statistic.
-        let claims: u64 = (0..self.words()).map(|word| self.word(word).load(Ordering::Relaxed) / CLAIM).sum();
-        let wrapped = self.counts_wrapped.load(Ordering::Relaxed);
-        // Saturating, because a word may wrap between the two lines.
-        (claims + wrapped * CLAIM).saturating_sub(surplus)
-    }
-}
-
-/// The last step of a release, which needs nothing of the pool but one word.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Release<'bitmap> {
-    word: &'bitmap AtomicU64,
-    mask: u64,
-}
-
-impl<'bitmap> Release<'bitmap> {
-    /// The word and the bits to set in it.
-    #[inline]
-    pub(crate) fn into_parts(self) -> (&'bitmap AtomicU64, u64) {
-        (self.word, self.mask)
-    }
-
-    #[inline]
-    fn perform(self) {
-        let (word, mask) = self.into_parts();
-        let before = set_free(word, mask);
-        check_released(before, mask);
     }
 }
 
 /// Sets the bits `mask`, which are clear; returns the word as it was.
 #[inline(always)]
 pub(crate) fn set_free(word: &AtomicU64, mask: u64) -> u64 {
-    // The bits are clear, so adding sets them, in one instruction where `fetch_or` with a result
-    // is a loop. It must stay a read-modify-write: then the word's releases form one release
-    // sequence, and who reads the last of them synchronizes with all.
-    // SeqCst: the release half pairs with the acquire of the next claim (`claim_in`) and of
-    // `first_used_word`; its place in the total order pairs with the scan of whoever raised
-    // `attention` (`Lot::raise_attention`), which we read next.
+    // The bits are clear, so adding sets them, in one instruction where `fetch_or` with a result is a loop. It must
+    // stay a read-modify-write: then the word's releases form one release sequence, and a thread that reads the last of
+    // them synchronizes with all.
+    // SeqCst: the release half pairs with the acquire of the next claim (`claim_in`) and of `first_used_word`; its
+    // place in the total order pairs with the search after the attention was raised (`WaitList::raise_attention`).
     word.fetch_add(mask, Ordering::SeqCst)
 }
 
@@ -386,8 +249,18 @@ pub(crate) fn check_released(before: u64, mask: u64) {
     assert!(before & mask == 0, "buffers {mask:#x} of a word were released twice, a bug in fz-bufpool");
 }
 
-/// The parts of a run, word by word: the word, the lowest bit, the number of bits.
+/// The words that a run lies in.
+pub(crate) fn words_of(first: u32, count: u32) -> std::ops::Range<u32> {
+    first / WORD_BUFFERS..(first + count).div_ceil(WORD_BUFFERS)
+}
+
+/// Whether a run lies in more than one word.
 #[inline]
+fn is_long(first: u32, count: u32) -> bool {
+    first % WORD_BUFFERS + count > WORD_BUFFERS
+}
+
+/// The parts of a run, word by word: the word, the lowest bit, the number of bits.
 fn segments_of(first: u32, count: u32) -> impl Iterator<Item = (u32, u32, u32)> {
     let end = first + count;
     let mut at = first;
@@ -399,23 +272,25 @@ fn segments_of(first: u32, count: u32) -> impl Iterator<Item = (u32, u32, u32)> 
     })
 }
 
-#[inline]
-fn free_bits(value: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-    let bits = value as u32;
-    bits
-}
-
-/// `count` (1 to 32) ones from bit `low` on.
+/// `count` (1 to 64) ones from bit `low` on.
 #[inline]
 fn run_mask(low: u32, count: u32) -> u64 {
     debug_assert!((1..=WORD_BUFFERS).contains(&count) && low + count <= WORD_BUFFERS);
-    (u64::MAX >> (64 - count)) << low
+    (u64::MAX >> (WORD_BUFFERS - count)) << low
+}
+
+/// The bits that a claim of `count` buffers from `low` on clears.
+#[inline]
+fn claim_mask(low: u32, count: u32) -> u64 {
+    if fz_error::mutants::active("overlapping_allocation") && count > 1 {
+        return run_mask(low, count - 1);
+    }
+    run_mask(low, count)
 }
 
 /// The lowest bit at which `count` ones begin.
 #[inline]
-fn first_run(bits: u32, count: u32) -> Option<u32> {
+fn first_run(bits: u64, count: u32) -> Option<u32> {
     // `starts` has a one wherever `have` ones begin; each round joins two such runs into a longer one.
     let (mut starts, mut have) = (bits, 1);
     while have < count {
@@ -432,27 +307,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_of_which_a_part_is_taken_is_given_back_whole() {
-        let bitmap = Bitmap::new(96).unwrap();
-        for taken in [64, 5] {
+    fn a_run_of_which_a_part_is_taken_is_returned_whole() {
+        let bitmap = Bitmap::new(192).unwrap();
+        for taken in [128, 5] {
             assert!(bitmap.claim_run(taken, 1));
-            let (used, allocations) = (bitmap.used(), bitmap.allocations());
-            assert!(!bitmap.claim_run(5, 60), "buffer {taken} is taken");
-            assert_eq!((bitmap.used(), bitmap.allocations()), (used, allocations));
+            let used = bitmap.used();
+            assert!(!bitmap.claim_run(5, 130), "buffer {taken} is taken");
+            assert_eq!(bitmap.used(), used);
         }
-        assert!(bitmap.claim_run(6, 58));
-        assert_eq!((bitmap.used(), bitmap.allocations()), (60, 3));
-    }
-
-    #[test]
-    fn allocations_are_counted_beyond_what_a_word_can_hold() {
-        let bitmap = Bitmap::new(2).unwrap();
-        bitmap.word(0).fetch_add(CLAIM * u64::from(u32::MAX), Ordering::Relaxed);
-        assert_eq!(bitmap.allocations(), u64::from(u32::MAX));
-        for more in 1..=2 {
-            bitmap.claim_in_word(0, 1).unwrap();
-            assert_eq!(bitmap.allocations(), u64::from(u32::MAX) + more);
-        }
+        assert!(bitmap.claim_run(6, 122));
+        assert_eq!(bitmap.used(), 124);
     }
 
     #[test]

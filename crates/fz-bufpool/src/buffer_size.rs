@@ -1,54 +1,55 @@
 use crate::{BufPoolError, BufPoolErrorKind};
 
-/// The size of one buffer: a power of two from 8 bytes to 1 MiB.
+/// The size of one buffer: a power of two from 8 bytes to 1 MiB. The number of each variant is its bytes.
 ///
 /// ```
 /// use fz_bufpool::BufferSize;
 ///
 /// assert_eq!(BufferSize::S4096.bytes(), 4096);
+/// assert_eq!(BufferSize::S4096 as usize, 4096);
 /// assert_eq!(BufferSize::try_from(4096)?, BufferSize::S4096);
 /// assert_eq!(BufferSize::from_bytes(5000), None);
 /// # Ok::<(), fz_bufpool::BufPoolError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum BufferSize {
     /// 8 bytes.
-    S8 = 3,
+    S8 = 8,
     /// 16 bytes.
-    S16,
+    S16 = 16,
     /// 32 bytes.
-    S32,
+    S32 = 32,
     /// 64 bytes.
-    S64,
+    S64 = 64,
     /// 128 bytes.
-    S128,
+    S128 = 128,
     /// 256 bytes.
-    S256,
+    S256 = 256,
     /// 512 bytes.
-    S512,
+    S512 = 512,
     /// 1 KiB.
-    S1024,
+    S1024 = 1024,
     /// 2 KiB.
-    S2048,
+    S2048 = 2048,
     /// 4 KiB, a page of memory on most machines.
-    S4096,
+    S4096 = 4096,
     /// 8 KiB.
-    S8192,
+    S8192 = 8192,
     /// 16 KiB.
-    S16384,
+    S16384 = 16384,
     /// 32 KiB.
-    S32768,
+    S32768 = 32768,
     /// 64 KiB.
-    S65536,
+    S65536 = 65536,
     /// 128 KiB.
-    S131072,
+    S131072 = 131072,
     /// 256 KiB.
-    S262144,
+    S262144 = 262144,
     /// 512 KiB.
-    S524288,
+    S524288 = 524288,
     /// 1 MiB.
-    S1048576,
+    S1048576 = 1048576,
 }
 
 impl BufferSize {
@@ -83,7 +84,7 @@ impl BufferSize {
     #[must_use]
     #[inline]
     pub const fn bytes(self) -> usize {
-        1 << self.shift()
+        self as usize
     }
 
     /// The size of exactly `bytes` bytes, if there is one.
@@ -116,12 +117,6 @@ impl BufferSize {
     #[inline]
     pub const fn buffers_for(self, bytes: usize) -> usize {
         bytes.div_ceil(self.bytes())
-    }
-
-    /// The binary logarithm of the size.
-    #[inline]
-    pub(crate) const fn shift(self) -> u32 {
-        self as u32
     }
 }
 

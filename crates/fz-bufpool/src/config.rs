@@ -1,6 +1,6 @@
 use crate::BufferSize;
 
-/// What a [`BufPool`](crate::BufPool) is made of.
+/// The options of a [`BufPool`](crate::BufPool).
 ///
 /// ```
 /// use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -17,6 +17,7 @@ pub struct BufPoolConfig {
     pub(crate) bytes: usize,
     pub(crate) module_id: u8,
     pub(crate) prefault: bool,
+    pub(crate) request_buffers_max: Option<usize>,
 }
 
 impl BufPoolConfig {
@@ -30,7 +31,7 @@ impl BufPoolConfig {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     pub const fn new(buffer_size: BufferSize, bytes: usize) -> Self {
-        Self { buffer_size, bytes, module_id: 0, prefault: true }
+        Self { buffer_size, bytes, module_id: 0, prefault: true, request_buffers_max: None }
     }
 
     /// Your own number for the part of the program that owns the pool; its errors carry it. 0 unless set.
@@ -58,6 +59,26 @@ impl BufPoolConfig {
     /// ```
     pub const fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
+        self
+    }
+
+    /// The most buffers of one request; a larger one is refused at once. The whole pool unless set.
+    ///
+    /// Requests are served in order, so a request for more consecutive buffers than are free stops all later ones,
+    /// until the buffers between are released. If one buffer may be held for long, a request for the whole pool waits
+    /// as long, and so do all later requests. With a limit of `buffers`, requests wait only while fewer than `buffers`
+    /// are free in a row, for which at least `capacity / buffers`, rounded down, must be held.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
+    /// let config = BufPoolConfig::new(BufferSize::S8, 64 * 8).request_buffers_max(16);
+    /// let pool = BufPool::new(config)?;
+    /// let error = pool.allocate(17).unwrap_err();
+    /// assert!(matches!(error.kind(), BufPoolErrorKind::CountBeyondLimit { count: 17, limit: 16 }));
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    pub const fn request_buffers_max(mut self, buffers: usize) -> Self {
+        self.request_buffers_max = Some(buffers);
         self
     }
 }

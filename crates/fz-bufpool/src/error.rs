@@ -68,7 +68,7 @@ fz_error::catalogue! {
             capacity_max: usize,
             /// The most bytes that a pool can have.
             bytes_max: usize,
-        } = 6, "a pool cannot have so many buffers or bytes",
+        } = 6, "a pool has a largest number of buffers and of bytes",
             "{bytes} bytes are {capacity} buffers of {buffer_size} bytes; a pool has at most {capacity_max} buffers \
              and {bytes_max} bytes, choose larger buffers or fewer bytes";
         /// The memory allocator refused the arena or its bitmap.
@@ -77,15 +77,15 @@ fz_error::catalogue! {
             bytes: usize,
         } = 7, "the allocator refused the pool's memory",
             "the allocator refused memory for an arena of {bytes} bytes; make the pool smaller or free memory";
-        /// No run of so many buffers is free now, or other requests stand in line before this one.
+        /// Not enough consecutive buffers are free now, and no request waits for some.
         Exhausted {
             /// Buffers asked for.
             count: usize,
             /// Buffers in the pool.
             capacity: usize,
-        } = 8, "not enough consecutive buffers are free, or others wait",
-            "{count} consecutive buffers of {capacity} are not free now, or others wait for theirs; release some, \
-             wait with allocate, or try again";
+        } = 8, "not enough consecutive buffers are free",
+            "{count} consecutive buffers of {capacity} are not free now; release some, wait with allocate, or try \
+             again";
         /// The request's turn did not come in time.
         TimedOut {
             /// Buffers asked for.
@@ -106,5 +106,34 @@ fz_error::catalogue! {
         } = 10, "more bytes than the allocation holds",
             "{source_bytes} bytes do not fit an allocation of {allocation_bytes}; allocate more buffers or copy \
              fewer bytes";
+        /// More buffers were asked for than the pool's config allows for one request.
+        CountBeyondLimit {
+            /// Buffers asked for.
+            count: usize,
+            /// The most buffers of a request.
+            limit: usize,
+        } = 11, "more buffers were asked for than the config allows for one request",
+            "{count} buffers were asked for, a request of this pool has at most {limit}; ask for fewer or raise the \
+             limit";
+        /// Earlier requests wait, and this one must not pass them, even if enough buffers for it are free.
+        RequestsWaiting {
+            /// Buffers asked for.
+            count: usize,
+            /// Buffers in the pool.
+            capacity: usize,
+        } = 12, "earlier requests wait for buffers",
+            "earlier requests wait, so {count} buffers of {capacity} cannot be had now; wait with allocate, or try \
+             again";
+        /// An allocation is to be cut where one of its parts would have no buffer.
+        CutOutside {
+            /// Buffers of the first part.
+            at: usize,
+            /// Buffers in the allocation.
+            count: usize,
+        } = 13, "each part of an allocation must have a buffer",
+            "an allocation of {count} buffers cannot be cut at {at}; each part must have a buffer";
+        /// The request would have to wait, in a copy of the pool that `fork(2)` made.
+        ForkedProcess = 14, "no request can wait in a forked copy of a pool",
+            "this process is a forked copy, in which no request can wait; make a pool of its own after the fork";
     }
 }

@@ -9,14 +9,18 @@ mod buffer_size;
 #[cfg(feature = "bytes")]
 mod bytes;
 mod config;
+mod cost;
+#[cfg(all(test, not(any(fz_loom, fz_shuttle))))]
+mod cost_tests;
 mod cursor;
 mod error;
 mod inner;
 mod line;
-mod lot;
 mod pool;
+mod run_tree;
 mod stats;
 mod sync;
+mod wait_list;
 
 pub use allocate_future::AllocateFuture;
 pub use allocation::Allocation;

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::lot::Lot;
+use crate::wait_list::WaitList;
 
-/// The line for a pool's memory, as it looks to those who hold some of that memory for as long as nobody wants it:
-/// writers that gather a batch, caches. From [`Allocation::line`](crate::Allocation::line).
+/// The line for a pool's memory, as seen by a holder of memory that could release it early, such as a writer that
+/// gathers a batch, or a cache. From [`Allocation::line`](crate::Allocation::line).
 ///
 /// Such a holder must learn of two things. A request may come to wait when the memory is held already: then the pool
 /// calls the holder's [alarm](Self::add_alarm). And memory may come to be held when the request waits already: then
@@ -41,14 +41,14 @@ use crate::lot::Lot;
 #[derive(Clone, Copy)]
 pub struct PoolLine {
     /// Never freed, so this keeps nothing alive and is valid for ever.
-    lot: &'static Lot,
+    list: &'static WaitList,
     id: u64,
 }
 
 impl PoolLine {
     #[inline]
-    pub(crate) fn new(lot: &'static Lot, id: u64) -> Self {
-        Self { lot, id }
+    pub(crate) fn new(list: &'static WaitList, id: u64) -> Self {
+        Self { list, id }
     }
 
     /// The pool's number: never 0, and never that of another pool of this process. For holders that remember which
@@ -85,21 +85,22 @@ impl PoolLine {
     #[must_use]
     #[inline]
     pub fn is_waiting(self) -> bool {
-        self.lot.has_line_for_holders()
+        self.list.has_line_for_holders()
     }
 
     /// From now on calls `alarm` whenever a request has to wait, in the thread of that request, under no lock of the
-    /// pool; keep it short. It may release the pool's memory, and so serve the request, and take what is there
-    /// (`try_allocate`). If it panics, the hook reports it and nobody else is concerned.
+    /// pool; keep it short. It may release the pool's memory, and so serve the request, and claim free buffers
+    /// (`try_allocate`). If it panics, the hook reports it, and the request and the other alarms go on.
     ///
     /// - It must not wait for the pool: that is a request that has to wait, and calls it again, without an end.
-    /// - Who asks the pool for memory, in whatever way but `try_allocate`, must hold no lock that the alarm takes: it
-    ///   runs in that very thread, which then waits for itself.
+    /// - A caller that asks the pool for memory, in any way but `try_allocate`, must hold no lock that the alarm takes:
+    ///   it runs in that very thread, which then waits for itself.
     /// - It may still be running, and be run once more, when its last `Arc` elsewhere is dropped: a request that has
     ///   just come holds it for as long as it calls it.
     ///
     /// The pool holds it weakly and forgets it with its last `Arc`. The same one added twice is called once. Requests
     /// that wait already do not call it. Takes a short lock, so not for each allocation; may be called from async code.
+    /// Does nothing in a copy of the pool that `fork(2)` made.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -119,16 +120,16 @@ impl PoolLine {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     pub fn add_alarm(self, alarm: &Arc<dyn Fn() + Send + Sync>) {
-        let mut tenant = self.lot.lock();
-        let Some(tenant) = tenant.as_mut().filter(|tenant| tenant.id == self.id) else {
-            // The pool is gone: nobody will wait for it.
+        let Some(mut guard) = self.list.lock() else { return };
+        let Some(lease) = guard.as_mut().filter(|lease| lease.id == self.id) else {
+            // The pool is gone: no request will wait for it.
             return;
         };
         // A weak reference to nothing frees memory when it goes, and runs no foreign code.
-        tenant.alarms.retain(|known| known.strong_count() > 0);
+        lease.alarms.retain(|known| known.strong_count() > 0);
         let alarm = Arc::downgrade(alarm);
-        if !tenant.alarms.iter().any(|known| known.ptr_eq(&alarm)) {
-            tenant.alarms.push(alarm);
+        if !lease.alarms.iter().any(|known| known.ptr_eq(&alarm)) {
+            lease.alarms.push(alarm);
         }
     }
 }

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use crate::arena::Arena;
 use crate::bitmap::Bitmap;
-use crate::inner::{Claim, Inner, Place};
-use crate::lot::Wake;
-use crate::sync::{Arc, current, deadline_after, has_passed, park_until};
+use crate::inner::{Claim, Forked, Inner, Joined, Place};
+use crate::sync::{Ordering, current, deadline_after, has_passed, park_until};
+use crate::wait_list::Wake;
 use crate::{
     AllocateFuture, Allocation, BufPoolConfig, BufPoolError, BufPoolErrorKind, BufPoolStats, BufferSize, Result,
 };
 
 /// A bounded pool of equal buffers; `Clone` gives another handle to the same pool.
 ///
-/// Its limit is exact. At the limit a request waits ([`allocate`](Self::allocate)), waits for so
-/// long ([`allocate_timeout`](Self::allocate_timeout)), is refused ([`try_allocate`](Self::try_allocate))
+/// Its limit is exact. At the limit a request waits ([`allocate`](Self::allocate)), waits for a
+/// limited time ([`allocate_timeout`](Self::allocate_timeout)), is refused ([`try_allocate`](Self::try_allocate))
 /// or suspends its task ([`allocate_async`](Self::allocate_async)). Requests that wait are served in the
 /// order in which they came, whatever their size: while one stands in line, every later one goes behind it.
 ///
@@ -32,32 +32,36 @@ use crate::{
 /// assert_eq!(allocation.len(), 256);
 /// # Ok::<(), fz_bufpool::BufPoolError>(())
 /// ```
-#[derive(Clone)]
 pub struct BufPool {
-    /// Beside the handle that keeps it alive, to spare each allocation a hop.
     inner: NonNull<Inner>,
-    _handle: Arc<Handle>,
 }
 
-/// What all `BufPool`s of one pool share; the pool is orphaned with the last.
-#[derive(Debug)]
-struct Handle(NonNull<Inner>);
-
-// SAFETY: `Inner` is `Send` and `Sync`; the pointer is only dereferenced while a handle keeps it
-// valid, and orphaning may happen on any thread.
-unsafe impl Send for Handle {}
-// SAFETY: as above.
-unsafe impl Sync for Handle {}
-// SAFETY: as above.
+// SAFETY: `Inner` is `Send` and `Sync`; the pointer is only dereferenced while a handle keeps it valid, and orphaning
+// may happen on any thread.
 unsafe impl Send for BufPool {}
 // SAFETY: as above.
 unsafe impl Sync for BufPool {}
 
-impl Drop for Handle {
+impl Clone for BufPool {
+    fn clone(&self) -> Self {
+        // Relaxed: a new handle comes from one that lives.
+        let handles = self.inner().handles.fetch_add(1, Ordering::Relaxed);
+        // Only forgotten handles can reach this number; a count that wrapped would free the pool under its users.
+        if handles > usize::MAX / 2 {
+            std::process::abort();
+        }
+        Self { inner: self.inner }
+    }
+}
+
+impl Drop for BufPool {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from `Inner::allocate`, this is the last handle, and a request
-        // that stands in line holds or borrows one.
-        unsafe { Inner::orphan(self.0) };
+        // AcqRel: the last handle comes after all that was done through the other ones.
+        if self.inner().handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: the pointer came from `Inner::allocate`, this is the last handle, and a request that stands in
+            // line holds or borrows one.
+            unsafe { Inner::orphan(self.inner) };
+        }
     }
 }
 
@@ -80,25 +84,27 @@ impl BufPool {
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     pub fn new(config: BufPoolConfig) -> Result<Self> {
-        let BufPoolConfig { buffer_size, bytes, module_id, prefault } = config;
+        let BufPoolConfig { buffer_size, bytes, module_id, prefault, request_buffers_max } = config;
         let refused = |kind| BufPoolError::new(module_id, "new", kind);
         let capacity = check_bytes(buffer_size, bytes).map_err(refused)?;
         let out_of_memory = || refused(BufPoolErrorKind::OutOfMemory { bytes });
         let arena = Arena::new(buffer_size, bytes, prefault).ok_or_else(out_of_memory)?;
-        let bitmap = Bitmap::new(capacity).ok_or_else(out_of_memory)?;
-        let inner = Inner::allocate(arena, bitmap, module_id);
-        Ok(Self { inner, _handle: Arc::new(Handle(inner)) })
+        let request_max = request_buffers_max.map_or(capacity, |max| u32::try_from(max).unwrap_or(capacity));
+        let request_max = request_max.min(capacity);
+        let inner = Inner::allocate(arena, capacity, request_max, module_id).ok_or_else(out_of_memory)?;
+        Ok(Self { inner })
     }
 
     /// `count` consecutive buffers, contiguous in memory; blocks the thread until it is this
-    /// request's turn and so many are free. Not for async code: use [`allocate_async`](Self::allocate_async).
+    /// request's turn and they are free. Not for async code: use [`allocate_async`](Self::allocate_async).
     ///
-    /// Calls the heap only if it has to wait. A thread that waits for buffers while it holds others
+    /// Calls the heap only if it has to wait. A thread that waits for buffers while it holds some
     /// can wait for itself: no pool can tell.
     ///
     /// # Errors
-    /// [`ZeroCount`](BufPoolErrorKind::ZeroCount) and [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity),
-    /// at once.
+    /// [`ZeroCount`](BufPoolErrorKind::ZeroCount) and [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity)
+    /// and [`CountBeyondLimit`](BufPoolErrorKind::CountBeyondLimit), at once;
+    /// [`ForkedProcess`](BufPoolErrorKind::ForkedProcess) if it would wait in a forked copy of the pool.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -124,7 +130,10 @@ impl BufPool {
         let wanted = self.check_count(operation, count)?;
         match self.inner().claim_quickly(wanted) {
             Some(claim) => Ok(self.allocation(claim)),
-            None => Ok(self.wait(wanted, None).expect("who waits for ever does not time out")),
+            None => match self.wait(wanted, None) {
+                Ok(allocation) => Ok(allocation.expect("a request without a deadline does not time out")),
+                Err(Forked) => Err(self.error(operation, BufPoolErrorKind::ForkedProcess)),
+            },
         }
     }
 
@@ -149,19 +158,24 @@ impl BufPool {
         if let Some(claim) = self.inner().claim_quickly(wanted) {
             return Ok(self.allocation(claim));
         }
-        self.wait(wanted, deadline_after(timeout)).ok_or_else(|| {
-            self.error(OPERATION, BufPoolErrorKind::TimedOut { count, capacity: self.capacity(), timeout })
-        })
+        let waited = self.wait(wanted, deadline_after(timeout));
+        let kind = match waited {
+            Ok(Some(allocation)) => return Ok(allocation),
+            Ok(None) => BufPoolErrorKind::TimedOut { count, capacity: self.capacity(), timeout },
+            Err(Forked) => BufPoolErrorKind::ForkedProcess,
+        };
+        Err(self.error(OPERATION, kind))
     }
 
     /// `count` consecutive buffers now or not at all; never waits, so fit for async code.
     ///
     /// Refused, too, while other requests stand in line, even if this one would fit: else large requests
     /// would starve behind small ones. If it is refused for want of buffers, there was an instant
-    /// during the call at which no such run was free.
+    /// during the call at which no such run was free. A refusal is repeated without a heap call.
     ///
     /// # Errors
-    /// As for [`allocate`](Self::allocate), and [`Exhausted`](BufPoolErrorKind::Exhausted).
+    /// As for [`allocate`](Self::allocate), and [`Exhausted`](BufPoolErrorKind::Exhausted) or
+    /// [`RequestsWaiting`](BufPoolErrorKind::RequestsWaiting).
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
@@ -181,10 +195,9 @@ impl BufPool {
     #[inline(always)]
     fn try_allocate_for(&self, operation: &'static str, count: usize) -> Result<Allocation> {
         let wanted = self.check_count(operation, count)?;
-        let claimed = self.inner().claim_quickly(wanted).or_else(|| self.inner().claim_now(wanted));
-        match claimed {
+        match self.inner().claim_quickly(wanted) {
             Some(claim) => Ok(self.allocation(claim)),
-            None => Err(self.error(operation, BufPoolErrorKind::Exhausted { count, capacity: self.capacity() })),
+            None => Ok(self.allocation(self.inner().claim_now(operation, wanted)?)),
         }
     }
 
@@ -208,8 +221,8 @@ impl BufPool {
     /// As many buffers as `source` needs, filled with a copy of it; the rest of the last one is zero. Blocks the
     /// thread like [`allocate`](Self::allocate).
     ///
-    /// A copy, because the bytes of others lie where their owner put them: not in this pool's arena, not aligned to its
-    /// buffers, and not counted by its limit. To spare it, fill an [`Allocation`] in the first place.
+    /// A copy, because `source` lies where its owner put it: not in this pool's arena, not aligned to its buffers, and
+    /// not counted by its limit. To spare it, fill an [`Allocation`] in the first place.
     ///
     /// # Errors
     /// As for [`allocate`](Self::allocate): [`ZeroCount`](BufPoolErrorKind::ZeroCount) if `source` is empty,
@@ -229,7 +242,8 @@ impl BufPool {
     /// Like [`allocate_copy`](Self::allocate_copy), now or not at all; never waits, so fit for async code.
     ///
     /// # Errors
-    /// As for [`allocate_copy`](Self::allocate_copy), and [`Exhausted`](BufPoolErrorKind::Exhausted).
+    /// As for [`allocate_copy`](Self::allocate_copy), and [`Exhausted`](BufPoolErrorKind::Exhausted) or
+    /// [`RequestsWaiting`](BufPoolErrorKind::RequestsWaiting).
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
@@ -244,15 +258,15 @@ impl BufPool {
         filled(self.try_allocate_for("try_allocate_copy", self.buffer_size().buffers_for(source.len()))?, source)
     }
 
-    /// A snapshot of the pool's counters. Reads the whole bitmap (a quarter byte per buffer) and
-    /// takes a short lock: for monitoring, not for each allocation.
+    /// A snapshot of the pool's counters. Reads the whole bitmap (a bit per buffer) and takes a short lock: for
+    /// monitoring, not for each allocation. In a copy of the pool that `fork(2)` made, it counts no waiters.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
     /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
     /// let three = pool.allocate(3)?;
     /// let stats = pool.stats();
-    /// assert_eq!((stats.capacity, stats.in_use, stats.waiters, stats.allocations), (4, 3, 0, 1));
+    /// assert_eq!((stats.capacity, stats.in_use, stats.waiters), (4, 3, 0));
     /// # Ok::<(), fz_bufpool::BufPoolError>(())
     /// ```
     #[must_use]
@@ -264,7 +278,6 @@ impl BufPool {
             capacity: self.capacity(),
             in_use: inner.bitmap.used() as usize,
             waiters,
-            allocations: inner.bitmap.allocations(),
             waits,
         }
     }
@@ -295,6 +308,27 @@ impl BufPool {
         self.inner().bitmap.capacity() as usize
     }
 
+    /// The memory of all buffers: its address and its length in bytes. For registering it with the system once, instead
+    /// of with each request, as `io_uring_register(2)` does with `IORING_REGISTER_BUFFERS`.
+    ///
+    /// The memory stays where it is for as long as a handle or an allocation of the pool lives. Its bytes belong to the
+    /// owners of the allocations: read and write them through those.
+    ///
+    /// ```
+    /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
+    /// let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 4 * 64))?;
+    /// let arena = pool.arena();
+    /// assert_eq!(arena.len(), 4 * 64);
+    /// let allocation = pool.allocate(1)?;
+    /// let offset = allocation.as_slice().as_ptr().addr() - arena.addr().get();
+    /// assert!(offset <= 3 * 64);
+    /// # Ok::<(), fz_bufpool::BufPoolError>(())
+    /// ```
+    #[must_use]
+    pub fn arena(&self) -> NonNull<[u8]> {
+        self.inner().arena.buffers(self.inner().bitmap.capacity())
+    }
+
     /// The owner's number, as the config gave it.
     ///
     /// ```
@@ -323,20 +357,21 @@ impl BufPool {
 
     #[inline]
     pub(crate) fn check_count(&self, operation: &'static str, count: usize) -> Result<u32> {
-        let capacity = self.capacity();
         match u32::try_from(count) {
-            Ok(wanted) if wanted > 0 && count <= capacity => Ok(wanted),
-            _ => Err(self.refuse_count(operation, count, capacity)),
+            Ok(wanted) if wanted > 0 && wanted <= self.inner().request_max => Ok(wanted),
+            _ => Err(self.refuse_count(operation, count)),
         }
     }
 
     #[cold]
-    fn refuse_count(&self, operation: &'static str, count: usize, capacity: usize) -> BufPoolError {
+    fn refuse_count(&self, operation: &'static str, count: usize) -> BufPoolError {
+        let (capacity, limit) = (self.capacity(), self.inner().request_max as usize);
         self.error(
             operation,
             match count {
                 0 => BufPoolErrorKind::ZeroCount { capacity },
-                _ => BufPoolErrorKind::CountBeyondCapacity { count, capacity },
+                _ if count > capacity => BufPoolErrorKind::CountBeyondCapacity { count, capacity },
+                _ => BufPoolErrorKind::CountBeyondLimit { count, limit },
             },
         )
     }
@@ -346,48 +381,65 @@ impl BufPool {
         BufPoolError::new(self.module_id(), operation, kind)
     }
 
-    /// Stands in line; `None` if `deadline` passed first.
+    /// Waits in line; `None` if `deadline` passed first.
     #[cold]
-    fn wait(&self, wanted: u32, deadline: Option<Instant>) -> Option<Allocation> {
+    fn wait(&self, wanted: u32, deadline: Option<Instant>) -> std::result::Result<Option<Allocation>, Forked> {
         let inner = self.inner();
-        let place = match inner.claim_or_join(wanted, Wake::Thread(current())) {
-            Ok(claim) => return Some(self.allocation(claim)),
-            Err(place) => place,
+        let place = match inner.claim_or_join(wanted, Wake::Thread(current()))? {
+            Joined::Served(claim) => return Ok(Some(self.allocation(claim))),
+            Joined::InLine(place) => place,
         };
         loop {
             if let Some(claim) = place.granted() {
-                return Some(self.allocation(claim));
+                return Ok(Some(self.allocation(claim)));
             }
             if has_passed(deadline) {
-                return inner.leave(&place).map(|claim| self.allocation(claim));
+                return Ok(inner.leave(&place).map(|claim| self.allocation(claim)));
+            }
+            // An alarm may have forked.
+            if inner.is_forked() {
+                return Err(Forked);
             }
             park_until(deadline);
         }
     }
 
-    /// What is free without a search, if `count` is right.
+    /// A claim without a search, if `count` is right.
     #[inline]
     pub(crate) fn allocate_quickly(&self, count: usize) -> Option<Allocation> {
-        let wanted = u32::try_from(count).ok().filter(|&wanted| wanted > 0 && count <= self.capacity())?;
+        let wanted = u32::try_from(count).ok().filter(|&wanted| wanted > 0 && wanted <= self.inner().request_max)?;
         self.inner().claim_quickly(wanted).map(|claim| self.allocation(claim))
     }
 
-    /// The first poll of a future: claims, or joins the line.
-    pub(crate) fn poll_join(&self, wanted: u32, context: &Context<'_>) -> std::result::Result<Allocation, Place> {
-        let claimed = match self.inner().claim_quickly(wanted) {
-            Some(claim) => Ok(claim),
-            None => self.inner().claim_or_join(wanted, Wake::Task(context.waker().clone())),
-        };
-        claimed.map(|claim| self.allocation(claim))
+    /// The first poll of a future, after `allocate_quickly`: claims, or joins the line.
+    pub(crate) fn poll_join(
+        &self,
+        wanted: u32,
+        context: &Context<'_>,
+    ) -> Result<std::result::Result<Allocation, Place>> {
+        // Foreign code, so before the lock. If it panics, the caller's own waker has failed the caller's own poll.
+        let wake = Wake::Task(context.waker().clone());
+        match self.inner().claim_or_join(wanted, wake) {
+            Ok(Joined::Served(claim)) => Ok(Ok(self.allocation(claim))),
+            Ok(Joined::InLine(place)) => Ok(Err(place)),
+            Err(Forked) => Err(self.error("allocate_async", BufPoolErrorKind::ForkedProcess)),
+        }
     }
 
     /// A later poll.
-    pub(crate) fn poll_place(&self, place: &Place, context: &Context<'_>) -> Poll<Allocation> {
-        let granted = place.granted().or_else(|| self.inner().rewake(place, Wake::Task(context.waker().clone())));
-        granted.map_or(Poll::Pending, |claim| Poll::Ready(self.allocation(claim)))
+    pub(crate) fn poll_place(&self, place: &Place, context: &Context<'_>) -> Poll<Result<Allocation>> {
+        let granted = match place.granted() {
+            Some(claim) => Ok(Some(claim)),
+            None => self.inner().rewake(place, context.waker()),
+        };
+        match granted {
+            Ok(Some(claim)) => Poll::Ready(Ok(self.allocation(claim))),
+            Ok(None) => Poll::Pending,
+            Err(Forked) => Poll::Ready(Err(self.error("allocate_async", BufPoolErrorKind::ForkedProcess))),
+        }
     }
 
-    /// The end of a future that is not finished; what it was handed goes to the next in line.
+    /// The end of a future that is not finished; buffers that it was handed go to the next in line.
     pub(crate) fn leave(&self, place: &Place) {
         drop(self.inner().leave(place).map(|claim| self.allocation(claim)));
     }

@@ -7,7 +7,7 @@
 pub(crate) use loom::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{Thread, current, park},
 };
@@ -16,7 +16,7 @@ pub(crate) use loom::{
 pub(crate) use shuttle::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{Thread, current, park},
 };
@@ -25,7 +25,7 @@ pub(crate) use shuttle::{
 pub(crate) use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{Thread, current, park},
 };
@@ -33,8 +33,8 @@ pub(crate) use std::{
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// Locks, whatever became of earlier holders: no user code runs under a lock of this crate, so a
-/// poisoned one still holds consistent state.
+/// Locks, even after a panic under the lock: no user code runs under a lock of this crate, so a poisoned one still
+/// holds consistent state.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -67,7 +67,7 @@ pub(crate) fn park_until(deadline: Option<Instant>) {
         None => park(),
         #[cfg(not(any(fz_loom, fz_shuttle)))]
         Some(at) => std::thread::park_timeout(at.saturating_duration_since(Instant::now())),
-        // A model has no clock: let the others run, then look again.
+        // A model has no clock: let the other threads run, then look again.
         #[cfg(fz_loom)]
         Some(_) => loom::thread::yield_now(),
         #[cfg(fz_shuttle)]

@@ -90,6 +90,42 @@ fn g_a_copy_that_is_too_long_leaves_the_allocation_as_it_was() {
 }
 
 #[test]
+fn g_a_request_beyond_the_configs_limit_is_refused_at_once() {
+    let config = BufPoolConfig::new(BufferSize::S64, 8 * 64).module_id(9);
+    let pool = BufPool::new(config.request_buffers_max(2)).unwrap();
+    let beyond = |count| match count {
+        9 => BufPoolErrorKind::CountBeyondCapacity { count, capacity: 8 },
+        _ => BufPoolErrorKind::CountBeyondLimit { count, limit: 2 },
+    };
+    for count in [3, 8, 9] {
+        assert_kind(&pool.allocate(count).unwrap_err(), 9, "allocate", &beyond(count));
+        assert_kind(&pool.try_allocate(count).unwrap_err(), 9, "try_allocate", &beyond(count));
+        assert_kind(&pool.allocate_timeout(count, Duration::MAX).unwrap_err(), 9, "allocate_timeout", &beyond(count));
+        assert_kind(&pollster::block_on(pool.allocate_async(count)).unwrap_err(), 9, "allocate_async", &beyond(count));
+    }
+    assert_eq!(pool.allocate(2).unwrap().count(), 2);
+    // A limit beyond the pool is none.
+    for limit in [8, 9, usize::MAX] {
+        assert_eq!(BufPool::new(config.request_buffers_max(limit)).unwrap().allocate(8).unwrap().count(), 8);
+    }
+}
+
+#[test]
+fn g_a_cut_that_leaves_a_part_without_buffers_is_refused() {
+    let pool = pool();
+    let mut allocation = pool.allocate(3).unwrap();
+    for at in [0, 3, 4, usize::MAX] {
+        let kind = BufPoolErrorKind::CutOutside { at, count: 3 };
+        assert_kind(&allocation.split_off(at).unwrap_err(), 9, "split_off", &kind);
+    }
+    let kind = BufPoolErrorKind::CutOutside { at: 0, count: 3 };
+    assert_kind(&allocation.truncate(0).unwrap_err(), 9, "truncate", &kind);
+    allocation.truncate(3).unwrap();
+    allocation.truncate(usize::MAX).unwrap();
+    assert_eq!((allocation.count(), pool.stats().in_use), (3, 3));
+}
+
+#[test]
 fn h_a_short_copy_leaves_nothing_of_the_last_owner() {
     let pool = pool();
     pool.allocate(4).unwrap().as_mut_slice().fill(7);
@@ -107,6 +143,7 @@ fn g_a_number_that_is_no_buffer_size_is_refused() {
         assert_kind(&error, 0, "try_from", &BufPoolErrorKind::InvalidBufferSize { bytes });
     }
     for (exponent, size) in (3..=20).zip(BufferSize::ALL) {
+        assert_eq!(size as usize, 1 << exponent, "its number is its bytes");
         assert_eq!((size.bytes(), BufferSize::try_from(1usize << exponent).unwrap()), (1 << exponent, size));
     }
 }

@@ -20,6 +20,10 @@ fn one_of_each() -> Vec<BufPoolErrorKind> {
         Exhausted { count: 2, capacity: 4 },
         TimedOut { count: 2, capacity: 4, timeout: Duration::from_millis(17) },
         CopyTooLong { source_bytes: 129, allocation_bytes: 128 },
+        CountBeyondLimit { count: 17, limit: 16 },
+        RequestsWaiting { count: 3, capacity: 8 },
+        CutOutside { at: 5, count: 4 },
+        ForkedProcess,
     ]
 }
 

@@ -17,7 +17,7 @@ use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
 use watchdog::finishes;
 
 /// So large that only this file's arenas are: they are counted however the tests run beside each other.
-const BIG_BUFFERS: usize = 40;
+const BIG_BUFFERS: usize = 70;
 const BIG_BYTES: usize = BIG_BUFFERS * BufferSize::S16384.bytes();
 
 /// Arenas of `BIG_BYTES` that live now.
@@ -61,10 +61,10 @@ fn count(layout: Layout, arenas: isize) {
 static HEAP: Counting = Counting;
 
 #[test]
-fn an_allocation_in_steady_state_makes_no_heap_call() {
+fn an_allocation_or_a_refusal_in_steady_state_makes_no_heap_call() {
     let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 1000 * 64)).unwrap();
     let mut calls = Vec::new();
-    for count in [1, 2, 32, 33, 1000] {
+    for count in [1, 2, 64, 65, 1000] {
         let before = CALLS.get();
         for _ in 0..100 {
             let mut allocation = pool.allocate(count).unwrap();
@@ -79,12 +79,24 @@ fn an_allocation_in_steady_state_makes_no_heap_call() {
         calls.push(CALLS.get() - before);
     }
     assert_eq!(calls, [0; 5]);
+    let all = pool.allocate(1000).unwrap();
+    // The first refusal of each count is on the heap, and kept.
+    let refused = || [1, 2, 900].map(|count| pool.try_allocate(count).unwrap_err().to_string().len());
+    refused();
+    let before = CALLS.get();
+    for _ in 0..100 {
+        for count in [1, 2, 900] {
+            drop(pool.try_allocate(count).unwrap_err());
+        }
+    }
+    assert_eq!(CALLS.get() - before, 0, "a refusal");
+    drop(all);
     let before = CALLS.get();
     drop(pool.try_allocate(1001));
     assert!(CALLS.get() > before, "the counter counts: an error is on the heap");
 }
 
-/// What may outlive what: each is dropped in each order, on this thread and on others.
+/// Each part may outlive each: all are dropped in each order, on this thread and on further ones.
 #[test]
 fn h_everything_may_be_dropped_in_any_order_and_the_memory_goes_with_the_last() {
     finishes(|| {

@@ -1,4 +1,4 @@
-//! Promise F for those who hold a pool's memory for as long as nobody wants it: they learn of every request that waits.
+//! Promise F for a holder that could release a pool's memory early: it learns of every request that waits.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 mod wakes;
@@ -66,7 +66,7 @@ fn f_a_line_says_whether_requests_wait() {
     let line = held.line();
     assert!(!line.is_waiting());
     assert!(pool.try_allocate(1).is_err());
-    assert!(!line.is_waiting(), "who is refused does not wait");
+    assert!(!line.is_waiting(), "a refused request does not wait");
     let (first, second) = (join(&pool, 1), join(&pool, 2));
     assert!(line.is_waiting());
     drop(first);
@@ -75,10 +75,10 @@ fn f_a_line_says_whether_requests_wait() {
     assert!(!line.is_waiting());
     let mut third = join(&pool, 1);
     drop(held);
-    assert!(!line.is_waiting(), "who was served does not wait");
+    assert!(!line.is_waiting(), "a served request does not wait");
     let Poll::Ready(last) = wakes::poll(&mut third, &Arc::default()) else { panic!("it was served") };
     drop((third, pool));
-    assert!(!line.is_waiting(), "a pool without handles has nobody to wait for it");
+    assert!(!line.is_waiting(), "no request waits for a pool without handles");
     drop(last);
     assert!(!line.is_waiting());
 }
@@ -156,7 +156,7 @@ fn h_a_line_may_be_used_when_its_pool_is_gone() {
     drop(first);
     let (calls, alarm) = counting();
     line.add_alarm(&alarm);
-    assert_eq!(Arc::weak_count(&alarm), 0, "nobody will ever call");
+    assert_eq!(Arc::weak_count(&alarm), 0, "no request will ever call it");
     // The next pool takes the place that the first one had; its requests are none of the first one's holders'.
     let next = pool(1);
     let held = next.try_allocate(1).unwrap();

@@ -1,4 +1,4 @@
-//! The models under loom: `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-bufpool --test loom`.
+//! The models under loom: `RUSTFLAGS="--cfg fz_loom" cargo test --release -p fz-bufpool --features _loom --test loom`.
 #![cfg(fz_loom)]
 
 mod models;
@@ -37,5 +37,7 @@ explored! {
     a_refusal_means_that_there_was_no_run
     a_request_that_waits_is_seen_or_calls
     a_request_that_waits_is_seen_or_finds_a_new_alarm
-    a_count_beside_a_long_claim_is_no_huge_one
+    a_release_beside_a_search_is_not_forgotten
+    a_release_beside_a_search_serves_the_waiter
+    two_releases_beside_a_search_are_not_forgotten
 }

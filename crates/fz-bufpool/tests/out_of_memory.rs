@@ -10,8 +10,8 @@ use std::sync::Arc;
 use fz_bufpool::{BufPool, BufPoolConfig, BufPoolErrorKind, BufferSize};
 
 thread_local! {
-    /// The sizes that the allocator refuses, from and to.
-    static REFUSED: Cell<(usize, usize)> = const { Cell::new((usize::MAX, 0)) };
+    /// How many more blocks the allocator grants before it refuses one.
+    static GRANTS: Cell<usize> = const { Cell::new(usize::MAX) };
     /// Bytes that live now.
     static LIVE: Cell<isize> = const { Cell::new(0) };
 }
@@ -20,12 +20,12 @@ struct Refusing;
 
 /// Enters a block in the book, unless it is refused.
 fn admit(layout: Layout) -> bool {
-    let (from, to) = REFUSED.get();
-    let admitted = !(from..=to).contains(&layout.size());
-    if admitted {
+    let grants = GRANTS.get();
+    GRANTS.set(grants.wrapping_sub(1));
+    if grants > 0 {
         LIVE.set(LIVE.get() + layout.size().cast_signed());
     }
-    admitted
+    grants > 0
 }
 
 // SAFETY: it hands every call on to the system's allocator as it is, or fails.
@@ -60,19 +60,26 @@ static HEAP: Refusing = Refusing;
 fn g_memory_that_the_allocator_refuses_is_an_error_and_leaves_nothing_behind() {
     const BUFFERS: usize = 1 << 22;
     let bytes = BUFFERS * BufferSize::S8.bytes();
-    // The arena; the bitmap, two bits a buffer; its marks, one bit for each of its 32-buffer words.
-    for (from, to) in [(bytes, usize::MAX), (BUFFERS / 4, BUFFERS / 4), (BUFFERS / 256, BUFFERS / 256)] {
+    let config = BufPoolConfig::new(BufferSize::S8, bytes).module_id(9).prefault(false);
+    let mut refusals = 0;
+    let pool = loop {
         let before = LIVE.get();
-        REFUSED.set((from, to));
-        let made = BufPool::new(BufPoolConfig::new(BufferSize::S8, bytes).module_id(9).prefault(false));
-        REFUSED.set((usize::MAX, 0));
-        let error = made.expect_err("the allocator refused");
+        GRANTS.set(refusals);
+        let made = BufPool::new(config);
+        GRANTS.set(usize::MAX);
+        let error = match made {
+            Ok(pool) => break pool,
+            Err(error) => error,
+        };
         assert_eq!((error.module_id(), error.operation()), (9, "new"));
         assert_eq!(error.kind(), &BufPoolErrorKind::OutOfMemory { bytes });
         drop(error);
         assert_eq!(LIVE.get(), before, "something is left behind");
-    }
-    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, bytes).prefault(false)).unwrap();
+        refusals += 1;
+    };
+    // The arena, the bitmap and its tracked words, the tree's leaves, list of levels and six levels, the pool itself;
+    // and the wait list, unless an earlier pool left one.
+    assert!((12..=13).contains(&refusals), "{refusals} blocks can be refused");
     assert_eq!(pool.capacity(), BUFFERS);
 }
 

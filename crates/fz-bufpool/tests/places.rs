@@ -1,6 +1,6 @@
-//! Where a thread's buffers lie: neighbours for as long as there are some, so that whoever writes them can merge them,
-//! and far from other threads', so that no two fight over one cache line. `src/cursor.rs` and the marks of
-//! `src/bitmap.rs` see to it; without them every promise would hold, slowly.
+//! Where a thread's buffers lie: neighbours for as long as there are some, so that a writer can merge them, in other
+//! cache lines of the bitmap than those of other threads, and yet close to them, so that the rest of the pool stays in
+//! one piece. `src/cursor.rs` and the order of the search ensure it; without them every promise would hold, slowly.
 #![cfg(not(any(fz_loom, fz_shuttle)))]
 
 use std::thread;
@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::{Off, WithSource};
 
 /// Buffers that one word of the bitmap covers.
-const WORD: usize = 32;
+const WORD: usize = 64;
+
+/// Words that a claimer visits before it searches the whole pool.
+const WINDOW: usize = 16;
 
 /// A pool, and the address of its first buffer.
 fn pool(buffers: usize) -> (BufPool, usize) {
@@ -26,7 +29,8 @@ fn first(allocation: &Allocation, base: usize) -> usize {
 #[test]
 fn threads_that_come_one_after_the_other_begin_in_words_of_their_own() {
     const THREADS: usize = 8;
-    let (pool, base) = pool(THREADS * WORD);
+    // Homes are 16 words apart and lie in a quarter of the pool.
+    let (pool, base) = pool(THREADS * 16 * 4 * WORD);
     let begin = || {
         let pool = pool.clone();
         thread::spawn(move || pool.allocate(1).unwrap()).join().unwrap()
@@ -43,6 +47,19 @@ fn threads_that_come_one_after_the_other_begin_in_words_of_their_own() {
 }
 
 #[test]
+fn f_buffers_that_each_thread_holds_for_long_leave_three_quarters_of_the_pool_in_one_piece() {
+    const BUFFERS: usize = 1 << 16;
+    let (pool, _) = pool(BUFFERS);
+    let begin = || {
+        let pool = pool.clone();
+        thread::spawn(move || pool.allocate(1).unwrap()).join().unwrap()
+    };
+    let held: Vec<_> = (0..100).map(|_| begin()).collect();
+    let rest = pool.try_allocate(BUFFERS / 4 * 3).expect("each thread holds a buffer in the first quarter");
+    drop((held, rest));
+}
+
+#[test]
 fn a_thread_goes_on_where_it_was_in_each_of_its_pools() {
     let ((one, base), (other, _)) = (pool(4 * WORD), pool(4 * WORD));
     let whole_word = one.allocate(WORD).unwrap();
@@ -55,7 +72,7 @@ fn a_thread_goes_on_where_it_was_in_each_of_its_pools() {
     assert_eq!(first(&after, base), first(&next, base) + 1, "its neighbour, though the first word is free again");
 }
 
-/// What the search is to find, the slow way.
+/// The search, the slow way.
 struct Model {
     free: Vec<bool>,
     /// The word in which the thread found buffers last.
@@ -69,23 +86,28 @@ impl Model {
         (from..(to + 1).saturating_sub(count)).find(|at| self.free[*at..*at + count].iter().all(|free| *free))
     }
 
-    /// In a word, the next from the thread's place on; else wherever there is a run, across words. More than fits into
-    /// a word: behind the last such run, else wherever there is one.
-    fn claim(&mut self, count: usize) -> Option<usize> {
+    /// The first buffer. In a word: the thread's, or one of the next ones; else wherever there is a run, and `found`
+    /// says where. More than fits into a word: behind the last such run, else the first.
+    fn claim(&mut self, count: usize, found: Option<usize>) -> Option<usize> {
         let words = self.free.len().div_ceil(WORD);
         if count > WORD {
             let behind = self.run_from(self.beyond * WORD, self.free.len(), count);
-            self.beyond = behind.map_or(0, |first| (first + count) / WORD);
             let found = behind.or_else(|| self.run_from(0, self.free.len(), count));
+            if let Some(first) = found {
+                self.beyond = (first + count) / WORD;
+            }
             self.take(found, count);
             return found;
         }
         let in_word = |word: usize| self.run_from(word * WORD, ((word + 1) * WORD).min(self.free.len()), count);
-        let found = (0..words).find_map(|step| in_word((self.place + step) % words));
+        let is_free = |first: usize| self.run_from(first, first + count, count).is_some();
+        let found = (0..words.min(WINDOW))
+            .find_map(|step| in_word((self.place + step) % words))
+            .or_else(|| found.filter(|first| is_free(*first)))
+            .or_else(|| self.run_from(0, self.free.len(), count));
         if let Some(first) = found {
             self.place = first / WORD;
         }
-        let found = found.or_else(|| self.run_from(0, self.free.len(), count));
         self.take(found, count);
         found
     }
@@ -114,10 +136,10 @@ proptest! {
         if cfg!(fz_mutants) { Off } else { WithSource("proptest-regressions") }
     ))]
 
-    /// Words by the hundred, so that their marks take more than one word themselves.
+    /// Words by the hundred, so that the tree over them has three levels.
     #[test]
-    fn an_allocation_lies_in_the_next_word_that_has_room_for_it(
-        buffers in prop_oneof![1_usize..200, 2000_usize..6000],
+    fn an_allocation_lies_in_one_of_the_next_words_if_one_has_room_for_it(
+        buffers in prop_oneof![1_usize..400, 4000_usize..24_000],
         is_full in any::<bool>(),
         steps in prop::collection::vec(step(), 1..200),
     ) {
@@ -133,7 +155,8 @@ proptest! {
             match step {
                 Step::Claim(count) if count <= buffers => {
                     let allocation = pool.try_allocate(count).ok();
-                    prop_assert_eq!(allocation.as_ref().map(|one| first(one, base)), model.claim(count));
+                    let found = allocation.as_ref().map(|one| first(one, base));
+                    prop_assert_eq!(found, model.claim(count, found));
                     held.extend(allocation);
                 }
                 Step::Release(index) if !held.is_empty() => {

@@ -1,4 +1,5 @@
-//! The models under shuttle: `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-bufpool --test shuttle`.
+//! The models under shuttle: `RUSTFLAGS="--cfg fz_shuttle" cargo test --release -p fz-bufpool --features _shuttle
+//! --test shuttle`.
 #![cfg(fz_shuttle)]
 
 mod models;

@@ -32,7 +32,7 @@ struct Book {
 }
 
 impl Book {
-    /// Enters an allocation, fills it with `mark`, checks that nobody else writes there, strikes it out, drops it.
+    /// Enters an allocation, fills it with `mark`, checks that no other owner writes there, strikes it out, drops it.
     fn use_up(&self, mut allocation: Allocation, mark: u8) {
         let count = allocation.count();
         let held = self.held.fetch_add(count, Ordering::SeqCst) + count;
@@ -44,7 +44,7 @@ impl Book {
     }
 }
 
-/// 64 threads, mixed sizes, everybody blocks or polls or gives up, at the limit all the time.
+/// 64 threads, mixed sizes, each of which blocks or polls or gives up, at the limit all the time.
 #[test]
 fn f_bounded_and_nobody_is_forgotten_by_64_threads_and_cancelled_futures() {
     const CAPACITY: usize = 70;
@@ -93,8 +93,8 @@ fn f_bounded_and_nobody_is_forgotten_by_64_threads_and_cancelled_futures() {
 fn f_a_buffer_that_is_free_at_every_instant_is_found() {
     const THREADS: usize = 4;
     finishes(|| {
-        // Three words: the threads begin in different ones, and every one of them has to look elsewhere at times.
-        let capacity = 3 * 32;
+        // Three words, and every thread has to look elsewhere at times.
+        let capacity = 3 * 64;
         let pool = BufPool::new(BufPoolConfig::new(BufferSize::S8, capacity * 8)).unwrap();
         let _rest = pool.allocate(capacity - THREADS).unwrap();
         thread::scope(|scope| {
@@ -109,7 +109,7 @@ fn f_a_buffer_that_is_free_at_every_instant_is_found() {
     });
 }
 
-/// Pools come and go while their last buffers are released elsewhere, and take over each other's lots.
+/// Pools come and go while their last buffers are released elsewhere, and reuse each other's wait lists.
 #[test]
 fn h_pools_that_end_on_any_thread_leave_their_successors_alone() {
     finishes(|| {

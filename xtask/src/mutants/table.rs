@@ -243,6 +243,23 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "pool_forgets_tracked_words",
+        package: "fz-bufpool",
+        checks: &[
+            test("fairness", "f_the_limit_is_exact"),
+            test("fairness", "f_a_run_that_joins_up_across_words_serves_the_head"),
+            loom("loom", "a_release_beside_a_search_is_not_forgotten"),
+        ],
+    },
+    Mutant {
+        name: "pool_forgets_searches",
+        package: "fz-bufpool",
+        checks: &[
+            test("lib", "f_a_releaser_takes_the_lock_if_a_search_came_between_its_two_looks"),
+            loom("loom", "two_releases_beside_a_search_are_not_forgotten"),
+        ],
+    },
+    Mutant {
         name: "pool_loses_wakeup",
         package: "fz-bufpool",
         checks: &[

@@ -19,6 +19,6 @@ pub(crate) fn finishes(body: impl FnOnce() + Send + 'static) {
     match is_done.recv_timeout(PATIENCE) {
         Ok(()) => worker.join().expect("it has said that it is done"),
         Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(worker.join().expect_err("it panicked")),
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("stuck: somebody waits for ever"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("stuck: a thread waits for ever"),
     }
 }

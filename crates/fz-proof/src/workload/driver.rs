@@ -56,7 +56,14 @@ impl<'s, 'a> Driver<'s, 'a> {
     pub(crate) fn try_allocate(&self, slots: usize) -> Result<Option<Allocation>, String> {
         match self.session.pool.try_allocate(slots) {
             Ok(allocation) => Ok(Some(allocation)),
-            Err(error) if matches!(error.kind(), BufPoolErrorKind::Exhausted { .. }) => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    BufPoolErrorKind::Exhausted { .. } | BufPoolErrorKind::RequestsWaiting { .. }
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(format!("F: the pool refuses for no reason: {error:?}")),
         }
     }

@@ -5,6 +5,7 @@
 
 mod gate;
 mod pipe;
+mod pool;
 mod primitives;
 mod waiters;
 
@@ -25,6 +26,9 @@ pub(crate) const SUITE: Suite = Suite {
     with_peers: false,
 };
 
+/// From a thousand to eight million: twofold steps would show nothing more.
+const POOL_BUFFERS: [u64; 4] = [1 << 10, 1 << 15, 1 << 20, 1 << 23];
+
 fn works(quick: bool) -> Vec<Work> {
     let powers: &[u64] = if quick { &[1, 1_000, 1_000_000] } else { &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000] };
     let dimensions = [Dimension::Slots, Dimension::Depth, Dimension::Batch, Dimension::Occupancy, Dimension::Waiters];
@@ -33,6 +37,9 @@ fn works(quick: bool) -> Vec<Work> {
         dimensions.into_iter().flat_map(|what| powers.iter().map(move |&x| work(what, x))).collect();
     works.extend([1, 2, 4].map(|threads| work(Dimension::Allocate, threads)));
     works.extend([0, 1, 4].map(|producers| work(Dimension::Push, producers)));
+    for what in [Dimension::PoolHandOff, Dimension::PoolRefusal, Dimension::PoolLastFree] {
+        works.extend(POOL_BUFFERS.map(|buffers| work(what, buffers)));
+    }
     works
 }
 
@@ -49,6 +56,9 @@ fn contestants(work: &Work) -> Contestants {
             Contestant::special("crossbeam SegQueue", Role::Peer, primitives::push_segments),
             Contestant::special("fz-mpsc", Role::Subject, primitives::push_fz),
         ],
+        Dimension::PoolHandOff => vec![Contestant::special("fz-bufpool", Role::Subject, pool::hand_off)],
+        Dimension::PoolRefusal => vec![Contestant::special("fz-bufpool", Role::Subject, pool::refuse)],
+        Dimension::PoolLastFree => vec![Contestant::special("fz-bufpool", Role::Subject, pool::last_free)],
         Dimension::Slots => vec![Contestant::special("fz", Role::Subject, pipe::slots)],
         Dimension::Depth => vec![Contestant::special("fz", Role::Subject, pipe::depth)],
         Dimension::Batch => vec![Contestant::special("fz", Role::Subject, pipe::batch)],
