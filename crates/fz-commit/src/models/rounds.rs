@@ -6,7 +6,7 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use super::{DEADLOCK, canary, explore};
-use crate::round::{Arrival, Baton, PickUp, Plan};
+use crate::round::{Arrival, Baton, MayLead, PickUp, Plan};
 use crate::sync::{AtomicU64, Ordering};
 use crate::waiters::Progress;
 
@@ -35,6 +35,8 @@ struct Model {
     gathers: u64,
     /// The time of a gather is over as soon as the flusher thread looks; else it never is.
     is_over: bool,
+    /// When blocked threads lead.
+    lead: MayLead,
     flaw: Flaw,
     bell: Mutex<Bell>,
     rang: Condvar,
@@ -54,6 +56,7 @@ impl Model {
             batch_max: 0,
             gathers: 0,
             is_over: true,
+            lead: MayLead::Alone,
             flaw,
             bell: Mutex::new(Bell::default()),
             rang: Condvar::new(),
@@ -97,8 +100,8 @@ impl Model {
     }
 
     /// As `Core::arrive`.
-    fn arrive(&self, may_lead: bool) {
-        match self.progress.arrive(may_lead) {
+    fn arrive(&self, lead: MayLead) {
+        match self.progress.arrive(lead) {
             Arrival::Lead => {
                 let _ = self.lead(|| {
                     if self.flaw != Flaw::HandsOverSilently {
@@ -116,7 +119,7 @@ impl Model {
         if self.progress.status(position).is_some() {
             return;
         }
-        self.arrive(true);
+        self.arrive(self.lead);
         while self.progress.status(position).is_none() {
             self.progress.sleep(position);
         }
@@ -129,7 +132,7 @@ impl Model {
         if self.progress.register(position, &mut 0, &waker).is_some() {
             return;
         }
-        self.arrive(false);
+        self.arrive(MayLead::Never);
         let mut is_woken = task.is_woken.lock().unwrap();
         while !*is_woken {
             is_woken = task.wakes.wait(is_woken).unwrap();
@@ -256,6 +259,23 @@ fn a_gather_whose_time_is_over_forgets_no_task() {
 #[test]
 fn the_arrival_that_completes_a_gather_begins_the_round() {
     explore(2, || callers(Model { gathers: 1, is_over: false, ..Model::new(Flaw::None) }, 2, 0));
+}
+
+#[test]
+fn threads_that_lead_what_they_complete_are_settled() {
+    explore(2, || {
+        callers(Model { gathers: 1, is_over: false, lead: MayLead::Gathered, ..Model::new(Flaw::None) }, 2, 0);
+    });
+}
+
+#[test]
+fn threads_that_lead_what_they_complete_are_settled_beside_a_gather_that_is_over() {
+    explore(2, || callers(Model { gathers: 2, lead: MayLead::Gathered, ..Model::new(Flaw::None) }, 2, 0));
+}
+
+#[test]
+fn threads_that_never_lead_are_settled() {
+    explore(2, || callers(Model { lead: MayLead::Never, ..Model::new(Flaw::None) }, 2, 0));
 }
 
 #[test]

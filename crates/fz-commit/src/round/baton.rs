@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | free | no round runs and none is wanted | a thread takes the baton and leads; a task hands it to the flusher thread |
 //! | led | a thread runs a round | marks the round after it as wanted |
-//! | handed | the flusher thread leads the next round, when it has gathered enough waiters | is counted |
+//! | handed | the flusher thread leads the next round, when enough waiters are gathered | is counted; the one that completes the gather rings, or leads if it [may](MayLead::Gathered) |
 //!
 //! # No waiter is forgotten
 //!
@@ -21,6 +21,8 @@
 //!
 //! The same word counts the arrivals, so that a waiter changes one word, and the arrival that completes a gather is the
 //! one whose count equals the plan's.
+
+use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -44,6 +46,17 @@ pub(crate) enum Arrival {
     Ring,
     /// It waits.
     Wait,
+}
+
+/// When an arriving caller leads a round itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayLead {
+    /// A task, a wait with a time limit, or a thread that was told not to.
+    Never,
+    /// When no round is wanted: a lone writer.
+    Alone,
+    /// Also when it completes a gather.
+    Gathered,
 }
 
 /// What the flusher thread finds.
@@ -73,31 +86,30 @@ impl Baton {
     fn change(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
         // Release: a thread that reads this value sees what the caller did before: what an arrival accepted, what a
         // leader wrote and planned. Acquire: pairs with that Release of every earlier change, which each later one
-        // passes on, being a read-modify-write. Relaxed where nothing is changed: the caller looks again.
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next).ok()
+        // passes on, being a read-modify-write; of a failed attempt too, since `next` looks at the plan.
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
     }
 
-    /// A caller begins to wait for work that was accepted before. `may_lead`: the caller is a thread that can run a
-    /// round itself. `complete_at` is asked for the count that completes the gather of the last plan.
-    pub(crate) fn arrive(&self, may_lead: bool, complete_at: impl FnOnce() -> u64) -> Arrival {
-        let before = self.change(|now| {
-            let entered = match now & STATE {
-                0 if may_lead => LED,
-                0 => HANDED,
-                LED => WANTED,
-                _ => 0,
+    /// A caller begins to wait for work that was accepted before, and may lead as `lead` says. `complete_at` is asked for
+    /// the count that completes the gather of the last plan.
+    pub(crate) fn arrive(&self, lead: MayLead, complete_at: impl Fn() -> u64) -> Arrival {
+        // What the last attempt decided, which is the one that changed the word.
+        let decided = Cell::new(Arrival::Wait);
+        let _ = self.change(|now| {
+            // Equal: one arrival of a gather completes it.
+            let is_complete = || now / ARRIVAL + 1 == complete_at();
+            let (entered, arrival) = match now & STATE {
+                0 if lead != MayLead::Never => (now | LED, Arrival::Lead),
+                0 => (now | HANDED, Arrival::Ring),
+                LED => (now | WANTED, Arrival::Wait),
+                _ if !is_complete() => (now, Arrival::Wait),
+                _ if lead == MayLead::Gathered => ((now & !(STATE | WANTED)) | LED, Arrival::Lead),
+                _ => (now, Arrival::Ring),
             };
-            Some((now | entered) + ARRIVAL)
+            decided.set(arrival);
+            Some(entered + ARRIVAL)
         });
-        let before = before.unwrap_or_default();
-        match before & STATE {
-            0 if may_lead => Arrival::Lead,
-            0 => Arrival::Ring,
-            // Equal: one arrival of a gather rings. A newer plan, made after the flusher thread took the baton, expects
-            // more than this count, and its round covers the caller.
-            HANDED if before / ARRIVAL + 1 == complete_at() => Arrival::Ring,
-            _ => Arrival::Wait,
-        }
+        decided.get()
     }
 
     /// Asks for a round that covers all that was accepted before, without waiting for it and without a gather. True if

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::reentry::{self, Within};
-use super::{Core, PickUp};
+use super::{Core, MayLead, PickUp};
 use crate::Medium;
 use crate::flusher::Serve;
 use crate::sync::{Ordering, nanos};
@@ -44,7 +44,7 @@ impl<M: Medium> Core<M> {
 
     /// A wait of the flusher thread, in foreign code that its service called: it leads the rounds that it was handed.
     pub(super) fn wait_in_service(&self, position: u64) -> Result<u64, M::Error> {
-        self.arrive(true);
+        self.arrive(MayLead::Alone);
         loop {
             if let Some(status) = self.progress.status(position) {
                 return status;
@@ -54,7 +54,7 @@ impl<M: Medium> Core<M> {
                     let _ = self.lead(|| ());
                 }
                 PickUp::Led => self.progress.sleep(position),
-                PickUp::Gathering | PickUp::Free => self.arrive(true),
+                PickUp::Gathering | PickUp::Free => self.arrive(MayLead::Alone),
             }
         }
     }
@@ -65,10 +65,15 @@ impl<M: Medium> Core<M> {
         let until_due = self.time_until_due();
         if until_due.is_zero() && self.progress.baton.demand() {
             // The leader has just ended its round.
-            self.duty.ring();
-        } else {
-            self.duty.set_timer(until_due.max(self.patience() / 2));
+            return self.duty.ring();
         }
+        let mut next_look = until_due.max(self.patience() / 2);
+        if self.progress.gather_until() != 0 {
+            // Rounds that gather follow each other: the next gather is over about then, and its leader need not wake
+            // this thread to set the timer.
+            next_look = next_look.min(self.counters.round_mean());
+        }
+        self.duty.set_timer(next_look);
     }
 
     /// Whether unawaited work has waited for as long as it may.

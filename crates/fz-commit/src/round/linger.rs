@@ -31,6 +31,11 @@ impl Linger {
         Self { max, born: Instant::now(), paused_until: AtomicU64::new(0), pause }
     }
 
+    /// Whether threads linger now: the program asked for it, and no yield came back late of late.
+    pub(super) fn is_on(&self) -> bool {
+        !self.max.is_zero() && nanos(self.born.elapsed()) >= self.paused_until.load(Ordering::Relaxed)
+    }
+
     /// Yields until `is_over`, which is true, or until it is time to sleep.
     pub(super) fn waits_for(&self, is_over: impl Fn() -> bool) -> bool {
         if self.max.is_zero() {

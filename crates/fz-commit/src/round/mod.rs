@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use fz_process::foreign;
 
-pub(crate) use self::baton::{Arrival, Baton, PickUp};
+pub(crate) use self::baton::{Arrival, Baton, MayLead, PickUp};
 use self::linger::Linger;
 pub(crate) use self::pace::Plan;
 use self::pace::{Pace, RoundEnd};
@@ -275,11 +275,29 @@ impl<M: Medium> Core<M> {
         reentry::is_in(Within::Round, self.name())
     }
 
+    /// When a blocked thread leads. Beside other work a waiter that completes a gather had better not: the flusher
+    /// thread sleeps more than any caller, so the scheduler runs it sooner.
+    fn may_lead(&self) -> MayLead {
+        match (self.config.waiters_lead, self.linger.is_on()) {
+            (false, _) => MayLead::Never,
+            (true, false) => MayLead::Alone,
+            (true, true) => MayLead::Gathered,
+        }
+    }
+
+    /// The baton was handed to the flusher thread: it leads when the gather is over, or at once if there is none.
+    fn call_flusher(&self) {
+        match self.progress.gather_until() {
+            0 => self.duty.ring(),
+            until => self.duty.set_timer(Duration::from_nanos(until.saturating_sub(nanos(self.age())))),
+        }
+    }
+
     /// A caller that waits begins to: leads a round, or rings the flusher thread, or neither.
-    fn arrive(&self, may_lead: bool) {
-        match self.progress.arrive(may_lead) {
+    fn arrive(&self, lead: MayLead) {
+        match self.progress.arrive(lead) {
             Arrival::Lead => {
-                let _ = self.lead(|| self.duty.ring());
+                let _ = self.lead(|| self.call_flusher());
             }
             Arrival::Ring => self.duty.ring(),
             Arrival::Wait => {}
@@ -296,7 +314,7 @@ impl<M: Medium> Rounds<M::Error> for Core<M> {
         if reentry::is_in(Within::Service, self.name()) {
             return self.wait_in_service(position);
         }
-        self.arrive(self.config.waiters_lead);
+        self.arrive(self.may_lead());
         if self.linger.waits_for(|| self.progress.status(position).is_some()) {
             self.linger.came_in_time();
         }

@@ -27,7 +27,7 @@ use fz_process::{Process, foreign};
 
 use super::WaitWord;
 use super::notices::{Notice, Notices, Registration, Settled, give};
-use crate::round::{Arrival, Baton, PickUp, Plan};
+use crate::round::{Arrival, Baton, MayLead, PickUp, Plan};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// The committer has failed: no position becomes durable any more.
@@ -170,13 +170,13 @@ impl<E: Clone> Progress<E> {
     }
 
     /// A caller begins to wait, as [`Baton::arrive`].
-    pub(crate) fn arrive(&self, may_lead: bool) -> Arrival {
-        self.baton.arrive(may_lead, || self.complete_at())
+    pub(crate) fn arrive(&self, lead: MayLead) -> Arrival {
+        self.baton.arrive(lead, || self.complete_at())
     }
 
     /// For a task or a callback that was registered: ensures that a round which has not begun yet will be led.
     pub(crate) fn ask_for_round(&self) {
-        if self.arrive(false) == Arrival::Ring
+        if self.arrive(MayLead::Never) == Arrival::Ring
             && let Some(rounds) = self.rounds()
         {
             rounds.ring();

@@ -14,8 +14,8 @@ use std::time::Instant;
 use fz_bufpool::{AllocateFuture, Allocation, BufPool, BufPoolConfig, BufferSize};
 
 use crate::Outcome;
-use crate::figures::Figures;
-use crate::work::Work;
+use crate::measure::figures::Figures;
+use crate::workload::Work;
 
 const TIMED: usize = 100_000;
 
