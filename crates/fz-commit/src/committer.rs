@@ -183,8 +183,8 @@ impl<M: Medium> Committer<M> {
         settled
     }
 
-    /// As [`close`](Self::close), but waits no longer than `timeout` for the medium. After that the committer goes on to
-    /// make durable what it accepted; call this again, or [`abandon`](Self::abandon).
+    /// As [`close`](Self::close), but waits no longer than `timeout` for the medium. After that the committer goes on
+    /// to make durable what it accepted; call this again, or [`abandon`](Self::abandon).
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! The flusher: threads that serve committers when they are rung, or when their timers are due.
 //!
 //! A committer has a flusher of its own, with one thread, or shares one with others. A schedule, under one lock, holds
-//! the committers that were rung, in order, and the timers, by time. A thread takes the first of them, serves it without
-//! the lock, and sleeps when there is none, until the next timer is due: one condition variable, and no descriptor.
+//! the committers that were rung, in order, and the timers, by time. A thread takes the first of them, serves it
+//! without the lock, and sleeps when there is none, until the next timer is due: one condition variable, and no
+//! descriptor.
 //!
 //! No committer is served by two threads at a time: one that is rung while it is served is served again afterwards.
 
@@ -147,8 +148,8 @@ pub struct Flusher {
 }
 
 impl Flusher {
-    /// A flusher that starts up to `threads_max` threads (at least one): one with the first committer, the others when a
-    /// committer waits while all threads are busy with others.
+    /// A flusher that starts up to `threads_max` threads (at least one): one with the first committer, the others when
+    /// a committer waits while all threads are busy with others.
     ///
     /// # Examples
     ///
@@ -246,8 +247,8 @@ impl Duty {
         self.handle.schedule().is_some_and(|schedule| !schedule.ready.is_empty())
     }
 
-    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless this
-    /// thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
+    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless
+    /// this thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
     pub(crate) fn end(&self, is_own_flusher: bool) {
         let Some(mut schedule) = self.handle.schedule() else { return };
         schedule.set_timer(self.id, None);

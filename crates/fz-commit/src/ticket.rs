@@ -12,8 +12,8 @@ use crate::waiters::{Notice, Progress, Registration};
 /// The promise that a piece of work, and every piece before it, will be durable; or the error why not.
 ///
 /// A ticket is a [`Future`] on any executor, and can be waited for by a blocked thread. Both resolve to the durable
-/// position, which is at least [`position`](Self::position), or to the error that stopped the committer. They can be asked
-/// again and give the same kind of answer. A ticket wakes its task once, when it is settled.
+/// position, which is at least [`position`](Self::position), or to the error that stopped the committer. They can be
+/// asked again and give the same kind of answer. A ticket wakes its task once, when it is settled.
 ///
 /// Dropping a ticket changes nothing about the work. A ticket may outlive its committer, which settles every ticket
 /// before it is gone. Each clone waits on its own.
@@ -93,8 +93,8 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Blocks the thread until the work is durable; then the durable position.
     ///
-    /// If no other thread is running a round just then, this thread does it itself, which saves two context switches, see
-    /// [`waiters_lead`](crate::CommitConfig::waiters_lead). Not for async code: `.await` the ticket there.
+    /// If no other thread is running a round just then, this thread does it itself, which saves two context switches,
+    /// see [`waiters_lead`](crate::CommitConfig::waiters_lead). Not for async code: `.await` the ticket there.
     ///
     /// # Errors
     ///
@@ -102,8 +102,8 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     ///
     /// # Panics
     ///
-    /// Inside a round of the same committer: in foreign code that the medium's `write` or `sync` calls. The wait would be
-    /// for its own caller.
+    /// Inside a round of the same committer: in foreign code that the medium's `write` or `sync` calls. The wait would
+    /// be for its own caller.
     pub fn wait(&self) -> Result<u64, E> {
         let progress = self.progress();
         loop {
@@ -120,8 +120,8 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Blocks the thread until the work is durable, but not longer than `timeout`.
     ///
-    /// The flusher thread is asked for a round at once; this thread never runs one itself, since a sync could outlast the
-    /// limit. Not for async code.
+    /// The flusher thread is asked for a round at once; this thread never runs one itself, since a sync could outlast
+    /// the limit. Not for async code.
     ///
     /// # Errors
     ///
@@ -158,9 +158,9 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Calls `callback` with the outcome, once: at once if it is known, else on the thread that settles it.
     ///
-    /// Asks for a round, as an await does. The callback is called without locks, like a waker: it must not block, and its
-    /// panic ends in it. No task and no thread waits meanwhile. The callback is kept until the work is settled, also
-    /// when the ticket is dropped.
+    /// Asks for a round, as an await does. The callback is called without locks, like a waker: it must not block, and
+    /// its panic ends in it. No task and no thread waits meanwhile. The callback is kept until the work is settled,
+    /// also when the ticket is dropped.
     pub fn on_durable(&self, callback: impl FnOnce(Result<u64, E>) + Send + 'static) {
         let progress = self.progress();
         match progress.register_notice(self.position, &mut 0, Notice::Call(Box::new(callback))) {

@@ -90,8 +90,8 @@ impl Baton {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
     }
 
-    /// A caller begins to wait for work that was accepted before, and may lead as `lead` says. `complete_at` is asked for
-    /// the count that completes the gather of the last plan.
+    /// A caller begins to wait for work that was accepted before, and may lead as `lead` says. `complete_at` is asked
+    /// for the count that completes the gather of the last plan.
     pub(crate) fn arrive(&self, lead: MayLead, complete_at: impl Fn() -> u64) -> Arrival {
         // What the last attempt decided, which is the one that changed the word.
         let decided = Cell::new(Arrival::Wait);
@@ -146,8 +146,8 @@ impl Baton {
         }
     }
 
-    /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last one,
-    /// and none was demanded. Then the baton is free.
+    /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last
+    /// one, and none was demanded. Then the baton is free.
     pub(crate) fn relinquish(&self, taken: u64) -> bool {
         self.change(|now| (now & (STATE | WANTED) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED))
             .is_some()
