@@ -52,6 +52,8 @@ impl<M: Medium> Committer<M> {
         let core = Core::new(medium, config, flusher.place()?);
         let serve: Arc<Core<M>> = Arc::clone(&core);
         core.duty.begin(serve);
+        // Else the medium would not call `work_arrived` for its first piece of work.
+        let _ = fz_process::foreign::call(|| core.rest());
         Ok(Self { core, process: Process::current(), has_own_flusher, is_abandoned: AtomicU32::new(0) })
     }
 

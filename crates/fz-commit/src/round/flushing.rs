@@ -77,7 +77,7 @@ impl<M: Medium> Core<M> {
     }
 
     /// Arranges the next wake-up when no round is wanted.
-    fn rest(&self) {
+    pub(crate) fn rest(&self) {
         if self.progress.has_ended() {
             return;
         }
