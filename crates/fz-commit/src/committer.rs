@@ -91,6 +91,7 @@ impl<M: Medium> Committer<M> {
         let core = Arc::downgrade(&self.core);
         move || {
             if let Some(core) = core.upgrade()
+                && !core.progress.is_forked()
                 && core.medium.accepted() > core.progress.durable()
             {
                 core.demand();
@@ -201,10 +202,12 @@ impl<M: Medium> Committer<M> {
     }
 
     fn refuse_work(&self) -> Ticket<M::Error> {
-        if !self.is_forked() {
-            self.assert_outside("closed");
-            self.core.refuse();
+        if self.is_forked() {
+            // The medium is not to be touched: its lock may be held by a thread that is not here. This is never durable.
+            return self.ticket(u64::MAX);
         }
+        self.assert_outside("closed");
+        self.core.refuse();
         self.ticket(self.core.medium.accepted())
     }
 

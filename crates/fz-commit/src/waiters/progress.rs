@@ -274,6 +274,10 @@ impl<E: Clone> Progress<E> {
         registration: &mut Registration,
         notice: Notice<E>,
     ) -> (Option<Settled<E>>, Option<Notice<E>>) {
+        if let Some(status) = self.status(position) {
+            // Also in a forked copy, where the lock may be held by a thread that is not here.
+            return (Some(status), Some(notice));
+        }
         let mut notices = lock(&self.notices);
         // After the lock: see the module's header.
         let status = self.status(position);
