@@ -42,7 +42,8 @@ impl<M: Medium> Core<M> {
         }
     }
 
-    /// A wait of the flusher thread, in foreign code that its service called: it leads the rounds that it was handed.
+    /// A wait of a flusher thread, in foreign code that its service of this or another committer called: it leads the
+    /// rounds that the flusher was handed, since there may be no other thread to do it.
     pub(super) fn wait_in_service(&self, position: u64) -> Result<u64, M::Error> {
         self.arrive(true);
         loop {
@@ -51,9 +52,10 @@ impl<M: Medium> Core<M> {
             }
             match self.progress.pick_up(true) {
                 PickUp::Lead => {
-                    let _ = self.lead(|| ());
+                    // What is handed over is the flusher's again: this thread may be in another committer's service.
+                    let _ = self.lead(|| self.duty.ring());
                 }
-                PickUp::Led => self.progress.sleep(position),
+                PickUp::Led => self.progress.sleep_while_led(position),
                 PickUp::Gathering | PickUp::Free => self.arrive(true),
             }
         }

@@ -293,7 +293,7 @@ impl<M: Medium> Rounds<M::Error> for Core<M> {
         if let Some(status) = self.progress.status(position) {
             return status;
         }
-        if reentry::is_in(Within::Service, self.name()) {
+        if reentry::is_in_service() {
             return self.wait_in_service(position);
         }
         self.arrive(self.config.waiters_lead);

@@ -314,6 +314,16 @@ impl<E: Clone> Progress<E> {
             self.sleepers.sleep(seen);
         }
     }
+
+    /// As [`sleep`](Self::sleep), for a thread that takes the baton when the leader hands it over: returns at once if
+    /// that has happened.
+    pub(crate) fn sleep_while_led(&self, position: u64) {
+        let seen = self.sleepers.prepare();
+        // After `prepare`: a leader that hands the baton over wakes the sleepers afterwards.
+        if self.status(position).is_none() && self.baton.is_led() {
+            self.sleepers.sleep(seen);
+        }
+    }
 }
 
 impl<E> Progress<E> {
