@@ -61,15 +61,31 @@ impl<M: Medium> Core<M> {
         }
     }
 
-    /// Another thread leads a round. What that covers is settled by it, and unawaited work that it does not cover came
-    /// after its round began: it is due later, or the leader hands the baton over.
+    /// Another thread leads a round. It sets the next timer when it ends, see `take_leave`; meanwhile there is nothing to
+    /// wake up for, however long its sync takes.
     fn leave_to_leader(&self) {
-        let until_due = self.time_until_due();
-        if until_due.is_zero() && self.progress.baton.demand() {
+        // Relaxed: the baton's change, which follows, releases it.
+        self.is_left.store(1, Ordering::Relaxed);
+        let must_ring = if self.time_until_due().is_zero() {
+            self.progress.baton.demand()
+        } else {
+            !self.progress.baton.confirm_led()
+        };
+        if must_ring {
             // The leader has just ended its round.
             self.duty.ring();
-        } else {
-            self.duty.set_timer(until_due.max(self.patience() / 2));
+        }
+    }
+
+    /// A leader has ended its round: if the flusher thread left the next wake-up to it, sets the timer, unless the baton
+    /// `is_handed`, after which the leader rings.
+    pub(super) fn take_leave(&self, is_handed: bool) {
+        // Relaxed: the baton's `end`, which came before, acquired it.
+        if self.is_left.load(Ordering::Relaxed) != 0 {
+            self.is_left.store(0, Ordering::Relaxed);
+            if !is_handed {
+                self.duty.set_timer(self.time_until_due());
+            }
         }
     }
 
