@@ -23,6 +23,7 @@ use crate::{CommitConfig, CommitStats, Flusher, Medium, Ticket, WaitError};
 /// ```
 /// # use fz_commit::{CommitConfig, Committer};
 /// # include!("../examples/lines/medium.rs");
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // `Lines` and `append` are in the crate's example `lines`: a medium that is no file.
 /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
 /// let first = append(&committer, "first");
@@ -30,7 +31,8 @@ use crate::{CommitConfig, CommitStats, Flusher, Medium, Ticket, WaitError};
 /// assert!(second.wait()? >= second.position());
 /// assert_eq!(first.status(), Some(Ok(2)), "there is one order");
 /// assert_eq!(committer.close()?, 2);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 pub struct Committer<M: Medium> {
     core: Arc<Core<M>>,
@@ -203,7 +205,8 @@ impl<M: Medium> Committer<M> {
 
     fn refuse_work(&self) -> Ticket<M::Error> {
         if self.is_forked() {
-            // The medium is not to be touched: its lock may be held by a thread that is not here. This is never durable.
+            // The medium is not to be touched: its lock may be held by a thread that is not here. This is never
+            // durable.
             return self.ticket(u64::MAX);
         }
         self.assert_outside("closed");

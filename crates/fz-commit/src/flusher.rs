@@ -252,8 +252,8 @@ impl Duty {
         self.handle.schedule().is_some_and(|schedule| !schedule.ready.is_empty())
     }
 
-    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless this
-    /// thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
+    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless
+    /// this thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
     pub(crate) fn end(&self, is_own_flusher: bool) {
         let Some(mut schedule) = self.handle.schedule() else { return };
         schedule.set_timer(self.id, None);
@@ -342,8 +342,8 @@ impl Shared {
             schedule.serving += 1;
             self.leave_a_watch(schedule);
             if let Some(serve) = serve {
-                // Foreign code is contained where it is called; this is for our own bugs, and for the drop of the medium
-                // with the last reference, so that one committer's panic does not end the thread of the others.
+                // Foreign code is contained where it is called; this is for our own bugs, and for the drop of the
+                // medium with the last reference, so that one committer's panic does not end the thread of the others.
                 let _ = foreign::call(move || if is_closing { serve.finish() } else { serve.serve() });
             }
             schedule = self.leave(id, is_closing);

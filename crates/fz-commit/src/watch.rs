@@ -18,6 +18,7 @@ use crate::waiters::{Progress, Registration};
 /// ```
 /// # use fz_commit::{CommitConfig, Committer};
 /// # include!("../examples/lines/medium.rs");
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
 /// let mut watch = committer.watch();
 /// let ticket = append(&committer, "a line");
@@ -25,7 +26,8 @@ use crate::waiters::{Progress, Registration};
 /// assert_eq!(watch.next(), Some(Ok(1)));
 /// committer.close()?;
 /// assert_eq!(watch.next(), None);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 pub struct Watch<E: Clone + Send + Sync + 'static> {
     progress: Arc<Progress<E>>,

@@ -61,8 +61,8 @@ impl<M: Medium> Core<M> {
         }
     }
 
-    /// Another thread leads a round. It sets the next timer when it ends, see `take_leave`; meanwhile there is nothing to
-    /// wake up for, however long its sync takes.
+    /// Another thread leads a round. It sets the next timer when it ends, see `take_leave`; meanwhile there is nothing
+    /// to wake up for, however long its sync takes.
     fn leave_to_leader(&self) {
         // Relaxed: the baton's change, which follows, releases it.
         self.is_left.store(1, Ordering::Relaxed);
@@ -77,7 +77,8 @@ impl<M: Medium> Core<M> {
         }
     }
 
-    /// A leader has ended its round: if the flusher thread left the next wake-up to it, sets the timer, unless the baton
+    /// A leader has ended its round: if the flusher thread left the next wake-up to it, sets the timer, unless the
+    /// baton
     /// `is_handed`, after which the leader rings.
     pub(super) fn take_leave(&self, is_handed: bool) {
         // Relaxed: the baton's `end`, which came before, acquired it.

@@ -40,7 +40,7 @@ impl<E> Default for Notices<E> {
 }
 
 impl<E> Notices<E> {
-    #[cfg(test)]
+    #[cfg(all(test, fz_loom))]
     pub(crate) fn len(&self) -> usize {
         self.by_position.len()
     }

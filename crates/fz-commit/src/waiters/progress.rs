@@ -192,7 +192,7 @@ impl<E: Clone> Progress<E> {
                 return None;
             }
             debug_assert!(now / POSITION <= target, "the durable position would go back from {now} to {target}");
-            let next = target * POSITION | now & ENDED;
+            let next = (target * POSITION) | (now & ENDED);
             // Release: pairs with the Acquire in `state`: a thread that sees the position durable sees the round that
             // made it so. Acquire is not needed: nothing is read through the old value.
             match self.state.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
@@ -302,7 +302,7 @@ impl<E: Clone> Progress<E> {
     }
 
     /// How many tasks and callbacks wait.
-    #[cfg(test)]
+    #[cfg(all(test, fz_loom))]
     pub(crate) fn waiting(&self) -> usize {
         lock(&self.notices).len()
     }
