@@ -121,7 +121,6 @@ impl<M: Medium> Committer<M> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn demand(&self) {
         self.core.demand();
     }
@@ -202,7 +201,6 @@ impl<M: Medium> Committer<M> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn failed(&self) -> Failed<M::Error> {
         Failed::new(&self.core.progress)
     }
@@ -285,7 +283,6 @@ impl<M: Medium> Committer<M> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn close(&self) -> Result<u64, M::Error> {
         let ticket = self.refuse_work();
         let settled = if fz_error::mutants::active("close_skips_tail") { Ok(self.durable()) } else { ticket.wait() };
@@ -317,7 +314,6 @@ impl<M: Medium> Committer<M> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn close_timeout(&self, timeout: Duration) -> Result<u64, WaitError<M::Error>> {
         let settled = self.refuse_work().wait_timeout(timeout);
         if !matches!(settled, Err(WaitError::TimedOut { .. })) && !self.is_forked() {
@@ -353,7 +349,6 @@ impl<M: Medium> Committer<M> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn abandon(&self) -> u64 {
         if !self.is_forked() {
             self.is_abandoned.store(1, Ordering::Relaxed);

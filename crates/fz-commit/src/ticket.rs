@@ -129,7 +129,6 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn wait(&self) -> Result<u64, E> {
         let progress = self.progress();
         loop {
@@ -172,7 +171,6 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64, WaitError<E>> {
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(Arc::clone(&signal));
@@ -216,7 +214,6 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// # Ok(())
     /// # }
     /// ```
-
     pub fn on_durable(&self, callback: impl FnOnce(Result<u64, E>) + Send + 'static) {
         let progress = self.progress();
         match progress.register_notice(self.position, &mut 0, Notice::Call(Box::new(callback))) {
