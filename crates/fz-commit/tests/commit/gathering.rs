@@ -31,7 +31,7 @@ fn a_thread_and_a_task(
         // The medium is slow.
         thread::sleep(SLOW);
         script.release(Call::Sync);
-        assert_eq!(waiter.join().unwrap(), Ok(1));
+        assert!(waiter.join().unwrap().is_ok());
         of_task
     })
 }
