@@ -18,6 +18,10 @@ use fz_process::{Process, foreign};
 use crate::sync::blocking::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::sync::thread;
 
+/// A model has no clock: there, a timer of at least this time never comes, so that it mends no lost wake-up, and every
+/// other one is due at once.
+const MODEL_NEVER: Duration = Duration::from_secs(60);
+
 /// What a flusher's thread does for a committer.
 pub(crate) trait Serve: Send + Sync {
     /// The committer was rung, or its timer is due.
@@ -54,6 +58,8 @@ struct Schedule {
     timers: BTreeSet<(Instant, u64)>,
     threads: Vec<thread::JoinHandle<()>>,
     sleeping: usize,
+    /// Threads that serve a committer, whose medium may hang.
+    serving: usize,
     /// The last handle is gone: the threads end when no job is left.
     is_stopping: bool,
 }
@@ -88,7 +94,7 @@ impl Schedule {
     /// Queues the jobs whose timers are due.
     fn queue_due(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.timers.first()
-            // A model has no clock: a timer is always due.
+            // A model has no clock: a timer is always due, see `MODEL_NEVER`.
             && (at <= now || cfg!(fz_shuttle))
         {
             self.set_timer(id, None);
@@ -228,6 +234,9 @@ impl Duty {
 
     /// Has the committer served after `after`, if no timer of its own is due sooner. Serving it clears its timer.
     pub(crate) fn set_timer(&self, after: Duration) {
+        if cfg!(fz_shuttle) && after >= MODEL_NEVER {
+            return;
+        }
         let Some(at) = Instant::now().checked_add(after) else { return };
         let Some(mut schedule) = self.handle.schedule() else { return };
         let Some(job) = schedule.jobs.get(&self.id) else { return };
@@ -235,10 +244,14 @@ impl Duty {
             return;
         }
         schedule.set_timer(self.id, Some(at));
-        // Only a sleeper must hear of it: a thread that serves looks at the timers before it sleeps.
-        if schedule.sleeping > 0 && schedule.timers.first().is_some_and(|&(_, id)| id == self.id) {
-            drop(schedule);
-            self.handle.shared.changed.notify_one();
+        // Only a sleeper must hear of it: a thread that serves this committer looks at the timers before it sleeps. One
+        // that serves another may hang in its medium.
+        let serves = schedule.jobs.get(&self.id).is_some_and(|job| job.server == Some(thread::current().id()));
+        if schedule.sleeping == 0 && serves {
+            return;
+        }
+        if schedule.timers.first().is_some_and(|&(_, id)| id == self.id) {
+            self.handle.shared.wake_a_thread(schedule);
         }
     }
 
@@ -297,7 +310,7 @@ impl Shared {
         if schedule.sleeping > 0 {
             drop(schedule);
             self.changed.notify_one();
-        } else if schedule.threads.len() < self.threads_max {
+        } else if schedule.serving == schedule.threads.len() && schedule.serving < self.threads_max {
             // If it cannot be started, the threads that run serve the committer when they come to it.
             let _ = self.start_thread(&mut schedule);
         }
@@ -309,8 +322,16 @@ impl Shared {
         Ok(())
     }
 
+    /// A thread is about to serve a committer, whose medium may hang: another thread takes what is ready, or looks at
+    /// the timers meanwhile. A notified thread may have counted as asleep for several jobs, so each passes it on.
+    fn leave_a_watch(self: &Arc<Self>, schedule: MutexGuard<'_, Schedule>) {
+        if !schedule.ready.is_empty() || (schedule.sleeping == 0 && !schedule.timers.is_empty()) {
+            self.wake_a_thread(schedule);
+        }
+    }
+
     /// The whole of a thread.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         let mut schedule = lock(&self.schedule);
         loop {
             schedule.queue_due(Instant::now());
@@ -326,11 +347,12 @@ impl Shared {
             job.state = State::Served;
             job.server = Some(thread::current().id());
             let (serve, is_closing) = (job.serve.clone(), job.is_closing);
-            drop(schedule);
+            schedule.serving += 1;
+            self.leave_a_watch(schedule);
             if let Some(serve) = serve {
-                // Foreign code is contained where it is called; this is for our own bugs, so that one committer's does
-                // not end the thread of the others.
-                let _ = foreign::call(|| if is_closing { serve.finish() } else { serve.serve() });
+                // Foreign code is contained where it is called; this is for our own bugs, and for the drop of the
+                // medium with the last reference, so that one committer's panic does not end the thread of the others.
+                let _ = foreign::call(move || if is_closing { serve.finish() } else { serve.serve() });
             }
             schedule = self.leave(id, is_closing);
         }
@@ -339,6 +361,7 @@ impl Shared {
     /// After a job was served.
     fn leave(&self, id: u64, is_closed: bool) -> MutexGuard<'_, Schedule> {
         let mut schedule = lock(&self.schedule);
+        schedule.serving -= 1;
         let Some(job) = schedule.jobs.get_mut(&id) else { return schedule };
         job.server = None;
         let again = job.state == State::Again;
@@ -346,8 +369,8 @@ impl Shared {
         if is_closed {
             let removed = schedule.jobs.remove(&id);
             drop(schedule);
-            // The last reference to the committer, perhaps: its drop takes the lock.
-            drop(removed);
+            // The last reference to the committer, perhaps: its drop takes the lock, and the medium's may panic.
+            foreign::discard(removed);
             schedule = lock(&self.schedule);
         } else if again {
             schedule.queue(id);

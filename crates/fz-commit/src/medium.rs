@@ -108,7 +108,8 @@ pub trait Medium: Send + Sync + 'static {
     /// [`Committer::work_arrived`](crate::Committer::work_arrived) when it accepts the next piece.
     fn announce_idle(&self) -> bool;
 
-    /// Refuses every later piece of work. Called when the committer is closed and when it fails, more than once.
+    /// Refuses every later piece of work. Called when the committer is closed, abandoned and when it fails, more than
+    /// once. It must not wait for a call of [`write`](Self::write) or [`sync`](Self::sync): that may hang.
     fn refuse(&self);
 
     /// Drops what was accepted and not written, after a failure. [`refuse`](Self::refuse) was called before.

@@ -86,6 +86,20 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// The outcome, if there is one: the durable position, or the error that stopped the committer before the work was
     /// durable. Does not wait, and asks for nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let ticket = append(&committer, "a line");
+    /// ticket.wait()?;
+    /// assert_eq!(ticket.status(), Some(Ok(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<Result<u64, E>> {
         self.progress().status(self.position)
@@ -104,6 +118,18 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     ///
     /// Inside a round of the same committer: in foreign code that the medium's `write` or `sync` calls. The wait would
     /// be for its own caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// assert_eq!(append(&committer, "a line").wait()?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(&self) -> Result<u64, E> {
         let progress = self.progress();
         loop {
@@ -131,6 +157,22 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let ticket = append(&committer, "a line");
+    /// match ticket.wait_timeout(std::time::Duration::from_secs(60)) {
+    ///     Ok(durable) => assert_eq!(durable, 1),
+    ///     Err(error) => println!("{error}"), // and wait again, or give up
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64, WaitError<E>> {
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(Arc::clone(&signal));
@@ -161,6 +203,20 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// Asks for a round, as an await does. The callback is called without locks, like a waker: it must not block, and
     /// its panic ends in it. No task and no thread waits meanwhile. The callback is kept until the work is settled,
     /// also when the ticket is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let (told, is_told) = std::sync::mpsc::channel();
+    /// append(&committer, "a line").on_durable(move |settled| told.send(settled).expect("it is received"));
+    /// assert_eq!(is_told.recv()?, Ok(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_durable(&self, callback: impl FnOnce(Result<u64, E>) + Send + 'static) {
         let progress = self.progress();
         match progress.register_notice(self.position, &mut 0, Notice::Call(Box::new(callback))) {

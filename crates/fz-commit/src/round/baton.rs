@@ -170,6 +170,17 @@ impl Baton {
         (is_handed || before & WANTED != 0, before / ARRIVAL)
     }
 
+    /// Whether a thread leads a round.
+    pub(crate) fn is_led(&self) -> bool {
+        // Acquire: pairs with the Release of the `end` that is seen, which comes before its leader's wake-up.
+        self.0.load(Ordering::Acquire) & STATE == LED
+    }
+
+    /// Whether a thread leads a round: if so, its `end` acquires what this thread did before.
+    pub(crate) fn confirm_led(&self) -> bool {
+        self.change(Some).unwrap_or_default() & STATE == LED
+    }
+
     /// How many callers have arrived.
     pub(crate) fn arrivals(&self) -> u64 {
         // Relaxed: a count for the plan, that orders nothing.

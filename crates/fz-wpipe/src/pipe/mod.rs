@@ -265,7 +265,7 @@ impl WritePipe {
     /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
     /// let mut watch = pipe.watch();
     /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?);
-    /// assert_eq!(watch.next().expect("the pipe goes on")?, 1); // after the flush interval
+    /// assert_eq!(watch.wait().expect("the pipe goes on")?, 1); // after the flush interval
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
