@@ -91,6 +91,14 @@ impl Schedule {
         }
     }
 
+    /// Takes a job off, with its timer: a timer without its job would be due for ever.
+    fn remove(&mut self, id: u64) -> Option<Job> {
+        if !fz_error::mutants::active("a_timer_outlives_its_committer") {
+            self.set_timer(id, None);
+        }
+        self.jobs.remove(&id)
+    }
+
     /// Queues the jobs whose timers are due.
     fn queue_due(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.timers.first()
@@ -264,12 +272,11 @@ impl Duty {
     /// this thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
     pub(crate) fn end(&self, is_own_flusher: bool) {
         let Some(mut schedule) = self.handle.schedule() else { return };
-        schedule.set_timer(self.id, None);
         let this = thread::current().id();
         let mut removed = None;
         while let Some(job) = schedule.jobs.get(&self.id) {
             if job.server.is_none_or(|server| server == this) {
-                removed = schedule.jobs.remove(&self.id);
+                removed = schedule.remove(self.id);
                 break;
             }
             schedule = wait(&self.handle.shared.left, schedule, None);
@@ -367,7 +374,7 @@ impl Shared {
         let again = job.state == State::Again;
         job.state = State::Resting;
         if is_closed {
-            let removed = schedule.jobs.remove(&id);
+            let removed = schedule.remove(id);
             drop(schedule);
             // The last reference to the committer, perhaps: its drop takes the lock, and the medium's may panic.
             foreign::discard(removed);
@@ -394,4 +401,50 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<thread::JoinHandle<
     return fz_process::thread::spawn("fz-flusher", body);
     #[cfg(fz_shuttle)]
     Ok(thread::spawn(body))
+}
+
+#[cfg(test)]
+#[cfg(not(any(fz_loom, fz_shuttle)))]
+mod tests {
+    use super::*;
+
+    /// A schedule of so many jobs, the timers of which are due.
+    fn due(jobs: u64) -> (Schedule, Instant) {
+        let now = Instant::now();
+        let mut schedule = Schedule::default();
+        for id in 1..=jobs {
+            schedule.jobs.insert(id, Job::default());
+            schedule.set_timer(id, Some(now));
+        }
+        (schedule, now)
+    }
+
+    /// Found by the simulation: a committer whose timer was set between its end's first look and its removal left a
+    /// timer that was due for ever, and the flusher thread never came to its end.
+    #[test]
+    fn i_a_committer_that_ends_takes_its_timer_with_it() {
+        let (mut schedule, _) = due(1);
+        assert!(schedule.remove(1).is_some());
+        assert!(schedule.timers.is_empty());
+        assert!(schedule.remove(1).is_none());
+    }
+
+    #[test]
+    fn d_a_committer_that_ended_holds_no_other_ones_timer_up() {
+        let (mut schedule, now) = due(3);
+        drop(schedule.remove(1));
+        schedule.queue_due(now);
+        assert_eq!(schedule.ready, [2, 3]);
+        assert!(schedule.timers.is_empty());
+    }
+
+    #[test]
+    fn a_timer_is_replaced_and_a_job_is_queued_once() {
+        let (mut schedule, now) = due(1);
+        schedule.set_timer(1, Some(now + Duration::from_secs(3600)));
+        schedule.queue_due(now);
+        assert!(schedule.ready.is_empty(), "it is due later now");
+        assert!(schedule.queue(1) && !schedule.queue(1));
+        assert_eq!(schedule.ready, [1]);
+    }
 }

@@ -329,6 +329,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "a_timer_outlives_its_committer",
+        package: "fz-commit",
+        checks: &[
+            test("lib", "i_a_committer_that_ends_takes_its_timer_with_it"),
+            test("lib", "d_a_committer_that_ended_holds_no_other_ones_timer_up"),
+        ],
+    },
+    Mutant {
         name: "ack_before_sync",
         package: "fz-commit",
         checks: &[
