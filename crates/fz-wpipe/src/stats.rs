@@ -57,8 +57,8 @@ pub struct PipeStats {
     pub sync_last: Duration,
     /// How long syncs took on average.
     pub sync_mean: Duration,
-    /// How often the flusher thread served this pipe: for a demand, for a deadline, and for the end of a gather. A thread
-    /// that wakes only to set its timer is not counted.
+    /// How often the flusher thread served this pipe: for a demand, for a deadline, and for the end of a gather. A
+    /// thread that wakes only to set its timer is not counted.
     pub wakeups: u64,
 }
 
