@@ -343,7 +343,7 @@ impl<M: Medium> Committer<M> {
     /// Gives up beside a medium that hangs: refuses all later work and resolves every ticket that is not durable to
     /// [`Fault::Abandoned`]. Returns the durable position, which is then the last. Neither this nor the drop after it
     /// waits for the medium; a call that hangs goes on to hang in its thread, and what it writes may become durable.
-    /// ///
+    ///
     /// # Examples
     ///
     /// ```

@@ -16,8 +16,8 @@ pub struct CommitStats {
     pub sync_last: Duration,
     /// How long syncs took on average.
     pub sync_mean: Duration,
-    /// How often the flusher thread woke for this committer: for a demand, for a deadline, to set one, and for the end
-    /// of a gather.
+    /// How often the flusher thread served this committer: for a demand, for a deadline, and for the end of a gather. A
+    /// thread that wakes only to set its timer is not counted.
     pub wakeups: u64,
 }
 

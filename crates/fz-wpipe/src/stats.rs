@@ -40,8 +40,7 @@ pub struct PipeStats {
     pub queue_depth: u64,
     /// Batches written.
     pub batches: u64,
-    /// Syncs made, each of which covers one batch or, after a read,
-    /// several.
+    /// Syncs made, each of which covers one batch or, after a read, several.
     pub syncs: u64,
     /// Bytes handed to the kernel.
     pub bytes: u64,
@@ -58,7 +57,8 @@ pub struct PipeStats {
     pub sync_last: Duration,
     /// How long syncs took on average.
     pub sync_mean: Duration,
-    /// How often the flusher thread woke.
+    /// How often the flusher thread served this pipe: for a demand, for a deadline, and for the end of a gather. A
+    /// thread that wakes only to set its timer is not counted.
     pub wakeups: u64,
 }
 

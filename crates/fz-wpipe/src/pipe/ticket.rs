@@ -18,8 +18,8 @@ use crate::{PipeError, PipeErrorKind, Result};
 /// the pipe's [`flush_interval`](crate::WritePipeConfig::flush_interval). A ticket may outlive its
 /// pipe, which settles every ticket before it is gone.
 ///
-/// A ticket that nobody waits for costs nothing but its few words: no allocation, no lock; and no
-/// shared counter while it is dropped by the thread that made it, which uses one pipe at a time.
+/// A ticket that no caller waits for costs its few words and one of eight reference counts, which threads seldom
+/// share: no allocation, no lock.
 ///
 /// ```
 /// # use std::sync::Arc;
