@@ -12,7 +12,7 @@ use std::thread;
 use disk::{Call, EIO, Fault};
 use fz_wpipe::WritePipeConfig;
 use rig::{Rig, SLOT, lazy, tag_at};
-use watchdog::finishes;
+use watchdog::{finishes, until};
 
 /// Writes of four slots, which the disk makes visible piece by piece, and readers beside them.
 fn readers_beside_writers(rig: Rig) {
@@ -154,6 +154,36 @@ fn k_a_read_that_meets_a_failing_batch_shows_no_part_of_it() {
             assert!(rig.pipe.is_closed());
         });
     }
+}
+
+/// The disk shows the first half of a write while a reader that came before that write looks at it.
+#[test]
+fn k_a_read_that_saw_the_first_half_of_a_write_reads_again() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.write(0, 1).wait().unwrap();
+        rig.disk.hold(Call::Read);
+        rig.disk.hold(Call::Write);
+        rig.disk.fail(Call::Write, 1, Fault::Short(2 * SLOT));
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut back = vec![0; SLOT * 4];
+                rig.pipe.read(0, &mut back).unwrap();
+                [0, 1, 2, 3].map(|slot| tag_at(&back, slot))
+            });
+            rig.disk.wait_until_held(Call::Read);
+            let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
+            let leader = scope.spawn(move || ticket.wait());
+            rig.disk.let_one_pass(Call::Write);
+            until(|| rig.disk.ended(Call::Write) == 2);
+            assert_eq!([0, 1, 2, 3].map(|slot| tag_at(&rig.disk.cache(), slot)), [2, 2, 0, 0]);
+            rig.disk.let_one_pass(Call::Read);
+            until(|| rig.disk.ended(Call::Read) == 1);
+            rig.disk.release();
+            assert_eq!(reader.join().unwrap(), [2; 4]);
+            assert!(leader.join().unwrap().is_ok());
+        });
+    });
 }
 
 /// With a failed sync some file systems show the old bytes again.
