@@ -23,6 +23,7 @@ use crate::{CommitConfig, CommitStats, Flusher, Medium, Ticket, WaitError};
 /// ```
 /// # use fz_commit::{CommitConfig, Committer};
 /// # include!("../examples/lines/medium.rs");
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // `Lines` and `append` are in the crate's example `lines`: a medium that is no file.
 /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
 /// let first = append(&committer, "first");
@@ -30,7 +31,8 @@ use crate::{CommitConfig, CommitStats, Flusher, Medium, Ticket, WaitError};
 /// assert!(second.wait()? >= second.position());
 /// assert_eq!(first.status(), Some(Ok(2)), "there is one order");
 /// assert_eq!(committer.close()?, 2);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 pub struct Committer<M: Medium> {
     core: Arc<Core<M>>,
@@ -52,10 +54,25 @@ impl<M: Medium> Committer<M> {
         let core = Core::new(medium, config, flusher.place()?);
         let serve: Arc<Core<M>> = Arc::clone(&core);
         core.duty.begin(serve);
+        // Else the medium would not call `work_arrived` for its first piece of work.
+        let _ = fz_process::foreign::call(|| core.rest());
         Ok(Self { core, process: Process::current(), has_own_flusher, is_abandoned: AtomicU32::new(0) })
     }
 
     /// The medium.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// append(&committer, "a line").wait()?;
+    /// assert_eq!(committer.medium().state().durable, ["a line"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     #[inline]
     pub fn medium(&self) -> &M {
@@ -63,6 +80,20 @@ impl<M: Medium> Committer<M> {
     }
 
     /// A ticket for the work up to `position`, which the medium has accepted. Costs no round: only a wait does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let of_append = append(&committer, "a line");
+    /// let the_same = committer.ticket(of_append.position());
+    /// assert_eq!(the_same.wait()?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub fn ticket(&self, position: u64) -> Ticket<M::Error> {
         Ticket::new(position, &self.core.progress)
@@ -76,6 +107,21 @@ impl<M: Medium> Committer<M> {
 
     /// Asks for a round at once, without waiting for it: the accepted work is written and synced whether a caller waits
     /// or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let mut watch = committer.watch();
+    /// drop(append(&committer, "a line"));
+    /// committer.demand();
+    /// assert_eq!(watch.wait(), Some(Ok(1)), "though no caller waits for a ticket");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn demand(&self) {
         self.core.demand();
     }
@@ -89,6 +135,7 @@ impl<M: Medium> Committer<M> {
         let core = Arc::downgrade(&self.core);
         move || {
             if let Some(core) = core.upgrade()
+                && !core.progress.is_forked()
                 && core.medium.accepted() > core.progress.durable()
             {
                 core.demand();
@@ -97,12 +144,39 @@ impl<M: Medium> Committer<M> {
     }
 
     /// The durable position: it and all before it are durable. It only grows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// append(&committer, "a line").wait()?;
+    /// assert_eq!(committer.durable(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.core.progress.durable()
     }
 
     /// The error that stopped the committer for good, if one did. Does not block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// assert_eq!(committer.failure(), None);
+    /// committer.fail(Fault::Abandoned);
+    /// assert_eq!(committer.failure(), Some(Fault::Abandoned));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn failure(&self) -> Option<M::Error> {
         self.core.progress.failure().cloned()
@@ -115,11 +189,38 @@ impl<M: Medium> Committer<M> {
     }
 
     /// A future of the committer's end, see [`Failed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let failed = committer.failed();
+    /// committer.fail(Fault::Abandoned);
+    /// assert_eq!(futures_executor::block_on(failed), Some(Fault::Abandoned));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn failed(&self) -> Failed<M::Error> {
         Failed::new(&self.core.progress)
     }
 
     /// What it has done so far. Does not block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// append(&committer, "a line").wait()?;
+    /// assert_eq!(committer.stats().syncs, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> CommitStats {
         self.core.counters.stats(self.durable())
@@ -174,6 +275,20 @@ impl<M: Medium> Committer<M> {
     /// # Panics
     ///
     /// As [`Ticket::wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let ticket = append(&committer, "a line");
+    /// assert_eq!(committer.close()?, 1);
+    /// assert_eq!(ticket.status(), Some(Ok(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&self) -> Result<u64, M::Error> {
         let ticket = self.refuse_work();
         let settled = if fz_error::mutants::active("close_skips_tail") { Ok(self.durable()) } else { ticket.wait() };
@@ -183,8 +298,8 @@ impl<M: Medium> Committer<M> {
         settled
     }
 
-    /// As [`close`](Self::close), but waits no longer than `timeout` for the medium. After that the committer goes on to
-    /// make durable what it accepted; call this again, or [`abandon`](Self::abandon).
+    /// As [`close`](Self::close), but waits no longer than `timeout` for the medium. After that the committer goes on
+    /// to make durable what it accepted; call this again, or [`abandon`](Self::abandon).
     ///
     /// # Errors
     ///
@@ -193,6 +308,19 @@ impl<M: Medium> Committer<M> {
     /// # Panics
     ///
     /// As [`Ticket::wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let _ = append(&committer, "a line");
+    /// assert_eq!(committer.close_timeout(std::time::Duration::from_secs(60))?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close_timeout(&self, timeout: Duration) -> Result<u64, WaitError<M::Error>> {
         let settled = self.refuse_work().wait_timeout(timeout);
         if !matches!(settled, Err(WaitError::TimedOut { .. })) && !self.is_forked() {
@@ -202,16 +330,33 @@ impl<M: Medium> Committer<M> {
     }
 
     fn refuse_work(&self) -> Ticket<M::Error> {
-        if !self.is_forked() {
-            self.assert_outside("closed");
-            self.core.refuse();
+        if self.is_forked() {
+            // The medium is not to be touched: its lock may be held by a thread that is not here. This is never
+            // durable.
+            return self.ticket(u64::MAX);
         }
+        self.assert_outside("closed");
+        self.core.refuse();
         self.ticket(self.core.medium.accepted())
     }
 
     /// Gives up beside a medium that hangs: refuses all later work and resolves every ticket that is not durable to
     /// [`Fault::Abandoned`]. Returns the durable position, which is then the last. Neither this nor the drop after it
     /// waits for the medium; a call that hangs goes on to hang in its thread, and what it writes may become durable.
+    /// ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// append(&committer, "a line").wait()?;
+    /// assert_eq!(committer.abandon(), 1);
+    /// assert_eq!(committer.failure(), Some(Fault::Abandoned));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn abandon(&self) -> u64 {
         if !self.is_forked() {
             self.is_abandoned.store(1, Ordering::Relaxed);

@@ -79,7 +79,8 @@ impl CommitConfig {
     ///
     /// On a machine with idle processors, where waking one takes about as long as a fast sync, lingering commits more
     /// with several threads, and takes two to three times the processor time for a commit. Beside other work it is
-    /// ruinous: each yield may give a whole time slice away. A yield that comes back late therefore ends it for a while.
+    /// ruinous: each yield may give a whole time slice away. A yield that comes back late therefore ends it for a
+    /// while.
     ///
     /// # Examples
     ///

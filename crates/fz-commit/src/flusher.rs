@@ -1,8 +1,9 @@
 //! The flusher: threads that serve committers when they are rung, or when their timers are due.
 //!
 //! A committer has a flusher of its own, with one thread, or shares one with others. A schedule, under one lock, holds
-//! the committers that were rung, in order, and the timers, by time. A thread takes the first of them, serves it without
-//! the lock, and sleeps when there is none, until the next timer is due: one condition variable, and no descriptor.
+//! the committers that were rung, in order, and the timers, by time. A thread takes the first of them, serves it
+//! without the lock, and sleeps when there is none, until the next timer is due: one condition variable, and no
+//! descriptor.
 //!
 //! No committer is served by two threads at a time: one that is rung while it is served is served again afterwards.
 
@@ -16,6 +17,10 @@ use fz_process::{Process, foreign};
 
 use crate::sync::blocking::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::sync::thread;
+
+/// A model has no clock: there, a timer of at least this time never comes, so that it mends no lost wake-up, and every
+/// other one is due at once.
+const MODEL_NEVER: Duration = Duration::from_secs(60);
 
 /// What a flusher's thread does for a committer.
 pub(crate) trait Serve: Send + Sync {
@@ -53,6 +58,8 @@ struct Schedule {
     timers: BTreeSet<(Instant, u64)>,
     threads: Vec<thread::JoinHandle<()>>,
     sleeping: usize,
+    /// Threads that serve a committer, whose medium may hang.
+    serving: usize,
     /// The last handle is gone: the threads end when no job is left.
     is_stopping: bool,
 }
@@ -87,7 +94,7 @@ impl Schedule {
     /// Queues the jobs whose timers are due.
     fn queue_due(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.timers.first()
-            // A model has no clock: a timer is always due.
+            // A model has no clock: a timer is always due, see `MODEL_NEVER`.
             && (at <= now || cfg!(fz_shuttle))
         {
             self.set_timer(id, None);
@@ -147,8 +154,8 @@ pub struct Flusher {
 }
 
 impl Flusher {
-    /// A flusher that starts up to `threads_max` threads (at least one): one with the first committer, the others when a
-    /// committer waits while all threads are busy with others.
+    /// A flusher that starts up to `threads_max` threads (at least one): one with the first committer, the others when
+    /// a committer waits while all threads are busy with others.
     ///
     /// # Examples
     ///
@@ -227,6 +234,9 @@ impl Duty {
 
     /// Has the committer served after `after`, if no timer of its own is due sooner. Serving it clears its timer.
     pub(crate) fn set_timer(&self, after: Duration) {
+        if cfg!(fz_shuttle) && after >= MODEL_NEVER {
+            return;
+        }
         let Some(at) = Instant::now().checked_add(after) else { return };
         let Some(mut schedule) = self.handle.schedule() else { return };
         let Some(job) = schedule.jobs.get(&self.id) else { return };
@@ -234,10 +244,14 @@ impl Duty {
             return;
         }
         schedule.set_timer(self.id, Some(at));
-        // Only a sleeper must hear of it: a thread that serves looks at the timers before it sleeps.
-        if schedule.sleeping > 0 && schedule.timers.first().is_some_and(|&(_, id)| id == self.id) {
-            drop(schedule);
-            self.handle.shared.changed.notify_one();
+        // Only a sleeper must hear of it: a thread that serves this committer looks at the timers before it sleeps. One
+        // that serves another may hang in its medium.
+        let serves = schedule.jobs.get(&self.id).is_some_and(|job| job.server == Some(thread::current().id()));
+        if schedule.sleeping == 0 && serves {
+            return;
+        }
+        if schedule.timers.first().is_some_and(|&(_, id)| id == self.id) {
+            self.handle.shared.wake_a_thread(schedule);
         }
     }
 
@@ -246,8 +260,8 @@ impl Duty {
         self.handle.schedule().is_some_and(|schedule| !schedule.ready.is_empty())
     }
 
-    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless this
-    /// thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
+    /// All work of the committer is settled: takes it off the schedule, and waits until no thread serves it, unless
+    /// this thread does. Threads that serve no other committer and have no other handle end, and are waited for too.
     pub(crate) fn end(&self, is_own_flusher: bool) {
         let Some(mut schedule) = self.handle.schedule() else { return };
         schedule.set_timer(self.id, None);
@@ -296,7 +310,7 @@ impl Shared {
         if schedule.sleeping > 0 {
             drop(schedule);
             self.changed.notify_one();
-        } else if schedule.threads.len() < self.threads_max {
+        } else if schedule.serving == schedule.threads.len() && schedule.serving < self.threads_max {
             // If it cannot be started, the threads that run serve the committer when they come to it.
             let _ = self.start_thread(&mut schedule);
         }
@@ -308,8 +322,16 @@ impl Shared {
         Ok(())
     }
 
+    /// A thread is about to serve a committer, whose medium may hang: another thread takes what is ready, or looks at
+    /// the timers meanwhile. A notified thread may have counted as asleep for several jobs, so each passes it on.
+    fn leave_a_watch(self: &Arc<Self>, schedule: MutexGuard<'_, Schedule>) {
+        if !schedule.ready.is_empty() || (schedule.sleeping == 0 && !schedule.timers.is_empty()) {
+            self.wake_a_thread(schedule);
+        }
+    }
+
     /// The whole of a thread.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         let mut schedule = lock(&self.schedule);
         loop {
             schedule.queue_due(Instant::now());
@@ -325,11 +347,12 @@ impl Shared {
             job.state = State::Served;
             job.server = Some(thread::current().id());
             let (serve, is_closing) = (job.serve.clone(), job.is_closing);
-            drop(schedule);
+            schedule.serving += 1;
+            self.leave_a_watch(schedule);
             if let Some(serve) = serve {
-                // Foreign code is contained where it is called; this is for our own bugs, so that one committer's does
-                // not end the thread of the others.
-                let _ = foreign::call(|| if is_closing { serve.finish() } else { serve.serve() });
+                // Foreign code is contained where it is called; this is for our own bugs, and for the drop of the
+                // medium with the last reference, so that one committer's panic does not end the thread of the others.
+                let _ = foreign::call(move || if is_closing { serve.finish() } else { serve.serve() });
             }
             schedule = self.leave(id, is_closing);
         }
@@ -338,6 +361,7 @@ impl Shared {
     /// After a job was served.
     fn leave(&self, id: u64, is_closed: bool) -> MutexGuard<'_, Schedule> {
         let mut schedule = lock(&self.schedule);
+        schedule.serving -= 1;
         let Some(job) = schedule.jobs.get_mut(&id) else { return schedule };
         job.server = None;
         let again = job.state == State::Again;
@@ -345,8 +369,8 @@ impl Shared {
         if is_closed {
             let removed = schedule.jobs.remove(&id);
             drop(schedule);
-            // The last reference to the committer, perhaps: its drop takes the lock.
-            drop(removed);
+            // The last reference to the committer, perhaps: its drop takes the lock, and the medium's may panic.
+            foreign::discard(removed);
             schedule = lock(&self.schedule);
         } else if again {
             schedule.queue(id);

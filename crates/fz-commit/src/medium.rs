@@ -3,13 +3,13 @@ use std::time::Duration;
 
 /// What a [`Committer`](crate::Committer) commits to: a file, a log, a socket, an object store.
 ///
-/// The medium keeps its own queue: accepting a piece of work gives it the next position, 1, 2, 3, …, without a gap and in
-/// the order in which the pieces are written. The committer decides when what was accepted is written and synced, and
-/// tells the callers that wait.
+/// The medium keeps its own queue: accepting a piece of work gives it the next position, 1, 2, 3, …, without a gap and
+/// in the order in which the pieces are written. The committer decides when what was accepted is written and synced,
+/// and tells the callers that wait.
 ///
-/// One thread at a time calls [`write`](Self::write) and [`sync`](Self::sync): the leader of a round. It is a caller's own
-/// thread, blocked on its ticket, or the flusher thread. All other methods may be called by any thread at any time, also
-/// beside those two. A panic of `write` or `sync` stops the committer, as an error does.
+/// One thread at a time calls [`write`](Self::write) and [`sync`](Self::sync): the leader of a round. It is a caller's
+/// own thread, blocked on its ticket, or the flusher thread. All other methods may be called by any thread at any
+/// time, also beside those two. A panic of `write` or `sync` stops the committer, as an error does.
 ///
 /// # Examples
 ///
@@ -108,7 +108,8 @@ pub trait Medium: Send + Sync + 'static {
     /// [`Committer::work_arrived`](crate::Committer::work_arrived) when it accepts the next piece.
     fn announce_idle(&self) -> bool;
 
-    /// Refuses every later piece of work. Called when the committer is closed and when it fails, more than once.
+    /// Refuses every later piece of work. Called when the committer is closed, abandoned and when it fails, more than
+    /// once. It must not wait for a call of [`write`](Self::write) or [`sync`](Self::sync): that may hang.
     fn refuse(&self);
 
     /// Drops what was accepted and not written, after a failure. [`refuse`](Self::refuse) was called before.

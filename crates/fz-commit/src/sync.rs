@@ -42,7 +42,8 @@ pub(crate) mod blocking {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps until `condvar` is notified, or for `limit`, or for no reason. A model has no clock: its limits never come.
+    /// Sleeps until `condvar` is notified, or for `limit`, or for no reason. A model has no clock: its limits never
+    /// come.
     pub(crate) fn wait<'a, T>(
         condvar: &Condvar,
         guard: MutexGuard<'a, T>,

@@ -12,8 +12,8 @@ use crate::waiters::{Notice, Progress, Registration};
 /// The promise that a piece of work, and every piece before it, will be durable; or the error why not.
 ///
 /// A ticket is a [`Future`] on any executor, and can be waited for by a blocked thread. Both resolve to the durable
-/// position, which is at least [`position`](Self::position), or to the error that stopped the committer. They can be asked
-/// again and give the same kind of answer. A ticket wakes its task once, when it is settled.
+/// position, which is at least [`position`](Self::position), or to the error that stopped the committer. They can be
+/// asked again and give the same kind of answer. A ticket wakes its task once, when it is settled.
 ///
 /// Dropping a ticket changes nothing about the work. A ticket may outlive its committer, which settles every ticket
 /// before it is gone. Each clone waits on its own.
@@ -86,6 +86,20 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// The outcome, if there is one: the durable position, or the error that stopped the committer before the work was
     /// durable. Does not wait, and asks for nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let ticket = append(&committer, "a line");
+    /// ticket.wait()?;
+    /// assert_eq!(ticket.status(), Some(Ok(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<Result<u64, E>> {
         self.progress().status(self.position)
@@ -93,8 +107,8 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Blocks the thread until the work is durable; then the durable position.
     ///
-    /// If no other thread is running a round just then, this thread does it itself, which saves two context switches, see
-    /// [`waiters_lead`](crate::CommitConfig::waiters_lead). Not for async code: `.await` the ticket there.
+    /// If no other thread is running a round just then, this thread does it itself, which saves two context switches,
+    /// see [`waiters_lead`](crate::CommitConfig::waiters_lead). Not for async code: `.await` the ticket there.
     ///
     /// # Errors
     ///
@@ -102,8 +116,20 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     ///
     /// # Panics
     ///
-    /// Inside a round of the same committer: in foreign code that the medium's `write` or `sync` calls. The wait would be
-    /// for its own caller.
+    /// Inside a round of the same committer: in foreign code that the medium's `write` or `sync` calls. The wait would
+    /// be for its own caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// assert_eq!(append(&committer, "a line").wait()?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(&self) -> Result<u64, E> {
         let progress = self.progress();
         loop {
@@ -120,8 +146,8 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Blocks the thread until the work is durable, but not longer than `timeout`.
     ///
-    /// The flusher thread is asked for a round at once; this thread never runs one itself, since a sync could outlast the
-    /// limit. Not for async code.
+    /// The flusher thread is asked for a round at once; this thread never runs one itself, since a sync could outlast
+    /// the limit. Not for async code.
     ///
     /// # Errors
     ///
@@ -131,6 +157,22 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     /// # Panics
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let ticket = append(&committer, "a line");
+    /// match ticket.wait_timeout(std::time::Duration::from_secs(60)) {
+    ///     Ok(durable) => assert_eq!(durable, 1),
+    ///     Err(error) => println!("{error}"), // and wait again, or give up
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64, WaitError<E>> {
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(Arc::clone(&signal));
@@ -158,9 +200,23 @@ impl<E: Clone + Send + Sync + 'static> Ticket<E> {
 
     /// Calls `callback` with the outcome, once: at once if it is known, else on the thread that settles it.
     ///
-    /// Asks for a round, as an await does. The callback is called without locks, like a waker: it must not block, and its
-    /// panic ends in it. No task and no thread waits meanwhile. The callback is kept until the work is settled, also
-    /// when the ticket is dropped.
+    /// Asks for a round, as an await does. The callback is called without locks, like a waker: it must not block, and
+    /// its panic ends in it. No task and no thread waits meanwhile. The callback is kept until the work is settled,
+    /// also when the ticket is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fz_commit::{CommitConfig, Committer};
+    /// # include!("../examples/lines/medium.rs");
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
+    /// let (told, is_told) = std::sync::mpsc::channel();
+    /// append(&committer, "a line").on_durable(move |settled| told.send(settled).expect("it is received"));
+    /// assert_eq!(is_told.recv()?, Ok(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_durable(&self, callback: impl FnOnce(Result<u64, E>) + Send + 'static) {
         let progress = self.progress();
         match progress.register_notice(self.position, &mut 0, Notice::Call(Box::new(callback))) {

@@ -9,7 +9,7 @@ use crate::waiters::{Progress, Registration};
 
 /// The durable position as it grows, without ever asking for a round.
 ///
-/// [`next`](Self::next) blocks; with the feature `stream`, on by default, this is also a `Stream`. Each item is the
+/// [`wait`](Self::wait) blocks; with the feature `stream`, on by default, this is also a `Stream`. Each item is the
 /// durable position at that time, larger than the one before. The watch ends with the committer: with the error, once,
 /// if it failed, and then with `None`.
 ///
@@ -18,14 +18,16 @@ use crate::waiters::{Progress, Registration};
 /// ```
 /// # use fz_commit::{CommitConfig, Committer};
 /// # include!("../examples/lines/medium.rs");
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let committer = Committer::new(Lines::default(), CommitConfig::new())?;
 /// let mut watch = committer.watch();
 /// let ticket = append(&committer, "a line");
 /// ticket.wait()?;
-/// assert_eq!(watch.next(), Some(Ok(1)));
+/// assert_eq!(watch.wait(), Some(Ok(1)));
 /// committer.close()?;
-/// assert_eq!(watch.next(), None);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// assert_eq!(watch.wait(), None);
+/// # Ok(())
+/// # }
 /// ```
 pub struct Watch<E: Clone + Send + Sync + 'static> {
     progress: Arc<Progress<E>>,
@@ -51,8 +53,7 @@ impl<E: Clone + Send + Sync + 'static> Watch<E> {
     /// # Errors
     ///
     /// The error that stopped the committer, once.
-    #[expect(clippy::should_implement_trait, reason = "it blocks; an iterator would hide that")]
-    pub fn next(&mut self) -> Option<Result<u64, E>> {
+    pub fn wait(&mut self) -> Option<Result<u64, E>> {
         let signal = Arc::new(Signal::default());
         let waker = Waker::from(Arc::clone(&signal));
         loop {

@@ -185,8 +185,8 @@ fz_error::catalogue! {
             "the write of {bytes} bytes to slot {slot_index} failed after {bytes_written}; the cause says why";
         /// A sync of this file failed, now or earlier. Nothing is written or synced any more: the
         /// kernel may have dropped what was not durable and shows it all the same. An open for writing makes the kernel
-        /// drop it there, too ([`Storage::drop_clean_pages`](crate::Storage::drop_clean_pages)): open the file anew, check
-        /// what it holds, and write the rest again.
+        /// drop it there, too ([`Storage::drop_clean_pages`](crate::Storage::drop_clean_pages)): open the file anew,
+        /// check what it holds, and write the rest again.
         SyncFailed {
             /// The operation whose sync failed first.
             failed_in: &'static str,
@@ -249,7 +249,8 @@ fz_error::catalogue! {
             /// The name that the file would have had until it was whole.
             temporary: PathBuf,
         } = 31, "the temporary name is taken by a link, a directory or a pipe",
-            "the name {} is needed to create the file, and is no regular file; remove it", fz_error::EscapedPath(temporary);
+            "the name {} is needed to create the file, and is no regular file; remove it",
+            fz_error::EscapedPath(temporary);
     }
 }
 

@@ -10,11 +10,13 @@ mod open;
 mod slot_file;
 mod storage;
 mod transfer;
+mod volume;
 mod whole;
 
 pub use config::{Create, Preallocation, SlotFileConfig};
 pub use error::{FileError, FileErrorKind, Result};
 pub use host::HostVolume;
 pub use slot_file::SlotFile;
-pub use storage::{Access, FileIdentity, Storage, Volume};
+pub use storage::{Access, FileIdentity, Storage};
+pub use volume::Volume;
 pub use whole::WholeTransfers;

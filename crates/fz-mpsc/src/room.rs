@@ -101,8 +101,8 @@ impl Room {
             return Err(Refusal::Full);
         }
         if line.granted.is_empty() {
-            // The line dispersed in the meantime, so a claim need not hold this lock any more. It cannot form again before
-            // the lock is released.
+            // The line dispersed in the meantime, so a claim need not hold this lock any more. It cannot form again
+            // before the lock is released.
             return sequencer.try_claim();
         }
         if line.has_spare(sequencer) { sequencer.claim_granted() } else { Err(Refusal::Full) }

@@ -63,8 +63,9 @@ impl Default for WritePipeConfig {
 
 impl WritePipeConfig {
     /// The defaults: interval 1 ms, 16,384 queued writes, batches of at most 1,048,576 writes and
-    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, batches wait for the writers of the
-    /// last one for at most 1 ms, no lingering, waiters lead, a flusher thread of its own, [`SyncMode::Data`], module id 0.
+    /// 128 MiB, of which the device begins with each 2 MiB while the rest is copied, batches wait for the writers of
+    /// the last one for at most 1 ms, no lingering, waiters lead, a flusher thread of its own, [`SyncMode::Data`],
+    /// module id 0.
     ///
     /// ```
     /// # use fz_wpipe::WritePipeConfig;
@@ -204,9 +205,10 @@ impl WritePipeConfig {
         self
     }
 
-    /// The longest that a batch waits until the writers of the last one wait again, so that they share a sync. It begins
-    /// as soon as they do, and after one and a half times a sync in any case; where writers do other work between two
-    /// writes, batches soon wait no more. The flusher thread sleeps meanwhile. Zero: batches begin at once.
+    /// The longest that a batch waits until the writers of the last one wait again, so that they share a sync. It
+    /// begins as soon as they do, and after one and a half times a sync in any case; where writers do other work
+    /// between two writes, batches soon wait no more. The flusher thread sleeps meanwhile. Zero: batches begin at
+    /// once.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -224,8 +226,8 @@ impl WritePipeConfig {
     ///
     /// On a machine with idle processors, where waking one takes about as long as a fast sync, lingering makes more
     /// commits with several threads, at two to three times the processor time for a commit. Beside other work it is
-    /// ruinous, since a yield may give a whole time slice away; one that comes back late therefore ends the lingering of
-    /// all threads for a while. Tasks never linger: an executor's thread is the program's.
+    /// ruinous, since a yield may give a whole time slice away; one that comes back late therefore ends the lingering
+    /// of all threads for a while. Tasks never linger: an executor's thread is the program's.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -238,8 +240,8 @@ impl WritePipeConfig {
         self
     }
 
-    /// Whether a thread blocked on a ticket writes and syncs a batch itself when no other thread does, which saves a lone
-    /// writer two context switches. True by default.
+    /// Whether a thread blocked on a ticket writes and syncs a batch itself when no other thread does, which saves a
+    /// lone writer two context switches. True by default.
     ///
     /// A leader works for all at its own priority. Turn this off where threads of lower priority than others wait for
     /// tickets: then the flusher thread, which has the priority of the thread that made the pipe, leads every batch.

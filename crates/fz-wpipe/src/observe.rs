@@ -17,7 +17,7 @@ use crate::PipeError;
 /// writes.
 #[cfg_attr(
     not(any(feature = "tracing", feature = "metrics")),
-    expect(unused_variables, clippy::needless_pass_by_value, reason = "no feature observes")
+    expect(unused_variables, reason = "no feature observes")
 )]
 pub(crate) fn event(module_id: u8, event: &Event<'_, PipeError>, now: impl Fn() -> (u64, u64)) {
     #[cfg(feature = "tracing")]

@@ -35,8 +35,8 @@ pub struct PipeStats {
     pub accepted: u64,
     /// The durable epoch.
     pub durable: u64,
-    /// Writes accepted and not yet handed to the kernel: those in the queue, and those of the batch under way. Up to the
-    /// queue's capacity and a batch.
+    /// Writes accepted and not yet handed to the kernel: those in the queue, and those of the batch under way. Up to
+    /// the queue's capacity and a batch.
     pub queue_depth: u64,
     /// Batches written.
     pub batches: u64,

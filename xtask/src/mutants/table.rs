@@ -330,6 +330,72 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "ack_before_sync",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "durable::a_nothing_is_durable_while_its_sync_runs"),
+            test("commit", "durable::a_each_sync_begins_after_the_writes_that_it_declares"),
+        ],
+    },
+    Mutant {
+        name: "sync_before_last_write",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "durable::a_a_lone_writer_finds_its_work_stable"),
+            test("commit", "durable::a_each_sync_begins_after_the_writes_that_it_declares"),
+        ],
+    },
+    Mutant {
+        name: "wake_first_waiter_only",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "durable::b_callbacks_are_called_in_the_order_of_their_positions"),
+            test("commit", "foreign::d_wakers_and_callbacks_that_panic_keep_no_other_from_being_told"),
+        ],
+    },
+    Mutant {
+        name: "forget_waiters_on_poison",
+        package: "fz-commit",
+        checks: &[
+            // Hang, both of them.
+            test("commit", "tickets::d_a_callback_hears_of_a_failure"),
+            test("commit", "fail_stop::c_all_waiters_hear_of_a_failure"),
+            loom("lib", "told::a_task_that_registers_beside_a_failure_is_told_or_woken"),
+        ],
+    },
+    Mutant {
+        name: "clear_error_on_success",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "fail_stop::c_a_failed_call_stops_the_committer_for_good"),
+            test("commit", "fail_stop::c_no_lost_work_is_ever_declared_durable"),
+        ],
+    },
+    Mutant {
+        name: "close_skips_tail",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "closing::e_close_makes_all_accepted_work_durable"),
+            test("commit", "closing::e_a_drop_makes_all_accepted_work_durable"),
+        ],
+    },
+    Mutant {
+        name: "wake_without_work",
+        package: "fz-commit",
+        checks: &[
+            test("commit", "idle::i_an_idle_committer_does_not_wake"),
+            test("commit", "flushers::i_idle_committers_are_not_woken_by_a_busy_one"),
+        ],
+    },
+    Mutant {
+        name: "wake_takes_the_count_late",
+        package: "fz-commit",
+        checks: &[
+            loom("lib", "told::a_sleeper_that_the_first_waker_could_not_help_is_woken_by_the_second"),
+            loom("lib", "rounds::a_gather_whose_time_is_over_forgets_no_arrival"),
+        ],
+    },
+    Mutant {
+        name: "ack_before_sync",
         package: "fz-wpipe",
         checks: &[
             test("a_power_cut", "a_nothing_is_durable_while_its_sync_runs"),

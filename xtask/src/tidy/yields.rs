@@ -17,7 +17,7 @@ const BOUNDED_OTHERWISE: [(&str, &str); 6] = [
     ("crates/fz-mpsc/src/sequencer.rs", "once, in a mutant, to widen a gap"),
     ("crates/fz-commit/src/round/linger.rs", "lingering and gathering end at a time limit"),
     ("crates/fz-bench/src/suites/scaling/primitives.rs", "a benchmark's own threads"),
-    ("crates/fz-crash/src/resources.rs", "a test program's own threads"),
+    ("crates/fz-crash/src/os/resources.rs", "a test program's own threads"),
 ];
 
 /// The sources of libraries and programs; a test may wait as it likes.

@@ -39,6 +39,8 @@ impl Medium for Lines {
     }
 
     fn sync(&self, _through: u64) -> Result<(), Fault> {
+        // Stands for a medium that takes its time; the next batch forms meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(1));
         let mut state = self.state();
         let written = std::mem::take(&mut state.written);
         state.durable.extend(written);

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask loom --crate fz-commit`
 //!
-//! A lost wake-up is a deadlock, which loom reports. Beside each claim stands a canary: the same model with a mistake in
-//! it, which loom must find. A canary runs in a process of its own, because loom may abort while it unwinds.
+//! A lost wake-up is a deadlock, which loom reports. Beside each claim stands a canary: the same model with a mistake
+//! in it, which loom must find. A canary runs in a process of its own, because loom may abort while it unwinds.
 
 mod rounds;
 mod told;
@@ -20,8 +20,8 @@ fn explore(preemptions_max: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// In the child process it runs the flawed model; in the parent it asserts that the child found it. `name` is the test's
-/// below `models`.
+/// In the child process it runs the flawed model; in the parent it asserts that the child found it. `name` is the
+/// test's below `models`.
 fn canary(name: &str, sign: &str, flawed: impl Fn() + Send + Sync + 'static) {
     const CHOSEN: &str = "FZ_LOOM_CANARY";
     if std::env::var_os(CHOSEN).is_some_and(|chosen| chosen == name) {

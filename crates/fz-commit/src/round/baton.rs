@@ -90,8 +90,8 @@ impl Baton {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
     }
 
-    /// A caller begins to wait for work that was accepted before, and may lead as `lead` says. `complete_at` is asked for
-    /// the count that completes the gather of the last plan.
+    /// A caller begins to wait for work that was accepted before, and may lead as `lead` says. `complete_at` is asked
+    /// for the count that completes the gather of the last plan.
     pub(crate) fn arrive(&self, lead: MayLead, complete_at: impl Fn() -> u64) -> Arrival {
         // What the last attempt decided, which is the one that changed the word.
         let decided = Cell::new(Arrival::Wait);
@@ -146,8 +146,8 @@ impl Baton {
         }
     }
 
-    /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last one,
-    /// and none was demanded. Then the baton is free.
+    /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last
+    /// one, and none was demanded. Then the baton is free.
     pub(crate) fn relinquish(&self, taken: u64) -> bool {
         self.change(|now| (now & (STATE | WANTED) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED))
             .is_some()
@@ -168,6 +168,17 @@ impl Baton {
         });
         let before = before.unwrap_or_default();
         (is_handed || before & WANTED != 0, before / ARRIVAL)
+    }
+
+    /// Whether a thread leads a round.
+    pub(crate) fn is_led(&self) -> bool {
+        // Acquire: pairs with the Release of the `end` that is seen, which comes before its leader's wake-up.
+        self.0.load(Ordering::Acquire) & STATE == LED
+    }
+
+    /// Whether a thread leads a round: if so, its `end` acquires what this thread did before.
+    pub(crate) fn confirm_led(&self) -> bool {
+        self.change(Some).unwrap_or_default() & STATE == LED
     }
 
     /// How many callers have arrived.

@@ -43,7 +43,8 @@ impl<M: Medium> Core<M> {
         }
     }
 
-    /// A wait of the flusher thread, in foreign code that its service called: it leads the rounds that it was handed.
+    /// A wait of a flusher thread, in foreign code that its service of this or another committer called: it leads the
+    /// rounds that the flusher was handed, since there may be no other thread to do it.
     pub(super) fn wait_in_service(&self, position: u64) -> Result<u64, M::Error> {
         self.arrive(MayLead::Alone);
         loop {
@@ -52,29 +53,41 @@ impl<M: Medium> Core<M> {
             }
             match self.progress.pick_up(true) {
                 PickUp::Lead => {
-                    let _ = self.lead(|| ());
+                    // What is handed over is the flusher's again: this thread may be in another committer's service.
+                    let _ = self.lead(|| self.duty.ring());
                 }
-                PickUp::Led => self.progress.sleep(position),
+                PickUp::Led => self.progress.sleep_while_led(position),
                 PickUp::Gathering | PickUp::Free => self.arrive(MayLead::Alone),
             }
         }
     }
 
-    /// Another thread leads a round. What that covers is settled by it, and unawaited work that it does not cover came
-    /// after its round began: it is due later, or the leader hands the baton over.
+    /// Another thread leads a round. It sets the next timer when it ends, see `take_leave`; meanwhile there is nothing
+    /// to wake up for, however long its sync takes.
     fn leave_to_leader(&self) {
-        let until_due = self.time_until_due();
-        if until_due.is_zero() && self.progress.baton.demand() {
+        // Relaxed: the baton's change, which follows, releases it.
+        self.is_left.store(1, Ordering::Relaxed);
+        let must_ring = if self.time_until_due().is_zero() {
+            self.progress.baton.demand()
+        } else {
+            !self.progress.baton.confirm_led()
+        };
+        if must_ring {
             // The leader has just ended its round.
-            return self.duty.ring();
+            self.duty.ring();
         }
-        let mut next_look = until_due.max(self.patience() / 2);
-        if self.progress.gather_until() != 0 {
-            // Rounds that gather follow each other: the next gather is over about then, and its leader need not wake
-            // this thread to set the timer.
-            next_look = next_look.min(self.counters.round_mean());
+    }
+
+    /// A leader has ended its round: if the flusher thread left the next wake-up to it, sets the timer, unless the
+    /// baton `is_handed`, after which the leader rings.
+    pub(super) fn take_leave(&self, is_handed: bool) {
+        // Relaxed: the baton's `end`, which came before, acquired it.
+        if self.is_left.load(Ordering::Relaxed) != 0 {
+            self.is_left.store(0, Ordering::Relaxed);
+            if !is_handed {
+                self.duty.set_timer(self.time_until_due());
+            }
         }
-        self.duty.set_timer(next_look);
     }
 
     /// Whether unawaited work has waited for as long as it may.
@@ -83,7 +96,7 @@ impl<M: Medium> Core<M> {
     }
 
     /// Arranges the next wake-up when no round is wanted.
-    fn rest(&self) {
+    pub(crate) fn rest(&self) {
         if self.progress.has_ended() {
             return;
         }

@@ -1,8 +1,8 @@
 //! How a blocked thread stays awake, where the program asked for it.
 //!
 //! A yield that comes back late shows that other threads want the processor: there a sleeper is scheduled sooner than a
-//! thread that yields. So a late yield ends the lingering of all threads for a while, twice as long each time, until one
-//! ends as it should.
+//! thread that yields. So a late yield ends the lingering of all threads for a while, twice as long each time, until
+//! one ends as it should.
 
 use std::time::{Duration, Instant};
 

@@ -87,6 +87,8 @@ pub(crate) struct Core<M: Medium> {
     linger: Linger,
     /// When the last round began, in nanoseconds of the committer's life: work that waits since then came later.
     round_began: AtomicU64,
+    /// 1 if the flusher thread left the next wake-up to the leader.
+    is_left: AtomicU64,
 }
 
 impl<M: Medium> Core<M> {
@@ -102,6 +104,7 @@ impl<M: Medium> Core<M> {
             born: Instant::now(),
             leading: Mutex::new(Leading::default()),
             round_began: AtomicU64::new(0),
+            is_left: AtomicU64::new(0),
         });
         let rounds: std::sync::Weak<Self> = Arc::downgrade(&core);
         core.progress.link(rounds);
@@ -122,6 +125,7 @@ impl<M: Medium> Core<M> {
         }
         let is_handed = outcome.is_cut || outcome.is_gathering;
         let (is_handed, _) = self.progress.baton.end(is_handed && self.progress.failure().is_none());
+        self.take_leave(is_handed);
         if is_handed {
             // First: a waker called below may wait for the round that was handed over.
             ring();
@@ -220,7 +224,9 @@ impl<M: Medium> Core<M> {
     pub(crate) fn fail_by_panic(&self, operation: &'static str, panic: Box<dyn Any + Send>) {
         let message = message(&*panic);
         foreign::dispose(panic);
-        self.fail(self.medium.fault(Fault::Panicked { operation, message }));
+        let fault = foreign::call(|| self.medium.fault(Fault::Panicked { operation, message }));
+        // A medium that has no error to give has the one that it gave when the committer was made.
+        self.fail(fault.unwrap_or_else(|| self.progress.other_process()));
     }
 
     /// Stops the committer: settles every ticket, refuses all later work, drops what was accepted and not written.
@@ -314,7 +320,7 @@ impl<M: Medium> Rounds<M::Error> for Core<M> {
         if let Some(status) = self.progress.status(position) {
             return status;
         }
-        if reentry::is_in(Within::Service, self.name()) {
+        if reentry::is_in_service() {
             return self.wait_in_service(position);
         }
         self.arrive(self.may_lead());

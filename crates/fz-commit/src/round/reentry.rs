@@ -3,8 +3,9 @@
 //! A round calls foreign code: the medium, and through it wakers that wait for room or memory. What such code must not
 //! do, wait for the committer that calls it, is found here and turned into a panic.
 //!
-//! A waker of a ticket is called after the round and may do anything. If the flusher thread calls it, and it waits for
-//! the same committer, there is no other thread to lead the rounds that the flusher was handed: this thread leads them.
+//! A waker of a ticket is called after the round and may do anything. If a flusher thread calls it, and it waits for a
+//! committer that the same flusher serves, there may be no other thread to lead the rounds that the flusher was handed:
+//! this thread leads them.
 
 use std::cell::RefCell;
 
@@ -38,6 +39,12 @@ pub(super) fn enter(within: Within, name: usize) -> Entered {
 
 pub(super) fn is_in(within: Within, name: usize) -> bool {
     ENTERED.try_with(|entered| entered.borrow().contains(&(within, name))).unwrap_or(false)
+}
+
+/// Whether the thread is a flusher's, in the service of any committer.
+pub(super) fn is_in_service() -> bool {
+    let is_service = |&(within, _): &(Within, usize)| within == Within::Service;
+    ENTERED.try_with(|entered| entered.borrow().iter().any(is_service)).unwrap_or(false)
 }
 
 impl Drop for Entered {

@@ -88,8 +88,8 @@ pub(crate) fn give<E: Clone>(notices: BTreeMap<(u64, Registration), Notice<E>>, 
             Notice::Wake(waker) => wakers.push(waker),
             Notice::Call(callback) => {
                 foreign::wake_each(std::mem::take(&mut wakers));
-                let settled = settled.clone();
-                let _ = foreign::call(|| callback(settled));
+                // The clone of an error may be foreign, too.
+                let _ = foreign::call(|| callback(settled.clone()));
             }
         }
     }

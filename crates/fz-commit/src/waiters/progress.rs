@@ -110,6 +110,11 @@ impl<E: Clone> Progress<E> {
         self.tag
     }
 
+    /// The answer in a forked copy.
+    pub(crate) fn other_process(&self) -> E {
+        self.other_process.clone()
+    }
+
     /// Whether this is a copy that `fork` made.
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current() && !fz_error::mutants::active("a_forked_committer_acts")
@@ -274,6 +279,10 @@ impl<E: Clone> Progress<E> {
         registration: &mut Registration,
         notice: Notice<E>,
     ) -> (Option<Settled<E>>, Option<Notice<E>>) {
+        if let Some(status) = self.status(position) {
+            // Also in a forked copy, where the lock may be held by a thread that is not here.
+            return (Some(status), Some(notice));
+        }
         let mut notices = lock(&self.notices);
         // After the lock: see the module's header.
         let status = self.status(position);
@@ -307,6 +316,16 @@ impl<E: Clone> Progress<E> {
     pub(crate) fn sleep(&self, position: u64) {
         let seen = self.sleepers.prepare();
         if self.status(position).is_none() {
+            self.sleepers.sleep(seen);
+        }
+    }
+
+    /// As [`sleep`](Self::sleep), for a thread that takes the baton when the leader hands it over: returns at once if
+    /// that has happened.
+    pub(crate) fn sleep_while_led(&self, position: u64) {
+        let seen = self.sleepers.prepare();
+        // After `prepare`: a leader that hands the baton over wakes the sleepers afterwards.
+        if self.status(position).is_none() && self.baton.is_led() {
             self.sleepers.sleep(seen);
         }
     }

@@ -10,8 +10,8 @@
 //!
 //! - The sleeper is counted before the count is taken: the waker finds it, and then changes the generation, which the
 //!   sleeper has read before. So its `sleep` returns.
-//! - The sleeper is counted after the count was taken: then its look, which follows, sees the waker's change. If it must
-//!   sleep all the same, it stays counted for the next waker.
+//! - The sleeper is counted after the count was taken: then its look, which follows, sees the waker's change. If it
+//!   must sleep all the same, it stays counted for the next waker.
 //!
 //! The count is taken *before* the generation changes. In the other order a sleeper could read the new generation and
 //! have its count taken by the same call; then the next waker would not find it.

@@ -1,5 +1,5 @@
-//! From writes in slot order to the fewest system calls: each run of consecutive slots by one vectored write, a long run
-//! by several, so that the device begins with the first while the rest is being copied.
+//! From writes in slot order to the fewest system calls: each run of consecutive slots by one vectored write, a long
+//! run by several, so that the device begins with the first while the rest is being copied.
 //!
 //! A write into the page cache is a copy by the processor, and the device does nothing meanwhile
 //! unless it is told to: a sync that comes after all of a large batch costs the sum of copy and

@@ -1,8 +1,9 @@
 //! What is written: from the queue to the file, batch by batch, under one lock.
 //!
-//! A batch is drained from the queue, ordered by slot ([`order`]), and written with the fewest calls ([`io`]), all under
-//! the batch lock, so batches reach the file in the order in which they were drained. The leader of a round and a reader
-//! that must see queued writes do so; the sync needs no lock. The memory of a batch is released without the lock.
+//! A batch is drained from the queue, ordered by slot ([`order`]), and written with the fewest calls ([`io`]), all
+//! under the batch lock, so batches reach the file in the order in which they were drained. The leader of a round and
+//! a reader that must see queued writes do so; the sync needs no lock. The memory of a batch is released without the
+//! lock.
 //!
 //! # Locks
 //!
@@ -191,7 +192,8 @@ impl Slots {
         Ok(())
     }
 
-    /// Reads slots that are in the file. The bytes are those of whole writes, however many batches are written meanwhile.
+    /// Reads slots that are in the file. The bytes are those of whole writes, however many batches are written
+    /// meanwhile.
     pub(crate) fn read(&self, slot_index: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         let count = u64::try_from(buffer.len() / self.file.slot_size()).unwrap_or(u64::MAX);
         let mark = lock(&self.recent).mark();
@@ -306,7 +308,8 @@ impl Batch {
     }
 }
 
-/// Joins writes in slot order that are neighbours in the file and in memory: one slice, and one release instead of many.
+/// Joins writes in slot order that are neighbours in the file and in memory: one slice, and one release instead of
+/// many.
 fn merge(sorted: impl Iterator<Item = WriteRequest>, merged: &mut Vec<WriteRequest>) {
     let mut end = None;
     for WriteRequest { mut allocation, slot_index } in sorted {

@@ -1,7 +1,7 @@
 //! In which order the writes of a batch go to the file, and which slots of them.
 //!
-//! Writes that are in slot order already, the common case, cost one look at each. Others are sorted by slot: `O(n log n)`.
-//! If slots are written twice, of each slot only the write with the highest epoch is written: what a later write
+//! Writes that are in slot order already, the common case, cost one look at each. Others are sorted by slot: `O(n log
+//! n)`. If slots are written twice, of each slot only the write with the highest epoch is written: what a later write
 //! overwrites is left out.
 
 use std::collections::BinaryHeap;

@@ -54,8 +54,8 @@ use crate::{PipeError, PipeErrorKind, PipeStats, Result, WritePipeConfig};
 pub struct WritePipe {
     committer: Arc<Committer<Slots>>,
     file: Arc<SlotFile>,
-    /// Each epoch that is a multiple of this demands a batch, so that a queue fills up only if the disk is slower than the
-    /// producers. A power of two.
+    /// Each epoch that is a multiple of this demands a batch, so that a queue fills up only if the disk is slower than
+    /// the producers. A power of two.
     call_every: u64,
     /// What a pool calls when a caller has to wait for memory that this pipe may hold.
     memory_alarm: Arc<dyn Fn() + Send + Sync>,
@@ -70,9 +70,9 @@ impl WritePipe {
     ///
     /// # Errors
     ///
-    /// [`PipeErrorKind::ReadOnly`]; [`PipeErrorKind::SlotSize`] if the file's slots have no pool's buffer size, so that no
-    /// write could succeed; [`PipeErrorKind::ZeroLimit`]; [`PipeErrorKind::Queue`] for a capacity of zero or more than
-    /// memory allows; [`PipeErrorKind::Thread`].
+    /// [`PipeErrorKind::ReadOnly`]; [`PipeErrorKind::SlotSize`] if the file's slots have no pool's buffer size, so
+    /// that no write could succeed; [`PipeErrorKind::ZeroLimit`]; [`PipeErrorKind::Queue`] for a capacity of zero or
+    /// more than memory allows; [`PipeErrorKind::Thread`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -230,8 +230,8 @@ impl WritePipe {
         (epoch <= self.slots().sender.last_position()).then(|| self.ticket_of(epoch))
     }
 
-    /// Asks for a batch and a sync of everything accepted so far, at once and without waiting; [`sync`](Self::sync) is the
-    /// ticket to wait for it.
+    /// Asks for a batch and a sync of everything accepted so far, at once and without waiting; [`sync`](Self::sync) is
+    /// the ticket to wait for it.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -265,7 +265,7 @@ impl WritePipe {
     /// # let pipe = WritePipe::new(WritePipeConfig::new(), Arc::new(file))?;
     /// let mut watch = pipe.watch();
     /// drop(pipe.write(WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 })?);
-    /// assert_eq!(watch.next().expect("the pipe goes on")?, 1); // after the flush interval
+    /// assert_eq!(watch.wait().expect("the pipe goes on")?, 1); // after the flush interval
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -465,8 +465,8 @@ impl WritePipe {
     }
 
     /// Gives up beside a disk that hangs: refuses every later write and resolves every ticket that is not durable to
-    /// [`PipeErrorKind::Abandoned`]. Returns the durable epoch, which is then the last. Neither this nor the drop of the
-    /// pipe waits for the disk; a call that hangs goes on to hang in its thread, and may still write.
+    /// [`PipeErrorKind::Abandoned`]. Returns the durable epoch, which is then the last. Neither this nor the drop of
+    /// the pipe waits for the disk; a call that hangs goes on to hang in its thread, and may still write.
     ///
     /// ```
     /// # use std::sync::Arc;

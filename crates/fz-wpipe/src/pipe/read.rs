@@ -6,9 +6,10 @@ impl WritePipe {
     /// Reads consecutive slots as every write accepted before this call left them, durable or not.
     ///
     /// `buffer` is a whole number of slots. The read never sees a part of one of this pipe's writes
-    /// (those of another pipe, or of [`SlotFile::write`](fz_file::SlotFile::write), it may): queued writes are handed to the
-    /// kernel first, and slots that a batch touched meanwhile are read again between two batches. Blocks for that, and
-    /// for the disk if the slots are not in memory; neither producers nor commits wait for it. Not for async code.
+    /// (those of another pipe, or of [`SlotFile::write`](fz_file::SlotFile::write), it may): queued writes are handed
+    /// to the kernel first, and slots that a batch touched meanwhile are read again between two batches. Blocks for
+    /// that, and for the disk if the slots are not in memory; neither producers nor commits wait for it. Not for async
+    /// code.
     ///
     /// A read that runs *while* a sync fails, on a file system that then shows the old bytes again,
     /// may see them; a later one returns the error.

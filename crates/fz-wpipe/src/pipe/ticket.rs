@@ -94,8 +94,8 @@ impl WriteTicket {
         self.0.durable() >= self.0.position()
     }
 
-    /// The outcome, if there is one: the durable epoch, or the error that stopped the pipe before the write was durable.
-    /// Does not wait, and asks for nothing.
+    /// The outcome, if there is one: the durable epoch, or the error that stopped the pipe before the write was
+    /// durable. Does not wait, and asks for nothing.
     ///
     /// # Errors
     ///
