@@ -156,34 +156,42 @@ fn k_a_read_that_meets_a_failing_batch_shows_no_part_of_it() {
     }
 }
 
-/// The disk shows the first half of a write while a reader that came before that write looks at it.
-#[test]
-fn k_a_read_that_saw_the_first_half_of_a_write_reads_again() {
-    finishes(|| {
-        let rig = Rig::lazy();
-        rig.write(0, 1).wait().unwrap();
-        rig.disk.hold(Call::Read);
-        rig.disk.hold(Call::Write);
-        rig.disk.fail(Call::Write, 1, Fault::Short(2 * SLOT));
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let mut back = vec![0; SLOT * 4];
-                rig.pipe.read(0, &mut back).unwrap();
-                [0, 1, 2, 3].map(|slot| tag_at(&back, slot))
-            });
-            rig.disk.wait_until_held(Call::Read);
-            let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
-            let leader = scope.spawn(move || ticket.wait());
-            rig.disk.let_one_pass(Call::Write);
-            until(|| rig.disk.ended(Call::Write) == 2);
-            assert_eq!([0, 1, 2, 3].map(|slot| tag_at(&rig.disk.cache(), slot)), [2, 2, 0, 0]);
-            rig.disk.let_one_pass(Call::Read);
-            until(|| rig.disk.ended(Call::Read) == 1);
-            rig.disk.release();
-            assert_eq!(reader.join().unwrap(), [2; 4]);
-            assert!(leader.join().unwrap().is_ok());
+/// The disk shows the first `bytes` of a write while a reader that came before that write looks at it.
+fn a_read_beside_the_first(bytes: usize) {
+    let rig = Rig::lazy();
+    rig.write(0, 1).wait().unwrap();
+    rig.disk.hold(Call::Read);
+    rig.disk.hold(Call::Write);
+    rig.disk.fail(Call::Write, 1, Fault::Short(bytes));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut back = vec![0; SLOT * 4];
+            rig.pipe.read(0, &mut back).unwrap();
+            [0, 1, 2, 3].map(|slot| tag_at(&back, slot))
         });
+        rig.disk.wait_until_held(Call::Read);
+        let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
+        let leader = scope.spawn(move || ticket.wait());
+        rig.disk.let_one_pass(Call::Write);
+        until(|| rig.disk.ended(Call::Write) == 2);
+        assert_eq!(rig.disk.cache()[bytes - 8], 2);
+        assert_eq!(rig.disk.cache()[bytes], 0, "the rest is not written");
+        rig.disk.let_one_pass(Call::Read);
+        until(|| rig.disk.ended(Call::Read) == 1);
+        rig.disk.release();
+        assert_eq!(reader.join().unwrap(), [2; 4]);
+        assert!(leader.join().unwrap().is_ok());
     });
+}
+
+#[test]
+fn k_a_read_that_saw_the_first_slots_of_a_write_reads_again() {
+    finishes(|| a_read_beside_the_first(2 * SLOT));
+}
+
+#[test]
+fn k_a_read_that_saw_a_part_of_a_slot_reads_again() {
+    finishes(|| a_read_beside_the_first(SLOT + 16));
 }
 
 /// With a failed sync some file systems show the old bytes again.

@@ -566,9 +566,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "read_beside_a_batch",
         package: "fz-wpipe",
         checks: &[
-            test("k_read", "k_a_read_that_saw_the_first_half_of_a_write_reads_again"),
-            test("k_read", "k_a_read_sees_every_accepted_write_and_never_half_of_one"),
-            test("k_read", "k_a_read_beside_small_batches_sees_every_accepted_write_too"),
+            test("k_read", "k_a_read_that_saw_the_first_slots_of_a_write_reads_again"),
+            test("k_read", "k_a_read_that_saw_a_part_of_a_slot_reads_again"),
         ],
     },
     Mutant {
