@@ -160,8 +160,8 @@ impl<M: Medium> Core<M> {
             gather_max: self.config.gather_max,
         });
         self.progress.set_plan(plan);
-        let is_greedy = fz_error::mutants::active("ack_what_was_written_ahead");
-        let target = if is_greedy { self.medium.accepted() } else { target };
+        let target =
+            if fz_error::mutants::active("ack_what_was_written_ahead") { self.medium.accepted() } else { target };
         // Refused: the committer failed meanwhile, and what this sync covered is not declared durable.
         let told = self.progress.publish(target).map(|published| (published, report));
         Ok(Outcome { is_cut, is_gathering: plan != Plan::default(), told })
