@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::bitmap::Bitmap;
 use crate::inner::{Claim, Forked, Inner, Joined, Place};
 use crate::sync::{Ordering, current, deadline_after, has_passed, park_until};
-use crate::wait_list::Wake;
+use crate::wait_list::{Wake, assert_outside_of_wakers};
 use crate::{
     AllocateFuture, Allocation, BufPoolConfig, BufPoolError, BufPoolErrorKind, BufPoolStats, BufferSize, Result,
 };
@@ -105,6 +105,11 @@ impl BufPool {
     /// [`ZeroCount`](BufPoolErrorKind::ZeroCount) and [`CountBeyondCapacity`](BufPoolErrorKind::CountBeyondCapacity)
     /// and [`CountBeyondLimit`](BufPoolErrorKind::CountBeyondLimit), at once;
     /// [`ForkedProcess`](BufPoolErrorKind::ForkedProcess) if it would wait in a forked copy of the pool.
+    ///
+    /// # Panics
+    ///
+    /// In a [`Waker`](std::task::Waker) that a pool calls, where nothing is free: the thread that calls it may hold the
+    /// memory, and the wait would be for its own caller.
     ///
     /// ```
     /// # use fz_bufpool::{BufPool, BufPoolConfig, BufferSize};
@@ -384,6 +389,9 @@ impl BufPool {
     /// Waits in line; `None` if `deadline` passed first.
     #[cold]
     fn wait(&self, wanted: u32, deadline: Option<Instant>) -> std::result::Result<Option<Allocation>, Forked> {
+        if deadline.is_none() {
+            assert_outside_of_wakers();
+        }
         let inner = self.inner();
         let place = match inner.claim_or_join(wanted, Wake::Thread(current()))? {
             Joined::Served(claim) => return Ok(Some(self.allocation(claim))),

@@ -3,6 +3,7 @@
 //! Wait lists are never freed; a new pool reuses a vacant one. So a releaser, whose pool may be gone the moment its
 //! buffers are free, can still look here.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::{OnceLock, Weak};
@@ -120,6 +121,16 @@ impl Grant {
     }
 }
 
+thread_local! {
+    static IN_A_WAKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Panics in a waker that a release calls. The thread may hold more memory that it is about to release, a pipe's batch
+/// for example: a waker that waits for memory there, without a limit, would wait for its own caller.
+pub(crate) fn assert_outside_of_wakers() {
+    assert!(!IN_A_WAKER.get(), "a waker that a pool calls waits for a pool's memory; leave that to a task or a thread");
+}
+
 /// How to tell a waiter.
 #[derive(Debug)]
 pub(crate) enum Wake {
@@ -133,7 +144,11 @@ impl Wake {
     pub(crate) fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => foreign::wake(waker),
+            Self::Task(waker) => {
+                let before = IN_A_WAKER.replace(true);
+                foreign::wake(waker);
+                IN_A_WAKER.set(before);
+            }
         }
     }
 

@@ -96,7 +96,7 @@ impl<M: Medium> Committer<M> {
     /// ```
     #[inline]
     pub fn ticket(&self, position: u64) -> Ticket<M::Error> {
-        Ticket::new(position, &self.core.progress)
+        Ticket::new(position, &self.core.shares)
     }
 
     /// The medium accepted work after it had announced that it is idle: sets the timer after which unawaited work is

@@ -1,10 +1,12 @@
-use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
 
 use crate::sync::blocking::{Condvar, Mutex, lock, wait};
 use crate::waiters::{Notice, Progress, Registration};
@@ -20,8 +22,7 @@ use crate::waiters::{Notice, Progress, Registration};
 #[must_use = "accepted work is not yet durable; wait for its ticket, or drop it to go on without waiting"]
 pub struct Ticket<E: Clone + Send + Sync + 'static> {
     position: u64,
-    /// `Some` until `drop` takes it.
-    progress: Option<Arc<Progress<E>>>,
+    progress: Share<E>,
     registration: Registration,
 }
 
@@ -56,12 +57,12 @@ impl<E: std::error::Error> std::error::Error for WaitError<E> {}
 
 impl<E: Clone + Send + Sync + 'static> Ticket<E> {
     #[inline]
-    pub(crate) fn new(position: u64, progress: &Arc<Progress<E>>) -> Self {
-        Self { position, progress: Some(spare::take(progress)), registration: 0 }
+    pub(crate) fn new(position: u64, shares: &Shares<E>) -> Self {
+        Self { position, progress: shares.share(), registration: 0 }
     }
 
     fn progress(&self) -> &Progress<E> {
-        self.progress.as_deref().expect("only drop takes the progress")
+        &self.progress
     }
 
     /// The position of the work in the committer's order.
@@ -233,7 +234,7 @@ impl<E: Clone + Send + Sync + 'static> Future for Ticket<E> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let progress = this.progress.as_deref().expect("only drop takes the progress");
+        let progress = &this.progress;
         if let Some(status) = progress.status(this.position) {
             // The thread that settled the position has taken the waker, or is about to.
             this.registration = 0;
@@ -254,18 +255,16 @@ impl<E: Clone + Send + Sync + 'static> Future for Ticket<E> {
 impl<E: Clone + Send + Sync + 'static> Clone for Ticket<E> {
     /// A ticket for the same work, which waits on its own.
     fn clone(&self) -> Self {
-        Self { position: self.position, progress: self.progress.clone(), registration: 0 }
+        Self { position: self.position, progress: Arc::clone(&self.progress), registration: 0 }
     }
 }
 
 impl<E: Clone + Send + Sync + 'static> Drop for Ticket<E> {
     #[inline]
     fn drop(&mut self) {
-        let Some(progress) = self.progress.take() else { return };
         if self.registration != 0 {
-            progress.cancel(self.position, self.registration);
+            self.progress.cancel(self.position, self.registration);
         }
-        spare::give(progress);
     }
 }
 
@@ -308,59 +307,35 @@ impl Wake for Signal {
     }
 }
 
-/// References to the progress that a thread keeps for its next tickets.
+/// References to a progress, each with a count of its own.
 ///
-/// A reference count is one cache line that all producers write, twice for each ticket. So the references of dropped
-/// tickets are kept, up to a limit a thread, and handed to new ones of the same committer. They keep the progress
-/// alive, which holds no medium.
-mod spare {
-    use std::any::Any;
+/// A reference count is one cache line that all producers write, twice for each ticket. So a committer has several
+/// references, and each thread makes its tickets from one of them.
+#[derive(Debug)]
+pub(crate) struct Shares<E>([Share<E>; SHARES]);
 
-    use super::{Arc, Progress, RefCell};
+type Share<E> = Arc<CachePadded<Arc<Progress<E>>>>;
 
-    /// The most references that one thread keeps.
-    const SPARE_MAX: usize = 128;
+/// How many references a committer has. With more producers than this, some share a count.
+const SHARES: usize = 8;
 
-    thread_local! {
-        static SPARE: RefCell<Vec<Arc<dyn Any + Send + Sync>>> = const { RefCell::new(Vec::new()) };
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Which of the references this thread uses: threads take them in turn, from the first ticket that each makes.
+    static SHARE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARES;
+}
+
+impl<E> Shares<E> {
+    pub(crate) fn new(progress: &Arc<Progress<E>>) -> Self {
+        Self(std::array::from_fn(|_| Arc::new(CachePadded::new(Arc::clone(progress)))))
     }
 
     #[inline]
-    fn is_of<E>(spare: &Arc<dyn Any + Send + Sync>, of: &Arc<Progress<E>>) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(spare), Arc::as_ptr(of))
-    }
-
-    #[inline]
-    pub(super) fn take<E: Send + Sync + 'static>(of: &Arc<Progress<E>>) -> Arc<Progress<E>> {
-        SPARE
-            .try_with(|spare| {
-                let mut spare = spare.borrow_mut();
-                if spare.last().is_some_and(|last| is_of(last, of)) { spare.pop() } else { None }
-            })
-            .ok()
-            .flatten()
-            .and_then(|spare| spare.downcast().ok())
-            .unwrap_or_else(|| Arc::clone(of))
-    }
-
-    #[inline(never)]
-    pub(super) fn give<E: Send + Sync + 'static>(progress: Arc<Progress<E>>) {
-        // Fails while the thread's locals are being destroyed; then the reference just drops.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            let others = if spare.last().is_some_and(|last| !is_of(last, &progress)) {
-                // Another committer's: this thread has moved on.
-                std::mem::take(&mut *spare)
-            } else {
-                Vec::new()
-            };
-            if spare.len() < SPARE_MAX {
-                spare.push(progress);
-            }
-            // Without the borrow: the drop of an error is foreign code, which may drop a ticket.
-            drop(spare);
-            drop(others);
-        });
+    fn share(&self) -> Share<E> {
+        // Fails while the thread's locals are being destroyed.
+        let index = SHARE.try_with(|share| *share).unwrap_or(0);
+        Arc::clone(&self.0[index % SHARES])
     }
 }
 

@@ -401,3 +401,30 @@ fn d_a_task_that_waits_for_memory_may_die_with_the_pipe_when_woken() {
         }
     });
 }
+
+/// Found with all of a pool's memory in the batch: the waker that was called when its memory came back waited for more of
+/// it, on the thread that had yet to release it, and the pipe hung for ever.
+#[test]
+fn d_a_memory_waker_that_waits_for_memory_panics_and_the_pipe_goes_on() {
+    finishes(|| {
+        for leader in LEADERS {
+            let rig = Rig::lazy();
+            let small = rig::pool(2);
+            let [first, second] = [0, 5].map(|slot_index| {
+                let allocation = rig::tagged(small.allocate(1).unwrap(), slot_index + 1);
+                rig.pipe.write(WriteRequest { allocation, slot_index }).unwrap()
+            });
+            let pool = small.clone();
+            let (called, waker) = Once::new(move || drop(pool.allocate(2)));
+            let mut memory = Box::pin(small.allocate_async(1));
+            assert!(memory.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let settled = match leader {
+                Leader::Flusher => pollster::block_on(second),
+                Leader::BlockedThread => second.wait(),
+            };
+            assert_eq!(settled.unwrap(), 2, "{leader:?}");
+            assert!(called.woken() && first.is_durable());
+            assert_eq!(rig.write(1, 1).wait().unwrap(), 3, "the pipe goes on");
+        }
+    });
+}

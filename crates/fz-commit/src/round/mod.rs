@@ -49,6 +49,7 @@ use crate::flusher::Duty;
 use crate::medium::{Event, Fault, RoundReport};
 use crate::stats::{Counters, smooth};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock, nanos};
+use crate::ticket::Shares;
 use crate::waiters::{Progress, Published, Rounds};
 use crate::{CommitConfig, Medium};
 
@@ -78,6 +79,7 @@ impl<E> Default for Outcome<E> {
 
 pub(crate) struct Core<M: Medium> {
     pub(crate) progress: Arc<Progress<M::Error>>,
+    pub(crate) shares: Shares<M::Error>,
     pub(crate) medium: M,
     pub(crate) duty: Duty,
     pub(crate) counters: Counters,
@@ -94,8 +96,10 @@ pub(crate) struct Core<M: Medium> {
 impl<M: Medium> Core<M> {
     pub(crate) fn new(medium: M, config: CommitConfig, duty: Duty) -> Arc<Self> {
         let other_process = medium.fault(Fault::OtherProcess);
+        let progress = Arc::new(Progress::new(other_process, config.tag));
         let core = Arc::new(Self {
-            progress: Arc::new(Progress::new(other_process, config.tag)),
+            shares: Shares::new(&progress),
+            progress,
             medium,
             duty,
             counters: Counters::new(),
