@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use disk::{Call, EIO, Fault};
-use fz_wpipe::WritePipeConfig;
+use fz_wpipe::{PipeError, PipeErrorKind, WritePipeConfig};
 use rig::{Rig, SLOT, lazy, tag_at};
 use watchdog::{finishes, until};
 
@@ -157,8 +157,7 @@ fn k_a_read_that_meets_a_failing_batch_shows_no_part_of_it() {
 }
 
 /// The disk shows the first `bytes` of a write while a reader that came before that write looks at it.
-fn a_read_beside_the_first(bytes: usize) {
-    let rig = Rig::lazy();
+fn a_read_beside_the_first(rig: &Rig, bytes: usize) -> Result<[u64; 4], PipeError> {
     rig.write(0, 1).wait().unwrap();
     rig.disk.hold(Call::Read);
     rig.disk.hold(Call::Write);
@@ -166,8 +165,8 @@ fn a_read_beside_the_first(bytes: usize) {
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut back = vec![0; SLOT * 4];
-            rig.pipe.read(0, &mut back).unwrap();
-            [0, 1, 2, 3].map(|slot| tag_at(&back, slot))
+            rig.pipe.read(0, &mut back)?;
+            Ok([0, 1, 2, 3].map(|slot| tag_at(&back, slot)))
         });
         rig.disk.wait_until_held(Call::Read);
         let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
@@ -179,19 +178,30 @@ fn a_read_beside_the_first(bytes: usize) {
         rig.disk.let_one_pass(Call::Read);
         until(|| rig.disk.ended(Call::Read) == 1);
         rig.disk.release();
-        assert_eq!(reader.join().unwrap(), [2; 4]);
         assert!(leader.join().unwrap().is_ok());
-    });
+        reader.join().unwrap()
+    })
 }
 
 #[test]
 fn k_a_read_that_saw_the_first_slots_of_a_write_reads_again() {
-    finishes(|| a_read_beside_the_first(2 * SLOT));
+    finishes(|| assert_eq!(a_read_beside_the_first(&Rig::lazy(), 2 * SLOT).unwrap(), [2; 4]));
 }
 
 #[test]
 fn k_a_read_that_saw_a_part_of_a_slot_reads_again() {
-    finishes(|| a_read_beside_the_first(SLOT + 16));
+    finishes(|| assert_eq!(a_read_beside_the_first(&Rig::lazy(), SLOT + 16).unwrap(), [2; 4]));
+}
+
+#[test]
+fn k_a_second_look_that_fails_is_an_error_and_no_torn_read() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.disk.fail(Call::Read, 1, Fault::Errno(EIO));
+        let error = a_read_beside_the_first(&rig, SLOT).unwrap_err();
+        assert_eq!(*error.kind(), PipeErrorKind::ReadFailed { slot_index: 0, count: 4 });
+        assert_eq!(rig.read(3), 2, "the pipe goes on");
+    });
 }
 
 /// With a failed sync some file systems show the old bytes again.

@@ -4,11 +4,17 @@ mod disk;
 mod rig;
 mod watchdog;
 
+use std::pin::Pin;
 use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Waker};
 
 use disk::{Call, EIO, Fault};
 use rig::Rig;
 use watchdog::finishes;
+
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
 
 #[test]
 fn d_a_callback_is_called_once_with_the_durable_epoch() {
@@ -31,7 +37,9 @@ fn c_d_callbacks_and_the_future_of_the_end_hear_of_a_failure() {
     finishes(|| {
         let rig = Rig::lazy();
         rig.disk.fail(Call::Sync, 0, Fault::Errno(EIO));
-        let failed = rig.pipe.failed();
+        let (mut failed, mut dropped) = (rig.pipe.failed(), rig.pipe.failed());
+        assert!(poll_once(&mut failed).is_pending() && poll_once(&mut dropped).is_pending());
+        drop(dropped);
         let (tell, told) = channel();
         rig.write(0, 1).on_durable(move |outcome| tell.send(outcome).unwrap());
         let failure = told.recv().unwrap().unwrap_err();
