@@ -402,8 +402,8 @@ fn d_a_task_that_waits_for_memory_may_die_with_the_pipe_when_woken() {
     });
 }
 
-/// Found with all of a pool's memory in the batch: the waker that was called when its memory came back waited for more of
-/// it, on the thread that had yet to release it, and the pipe hung for ever.
+/// Found with all of a pool's memory in the batch: the waker that was called when its memory came back waited for more
+/// of it, on the thread that had yet to release it, and the pipe hung for ever.
 #[test]
 fn d_a_memory_waker_that_waits_for_memory_panics_and_the_pipe_goes_on() {
     finishes(|| {

@@ -333,7 +333,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-commit",
         checks: &[
             test("commit", "durable::a_nothing_is_durable_while_its_sync_runs"),
-            test("commit", "durable::a_each_sync_begins_after_the_writes_that_it_declares"),
+            test("commit", "watching::a_watch_ends_with_the_failure_once"),
         ],
     },
     Mutant {
