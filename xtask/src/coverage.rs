@@ -18,7 +18,7 @@ use crate::workspace;
 use gaps::{Gap, Measured};
 
 /// The crates whose errors come from the world.
-const CRATES: [&str; 2] = ["fz-file", "fz-wpipe"];
+const CRATES: [&str; 3] = ["fz-file", "fz-commit", "fz-wpipe"];
 
 const DIRECTORY: &str = "coverage";
 

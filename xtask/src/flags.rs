@@ -216,9 +216,9 @@ pub(crate) struct Sanitize {
     pub(crate) random: Random,
 }
 
-/// The branches of fz-file and fz-wpipe that no test reaches; each must have a written reason
+/// The branches of fz-file, fz-commit and fz-wpipe that no test reaches; each must have a written reason
 ///
-/// Counts which way each condition went and which lines ran in the tests of these two crates. Fails if a way or a line
+/// Counts which way each condition went and which lines ran in the tests of these crates. Fails if a way or a line
 /// that never did is missing in `xtask/src/coverage/unreached.txt`. Needs the llvm-profdata and llvm-cov of rustc's own
 /// version of LLVM.
 #[derive(Args, Clone, Debug, Default)]

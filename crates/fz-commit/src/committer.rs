@@ -260,7 +260,7 @@ impl<M: Medium> Committer<M> {
     #[must_use]
     #[inline]
     pub fn is_forked(&self) -> bool {
-        !self.process.is_current()
+        !self.process.is_current() && !fz_error::mutants::active("a_forked_committer_acts")
     }
 
     /// Refuses all later work, makes everything accepted durable, and ends the flusher thread if it is the committer's

@@ -103,7 +103,7 @@ fn a_a_write_beside_a_sync_needs_the_next_sync() {
         // Written while the first sync is under way: a read writes ahead.
         let second = rig.write(1, 2);
         assert_eq!(rig.read(1), 2);
-        rig.disk.let_one_pass();
+        rig.disk.let_one_pass(Call::Sync);
         assert_eq!(waiter.join().unwrap().unwrap(), 1, "not 2: the sync began before that write");
         assert!(!second.is_durable());
         rig.disk.release();
@@ -209,7 +209,7 @@ fn a_what_is_written_ahead_during_a_sync_is_not_covered_by_it() {
         rig.disk.wait_until_held(Call::Sync);
         let second = rig.write(1, 2);
         assert_eq!(rig.read(1), 2, "the read has handed it to the kernel");
-        rig.disk.let_one_pass();
+        rig.disk.let_one_pass(Call::Sync);
         assert_eq!(first.join().expect("no panic").expect("the disk is sound"), 1);
         assert!(!second.is_durable(), "that the sync covered it would be luck");
         assert_eq!(rig.pipe.durable_epoch(), 1);

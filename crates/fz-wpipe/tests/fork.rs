@@ -17,10 +17,16 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use watchdog::finishes;
 
+/// A child that waits for ever ends by a signal: no thread of the watchdog's is in it.
+fn end_if_stuck() {
+    nix::unistd::alarm::set(if cfg!(fz_mutants) { 4 } else { 30 });
+}
+
 /// What `body` returns in a child process, as its exit status. The child ends without running anything else.
 fn in_child(body: impl FnOnce() -> bool) -> bool {
     match fork::fork().expect("a process more") {
         Fork::Child => {
+            end_if_stuck();
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
             std::process::exit(i32::from(!matches!(outcome, Ok(true))));
         }
@@ -70,6 +76,7 @@ fn a_b_c_d_e_a_forked_copy_writes_nothing_and_ends() {
         let (stop, go) = std::os::unix::net::UnixStream::pair().unwrap();
         match fork::fork().unwrap() {
             Fork::Child => {
+                end_if_stuck();
                 // Only when the parent's newer write is durable.
                 std::io::Read::read_exact(&mut &go, &mut [0]).unwrap();
                 let Rig { pipe, .. } = rig;

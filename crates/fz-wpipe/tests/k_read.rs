@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use disk::{Call, EIO, Fault};
-use fz_wpipe::WritePipeConfig;
+use fz_wpipe::{PipeError, PipeErrorKind, WritePipeConfig};
 use rig::{Rig, SLOT, lazy, tag_at};
-use watchdog::finishes;
+use watchdog::{finishes, until};
 
 /// Writes of four slots, which the disk makes visible piece by piece, and readers beside them.
 fn readers_beside_writers(rig: Rig) {
@@ -154,6 +154,54 @@ fn k_a_read_that_meets_a_failing_batch_shows_no_part_of_it() {
             assert!(rig.pipe.is_closed());
         });
     }
+}
+
+/// The disk shows the first `bytes` of a write while a reader that came before that write looks at it.
+fn a_read_beside_the_first(rig: &Rig, bytes: usize) -> Result<[u64; 4], PipeError> {
+    rig.write(0, 1).wait().unwrap();
+    rig.disk.hold(Call::Read);
+    rig.disk.hold(Call::Write);
+    rig.disk.fail(Call::Write, 1, Fault::Short(bytes));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut back = vec![0; SLOT * 4];
+            rig.pipe.read(0, &mut back)?;
+            Ok([0, 1, 2, 3].map(|slot| tag_at(&back, slot)))
+        });
+        rig.disk.wait_until_held(Call::Read);
+        let ticket = rig.pipe.write(rig.request(0, 4, 2)).unwrap();
+        let leader = scope.spawn(move || ticket.wait());
+        rig.disk.let_one_pass(Call::Write);
+        until(|| rig.disk.ended(Call::Write) == 2);
+        assert_eq!(rig.disk.cache()[bytes - 8], 2);
+        assert_eq!(rig.disk.cache()[bytes], 0, "the rest is not written");
+        rig.disk.let_one_pass(Call::Read);
+        until(|| rig.disk.ended(Call::Read) == 1);
+        rig.disk.release();
+        assert!(leader.join().unwrap().is_ok());
+        reader.join().unwrap()
+    })
+}
+
+#[test]
+fn k_a_read_that_saw_the_first_slots_of_a_write_reads_again() {
+    finishes(|| assert_eq!(a_read_beside_the_first(&Rig::lazy(), 2 * SLOT).unwrap(), [2; 4]));
+}
+
+#[test]
+fn k_a_read_that_saw_a_part_of_a_slot_reads_again() {
+    finishes(|| assert_eq!(a_read_beside_the_first(&Rig::lazy(), SLOT + 16).unwrap(), [2; 4]));
+}
+
+#[test]
+fn k_a_second_look_that_fails_is_an_error_and_no_torn_read() {
+    finishes(|| {
+        let rig = Rig::lazy();
+        rig.disk.fail(Call::Read, 1, Fault::Errno(EIO));
+        let error = a_read_beside_the_first(&rig, SLOT).unwrap_err();
+        assert_eq!(*error.kind(), PipeErrorKind::ReadFailed { slot_index: 0, count: 4 });
+        assert_eq!(rig.read(3), 2, "the pipe goes on");
+    });
 }
 
 /// With a failed sync some file systems show the old bytes again.

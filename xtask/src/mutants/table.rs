@@ -341,7 +341,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-commit",
         checks: &[
             test("commit", "durable::a_nothing_is_durable_while_its_sync_runs"),
-            test("commit", "durable::a_each_sync_begins_after_the_writes_that_it_declares"),
+            test("commit", "watching::a_watch_ends_with_the_failure_once"),
         ],
     },
     Mutant {
@@ -428,7 +428,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         package: "fz-wpipe",
         checks: &[
             test("a_durable", "a_what_is_written_ahead_during_a_sync_is_not_covered_by_it"),
-            test("large_batches", "who_waits_behind_a_sync_and_a_quarter_of_the_queue_writes_ahead"),
+            test("a_durable", "a_a_write_beside_a_sync_needs_the_next_sync"),
         ],
     },
     Mutant {
@@ -513,21 +513,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "linger_without_a_wake",
-        package: "fz-wpipe",
-        checks: &[
-            test("lib", "each_poll_wakes_its_own_waker_or_leaves_it"),
-            // Hangs.
-            test("d_tickets", "d_a_task_that_lingers_is_woken_by_the_waker_of_its_last_poll"),
-        ],
-    },
-    Mutant {
         name: "forget_waiters_on_poison",
         package: "fz-wpipe",
         checks: &[
             test("d_tickets", "d_all_waiters_hear_of_a_failure"),
             test("d_tickets", "d_all_waiters_hear_of_a_panic"),
-            loom("lib", "a_task_that_registers_beside_a_failure_is_told_or_woken"),
         ],
     },
     Mutant {
@@ -556,35 +546,36 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "pieces_overtake",
-        package: "fz-wpipe",
-        checks: &[
-            test("lib", "core::tests::b_pieces_are_written_in_the_order_in_which_they_were_taken"),
-            test("lib", "core::tests::b_who_takes_nothing_waits_for_what_others_have_taken"),
-        ],
-    },
-    Mutant {
-        name: "a_piece_is_overlooked",
-        package: "fz-wpipe",
-        checks: &[
-            test("lib", "core::tests::i_the_flusher_thread_does_not_go_to_sleep_beside_a_reader_that_writes"),
-            test("lib", "core::tests::i_the_flusher_thread_does_not_go_to_sleep_beside_a_waiter_that_writes"),
-        ],
-    },
-    Mutant {
-        name: "flood_is_left_for_good",
-        package: "fz-wpipe",
-        checks: &[
-            test("lib", "flood::tests::a_flood_is_left_to_gather_until_nothing_comes"),
-            test("lib", "flood::tests::a_flood_that_a_deadline_finds_is_looked_at_again"),
-        ],
-    },
-    Mutant {
         name: "wake_without_work",
         package: "fz-wpipe",
         checks: &[
             test("i_idle", "i_an_idle_pipe_does_not_wake"),
             test("i_idle", "i_an_unawaited_write_wakes_the_flusher_once"),
+        ],
+    },
+    Mutant {
+        name: "a_gather_forgets_its_timer",
+        package: "fz-wpipe",
+        checks: &[
+            // Hang, both.
+            test("gather", "d_a_gather_that_a_task_stays_away_from_ends"),
+            test("gather", "d_a_gather_that_a_thread_stays_away_from_ends"),
+        ],
+    },
+    Mutant {
+        name: "a_forked_committer_acts",
+        package: "fz-wpipe",
+        checks: &[
+            test("fork_drop", "d_e_a_forked_copy_drops_a_pipe_with_queued_writes_at_once"),
+            test("fork", "a_b_c_d_e_a_forked_copy_writes_nothing_and_ends"),
+        ],
+    },
+    Mutant {
+        name: "read_beside_a_batch",
+        package: "fz-wpipe",
+        checks: &[
+            test("k_read", "k_a_read_that_saw_the_first_slots_of_a_write_reads_again"),
+            test("k_read", "k_a_read_that_saw_a_part_of_a_slot_reads_again"),
         ],
     },
     Mutant {

@@ -24,6 +24,7 @@ impl<M: Medium> Core<M> {
             }
             match self.progress.pick_up(is_over) {
                 PickUp::Lead => {}
+                PickUp::Gathering if fz_error::mutants::active("a_gather_forgets_its_timer") => return,
                 PickUp::Gathering => {
                     let left = self.progress.gather_until().saturating_sub(nanos(self.age()));
                     return self.duty.set_timer(Duration::from_nanos(left));

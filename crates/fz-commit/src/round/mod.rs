@@ -164,6 +164,8 @@ impl<M: Medium> Core<M> {
             gather_max: self.config.gather_max,
         });
         self.progress.set_plan(plan);
+        let target =
+            if fz_error::mutants::active("ack_what_was_written_ahead") { self.medium.accepted() } else { target };
         // Refused: the committer failed meanwhile, and what this sync covered is not declared durable.
         let told = self.progress.publish(target).map(|published| (published, report));
         Ok(Outcome { is_cut, is_gathering: plan != Plan::default(), told })
@@ -299,6 +301,7 @@ impl<M: Medium> Core<M> {
     fn call_flusher(&self) {
         match self.progress.gather_until() {
             0 => self.duty.ring(),
+            _ if fz_error::mutants::active("a_gather_forgets_its_timer") => {}
             until => self.duty.set_timer(Duration::from_nanos(until.saturating_sub(nanos(self.age())))),
         }
     }

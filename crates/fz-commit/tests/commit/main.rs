@@ -13,4 +13,5 @@ mod gathering;
 mod idle;
 mod model;
 mod tickets;
+#[cfg(feature = "stream")]
 mod watching;

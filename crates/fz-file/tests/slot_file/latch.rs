@@ -17,11 +17,12 @@ const SYNCS: [(&str, Operation); 4] = [
     ("SyncAll", ("grow", |file| file.grow(1).map(drop))),
 ];
 
-const REFUSED: [Operation; 6] = [
+const REFUSED: [Operation; 7] = [
     ("sync", |file| file.sync()),
     ("sync_all", |file| file.sync_all()),
     ("sync_range", |file| file.sync_range(0, 1)),
     ("grow", |file| file.grow(1).map(drop)),
+    ("reserve", |file| file.reserve().map(drop)),
     ("write", |file| file.write(0, &[1; 8])),
     ("write_vectored", |file| file.write_vectored(0, &mut [std::io::IoSlice::new(&[1; 8])])),
 ];

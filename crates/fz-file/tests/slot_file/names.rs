@@ -6,7 +6,9 @@ use std::io::ErrorKind;
 
 use fz_file::{Access, HostVolume, Volume, WholeTransfers};
 
-use crate::disk::Disk;
+use nix::errno::Errno;
+
+use crate::disk::{Disk, Fault, Rule};
 
 #[test]
 fn a_rename_replaces_the_file_that_has_the_name() {
@@ -56,4 +58,27 @@ fn a_volume_without_these_methods_refuses_them_as_unsupported() {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
     }
     assert!(disk.identity(path).is_ok(), "the file has its name");
+}
+
+#[test]
+fn whole_transfers_go_on_after_interruptions_and_end_where_there_is_no_progress() {
+    let disk = Disk::new();
+    let file = disk.create("x".as_ref()).unwrap();
+    let mut bytes = [0; 6];
+    for call in ["Write", "Read"] {
+        let nothing = || Rule { call: Some(call), skip: 0, times: 1, fault: Fault::Nothing };
+        let mut transfer =
+            || if call == "Write" { file.write_all_at(b"record", 0) } else { file.read_exact_at(&mut bytes, 0) };
+        disk.script(Rule::once(call, Errno::EINTR));
+        transfer().unwrap();
+        disk.script(Rule { fault: Fault::Short, ..nothing() });
+        transfer().unwrap();
+        disk.script(Rule::once(call, Errno::EIO));
+        assert_eq!(transfer().unwrap_err().raw_os_error(), Some(Errno::EIO as i32));
+        disk.script(nothing());
+        let end = if call == "Write" { ErrorKind::WriteZero } else { ErrorKind::UnexpectedEof };
+        assert_eq!(transfer().unwrap_err().kind(), end);
+        assert_eq!(disk.bytes("x").unwrap(), b"record");
+    }
+    assert_eq!(&bytes, b"record");
 }

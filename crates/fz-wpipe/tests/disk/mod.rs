@@ -73,7 +73,7 @@ struct State {
     /// Writes become visible by parts.
     tears: bool,
     held: Vec<Call>,
-    passes: usize,
+    passes: Vec<Call>,
     waiting: Vec<Call>,
 }
 
@@ -135,9 +135,9 @@ impl Disk {
         }
     }
 
-    /// Lets one held call go on; later ones are held again.
-    pub(crate) fn let_one_pass(&self) {
-        self.state().passes += 1;
+    /// Lets one held call of this kind go on; later ones are held again.
+    pub(crate) fn let_one_pass(&self, call: Call) {
+        self.state().passes.push(call);
         self.0.changed.notify_all();
     }
 
@@ -145,7 +145,7 @@ impl Disk {
     pub(crate) fn release(&self) {
         let mut state = self.state();
         state.held.clear();
-        state.passes = 0;
+        state.passes.clear();
         drop(state);
         self.0.changed.notify_all();
     }
@@ -156,6 +156,11 @@ impl Disk {
 
     pub(crate) fn count(&self, call: Call) -> usize {
         self.state().records.iter().filter(|record| record.call == call).count()
+    }
+
+    /// How many calls of this kind have returned.
+    pub(crate) fn ended(&self, call: Call) -> usize {
+        self.state().records.iter().filter(|record| record.call == call && record.ended > 0).count()
     }
 
     /// How many open files there are.
@@ -178,11 +183,11 @@ impl Disk {
         let mut state = self.state();
         state.waiting.push(call);
         self.0.changed.notify_all();
-        while state.held.contains(&call) && state.passes == 0 {
+        while state.held.contains(&call) && !state.passes.contains(&call) {
             state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.held.contains(&call) {
-            state.passes -= 1;
+        if let Some(pass) = state.passes.iter().position(|passed| *passed == call) {
+            state.passes.remove(pass);
         }
         let place = state.waiting.iter().position(|other| *other == call).expect("pushed above");
         state.waiting.remove(place);
