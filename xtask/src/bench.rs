@@ -12,7 +12,7 @@ use crate::workspace;
 
 /// What one allocate + copy + write of 128 bytes may take: the measured number and 15 % for other
 /// compilers. Lower it when the path gets shorter.
-const INSTRUCTIONS_PER_WRITE_MAX: f64 = 327.0;
+const INSTRUCTIONS_PER_WRITE_MAX: f64 = 231.0;
 
 /// The instructions of this many writes, less those of no write, are counted.
 const WRITES: u32 = 100_000;
