@@ -329,6 +329,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "a_demand_ends_with_the_round",
+        package: "fz-commit",
+        checks: &[
+            loom("lib", "rounds::a_demand_beside_the_end_of_a_round_is_served"),
+            loom("lib", "rounds::a_demand_during_a_round_is_served_although_a_gather_follows"),
+        ],
+    },
+    Mutant {
         name: "a_timer_outlives_its_committer",
         package: "fz-commit",
         checks: &[

@@ -30,11 +30,14 @@ use crate::sync::{AtomicU64, Ordering};
 const LED: u64 = 1 << 0;
 /// The flusher thread leads the next round.
 const HANDED: u64 = 1 << 1;
-/// Beside `LED`: an arrival or a demand came that this round may not cover. Beside `HANDED`: lead at once.
+/// Beside `LED`: an arrival came that this round may not cover.
 const WANTED: u64 = 1 << 2;
+/// Beside `LED` or `HANDED`: a round was demanded, which begins without a gather. It stands until one begins.
+const DEMANDED: u64 = 1 << 3;
 const STATE: u64 = LED | HANDED;
+const MARKS: u64 = WANTED | DEMANDED;
 /// One arrival; the bits from here on count them.
-const ARRIVAL: u64 = 1 << 3;
+const ARRIVAL: u64 = 1 << 4;
 
 /// What the arriving caller does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub(crate) enum PickUp {
     Free,
 }
 
-/// `arrivals << 3 | WANTED | state`.
+/// `arrivals << 4 | marks | state`.
 #[derive(Debug)]
 pub(crate) struct Baton(AtomicU64);
 
@@ -103,7 +106,7 @@ impl Baton {
                 0 => (now | HANDED, Arrival::Ring),
                 LED => (now | WANTED, Arrival::Wait),
                 _ if !is_complete() => (now, Arrival::Wait),
-                _ if lead == MayLead::Gathered => ((now & !(STATE | WANTED)) | LED, Arrival::Lead),
+                _ if lead == MayLead::Gathered => ((now & !(STATE | MARKS)) | LED, Arrival::Lead),
                 _ => (now, Arrival::Ring),
             };
             decided.set(arrival);
@@ -116,9 +119,15 @@ impl Baton {
     /// the caller must ring the flusher thread.
     #[must_use]
     pub(crate) fn demand(&self) -> bool {
-        let before = self.change(|now| Some(if now & STATE == 0 { now | HANDED | WANTED } else { now | WANTED }));
-        // Beside `WANTED` it was rung already; beside `LED` the leader hands the baton over.
-        before.unwrap_or_default() & (LED | WANTED) == 0
+        let before = self.change(|now| Some(if now & STATE == 0 { now | HANDED | DEMANDED } else { now | DEMANDED }));
+        // Beside `DEMANDED` it was rung already; beside `LED` the leader hands the baton over.
+        before.unwrap_or_default() & (LED | DEMANDED) == 0
+    }
+
+    /// Whether a round was demanded and has not begun.
+    pub(crate) fn is_demanded(&self) -> bool {
+        // Relaxed: asked by the thread that has just changed the word.
+        self.0.load(Ordering::Relaxed) & DEMANDED != 0
     }
 
     /// Takes the baton if it is free: for the flusher thread, when unawaited work is due.
@@ -134,10 +143,10 @@ impl Baton {
             match now & STATE {
                 0 => return PickUp::Free,
                 LED => return PickUp::Led,
-                _ if !is_over && now & WANTED == 0 && now / ARRIVAL < complete_at() => return PickUp::Gathering,
+                _ if !is_over && now & DEMANDED == 0 && now / ARRIVAL < complete_at() => return PickUp::Gathering,
                 _ => {}
             }
-            let led = now & !(HANDED | WANTED) | LED;
+            let led = (now & !(HANDED | MARKS)) | LED;
             // As in `change`.
             match self.0.compare_exchange_weak(now, led, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return PickUp::Lead,
@@ -149,25 +158,27 @@ impl Baton {
     /// The flusher thread lets a gather end without a round, if no caller has arrived but those `taken` by the last
     /// one, and none was demanded. Then the baton is free.
     pub(crate) fn relinquish(&self, taken: u64) -> bool {
-        self.change(|now| (now & (STATE | WANTED) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED))
+        self.change(|now| (now & (STATE | MARKS) == HANDED && now / ARRIVAL == taken).then_some(now & !HANDED))
             .is_some()
     }
 
     /// The leader, before it takes the accepted work: forgets what was wanted, since this round covers it. Returns how
     /// many callers have arrived.
     pub(crate) fn begin(&self) -> u64 {
-        self.change(|now| Some(now & !WANTED)).unwrap_or_default() / ARRIVAL
+        self.change(|now| Some(now & !MARKS)).unwrap_or_default() / ARRIVAL
     }
 
     /// The leader ends its round: hands the baton to the flusher thread if another round is wanted, or if `is_handed`;
     /// else the baton is free. Returns whether it was handed, and how many callers have arrived.
     pub(crate) fn end(&self, is_handed: bool) -> (bool, u64) {
+        let is_handed = |now: u64| is_handed || now & MARKS != 0;
         let before = self.change(|now| {
-            let handed = if is_handed || now & WANTED != 0 { HANDED } else { 0 };
-            Some(now & !(LED | WANTED) | handed)
+            // A demand stands on: else the gather of this round's plan could end without a round.
+            let kept = if fz_error::mutants::active("a_demand_ends_with_the_round") { 0 } else { now & DEMANDED };
+            Some((now & !(LED | MARKS)) | if is_handed(now) { HANDED | kept } else { 0 })
         });
         let before = before.unwrap_or_default();
-        (is_handed || before & WANTED != 0, before / ARRIVAL)
+        (is_handed(before), before / ARRIVAL)
     }
 
     /// Whether a thread leads a round.

@@ -127,6 +127,10 @@ impl<M: Medium> Core<M> {
         if self.progress.failure().is_none() {
             outcome = self.guarded("commit", || self.round(&mut lock(&self.leading))).unwrap_or_default();
         }
+        if self.progress.failure().is_some() {
+            // No round serves what was wanted any more: every caller has its answer.
+            let _ = self.progress.baton.begin();
+        }
         let is_handed = outcome.is_cut || outcome.is_gathering;
         let (is_handed, _) = self.progress.baton.end(is_handed && self.progress.failure().is_none());
         self.take_leave(is_handed);
@@ -301,6 +305,7 @@ impl<M: Medium> Core<M> {
     fn call_flusher(&self) {
         match self.progress.gather_until() {
             0 => self.duty.ring(),
+            _ if self.progress.baton.is_demanded() => self.duty.ring(),
             _ if fz_error::mutants::active("a_gather_forgets_its_timer") => {}
             until => self.duty.set_timer(Duration::from_nanos(until.saturating_sub(nanos(self.age())))),
         }
