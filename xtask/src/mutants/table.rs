@@ -263,8 +263,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "pool_loses_wakeup",
         package: "fz-bufpool",
         checks: &[
-            test("fairness", "f_the_latest_waker_is_the_one_that_is_woken"),
-            test("fairness", "f_a_large_request_is_not_starved_by_streams_of_small_ones"),
             loom("loom", "a_release_wakes_the_waiter"),
             loom("loom", "two_releases_serve_one_large_request"),
         ],
