@@ -120,7 +120,9 @@ fn rig() -> Rig {
         .flush_interval(Duration::from_secs(random.gen_range(0..2) * 3600))
         .queue_capacity(random.gen_range(1..6))
         .batch_writes_max(random.gen_range(1..5));
-    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, 64 * SLOT)).expect("there is memory");
+    // Often so small that writers wait for the memory of queued writes.
+    let buffers = if random.gen_bool(0.5) { 64 } else { random.gen_range(2..5) };
+    let pool = BufPool::new(BufPoolConfig::new(BufferSize::S64, buffers * SLOT)).expect("there is memory");
     let pipe = WritePipe::new(config, Arc::new(file)).expect("the config is fine");
     Rig { disk, pool, pipe }
 }

@@ -262,10 +262,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pool_loses_wakeup",
         package: "fz-bufpool",
-        checks: &[
-            loom("loom", "a_release_wakes_the_waiter"),
-            loom("loom", "two_releases_serve_one_large_request"),
-        ],
+        checks: &[loom("loom", "a_release_wakes_the_waiter"), loom("loom", "two_releases_serve_one_large_request")],
     },
     Mutant {
         name: "sim_dropped_pages_come_back",
