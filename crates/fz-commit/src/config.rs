@@ -78,7 +78,7 @@ impl CommitConfig {
     /// the default: it sleeps at once.
     ///
     /// On a machine with idle processors, where waking one takes about as long as a fast sync, lingering commits more
-    /// with several threads, and takes two to three times the processor time for a commit. Beside other work it is
+    /// with several threads, and takes more processor time a commit. Beside other work it is
     /// ruinous: each yield may give a whole time slice away. A yield that comes back late therefore ends it for a
     /// while.
     ///

@@ -124,7 +124,7 @@ impl WritePipeConfig {
     /// # let pool = BufPool::new(BufPoolConfig::new(BufferSize::S128, 8 * 128))?;
     /// let pipe = WritePipe::new(WritePipeConfig::new().flush_interval(Duration::from_millis(5)), Arc::new(file))?;
     /// let request = WriteRequest { allocation: pool.allocate_copy(b"record")?, slot_index: 0 };
-    /// let ticket = pipe.write(request)?; // durable within about 5 ms, whoever asks or not
+    /// let ticket = pipe.write(request)?; // durable within about 5 ms, whether a caller waits or not
     /// ticket.wait()?; // asked for: at once
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -139,8 +139,8 @@ impl WritePipeConfig {
     /// Each time that another quarter of it has filled, a batch is begun, whether a caller waits or not.
     ///
     /// A place takes 64 bytes for as long as the pipe lives. Scratch memory is kept for reuse: about 100 bytes for each
-    /// write of the largest batch so far. Random writes that nobody waits for go to the disk in batches of about this
-    /// size: see `docs/PERFORMANCE.md` on how to size it for bulk loads.
+    /// write of the largest batch so far. Random writes that no caller waits for go to the disk in batches of about
+    /// this size: see `docs/PERFORMANCE.md` on how to size it for bulk loads.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -225,7 +225,7 @@ impl WritePipeConfig {
     /// default: it sleeps at once.
     ///
     /// On a machine with idle processors, where waking one takes about as long as a fast sync, lingering makes more
-    /// commits with several threads, at two to three times the processor time for a commit. Beside other work it is
+    /// commits with several threads, for more processor time a commit. Beside other work it is
     /// ruinous, since a yield may give a whole time slice away; one that comes back late therefore ends the lingering
     /// of all threads for a while. Tasks never linger: an executor's thread is the program's.
     ///

@@ -24,14 +24,14 @@ enum Flaw {
     RelinquishesAnyway,
 }
 
-/// A committer without a medium: a counter in place of it. Its methods follow those of `Core` line by line; nobody
+/// A committer without a medium: a counter in place of it. Its methods follow those of `Core` line by line; no thread
 /// lingers and no unawaited work is due. The whole is what shuttle runs.
 struct Model {
     progress: Progress<&'static str>,
     accepted: AtomicU64,
     /// At most this many pieces a round; 0 for any number.
     batch_max: u64,
-    /// Each round is followed by a gather of so many arrivals, 0 for none.
+    /// Each round is followed by a gather of this many arrivals, 0 for none.
     gathers: u64,
     /// The time of a gather is over as soon as the flusher thread looks; else it never is.
     is_over: bool,

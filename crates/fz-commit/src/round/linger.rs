@@ -10,7 +10,7 @@ use crate::sync::{AtomicU64, Ordering, nanos, thread};
 
 /// A yield that took longer shows that other threads want the processor.
 const LATE: Duration = Duration::from_micros(300);
-/// For how long nobody lingers after a late yield, at first and at most.
+/// For how long no thread lingers after a late yield, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 

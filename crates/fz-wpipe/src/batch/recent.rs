@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-/// How many batches are remembered. A reader that was slower than so many reads again.
+/// How many batches are remembered. A reader that was slower than that reads again.
 const KEPT: usize = 16;
 
 /// How many batches had ended.
